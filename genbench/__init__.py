@@ -1,0 +1,43 @@
+"""genbench evaluates image generators: a plugin with a sample(n) hook goes in, numbers with intervals come out.
+
+Public names are bound on first use, so that `import genbench` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genbench.checkpoints import load_checkpoint as load_checkpoint
+    from genbench.draws import noise as noise
+    from genbench.draws import uniform as uniform
+    from genbench.hookspecs import hookimpl as hookimpl
+    from genbench.images import to_uint8 as to_uint8
+    from genbench.record import Record as Record
+    from genbench.run import evaluate as evaluate
+    from genbench.say import UserError as UserError
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Record": "record",
+    "UserError": "say",
+    "evaluate": "run",
+    "hookimpl": "hookspecs",
+    "load_checkpoint": "checkpoints",
+    "noise": "draws",
+    "to_uint8": "images",
+    "uniform": "draws",
+}
+__all__ = ["Record", "UserError", "__version__", "evaluate", "hookimpl", "load_checkpoint", "noise", "to_uint8", "uniform"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'genbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"genbench.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The command line: one command a leaf, found by its file name."""

@@ -1,0 +1,88 @@
+"""The generator author's manual: every hook, when it is called, its arguments with shapes, and what may be returned.
+
+A generator is a module with functions or a class with methods, each marked `@genbench.hookimpl`. An implementation names only the arguments that it
+wants; the arguments that it names are its abilities. The least plugin is a file:
+
+    import torch, genbench
+
+    @genbench.hookimpl
+    def sample(n):
+        return torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8)
+
+A class's constructor may name `checkpoint` (path or None), `device`, `dataset` (with name, classes, resolution, open(split)), and its options: keyword
+arguments with a default and an annotation (str, int, float, bool, Literal, Path, each with or without Annotated[..., "what it means"]), cast from
+`-o name=value`. Class attributes, all optional (a module may have the same names at its top; it has no options and no checkpoint):
+
+    range           (low, high) of float images; a float return without it is refused
+    classes         how many classes the labels run over
+    resolution      of the images
+    paper, licence  of the method and of the weights
+    pretrained_on   data sets that its weights, or a network inside, have seen
+    checkpoints     {data set: {"file": beside the module, or "url": published; "sha256", "licence"}}
+    spaces          names of its latent spaces, the first is the default
+    training        {"epochs": .., "batch": ..}: what `genbench train` does unless told otherwise
+
+Tensors lie on the run's device. Calls run under torch.no_grad(). A genbench.UserError raised in a plugin ends the run in one line (exit 2); anything
+else is shown with its traceback (exit 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import torch
+
+hookspec = pluggy.HookspecMarker("genbench")
+hookimpl = pluggy.HookimplMarker("genbench")
+
+#: Arguments of `sample` that are one entry per image, given by the run's conditions.
+CONDITIONS = ("labels",)
+
+
+class Hooks:
+    """One method per hook; the first implementation that returns something other than None answers."""
+
+    @hookspec(firstresult=True)
+    def sample(self, n: int, seeds: torch.Tensor, indices: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # type: ignore[empty-body]
+        """Draw n images; called once per batch of a run.
+
+        n        how many
+        seeds    int64 [n]; naming it promises that image i depends on seed i alone (draw with genbench.noise and genbench.uniform)
+        indices  int64 [n], the place of each image in the run
+        labels   int64 [n], the class of each image, 0 .. classes-1; naming it makes the generator class-conditional
+        returns  uint8 [n, 3, H, W] or [n, 1, H, W], taken as it is; or float in the declared `range`, quantised by the protocol. Any device.
+
+        A generator that does not name `seeds` is called once per 50 images with torch, numpy and random seeded globally, and the record says so.
+        """
+
+    @hookspec(firstresult=True)
+    def latents(self, seeds: torch.Tensor, labels: torch.Tensor, space: str) -> torch.Tensor:  # type: ignore[empty-body]
+        """The latent vectors behind seeds int64 [n] (and labels int64 [n]) in a space ("z", "w", ...): float [n, ...]."""
+
+    @hookspec(firstresult=True)
+    def synthesize(self, latents: torch.Tensor, labels: torch.Tensor, seeds: torch.Tensor, space: str) -> torch.Tensor:  # type: ignore[empty-body]
+        """The images of latent vectors: float [n, 3, H, W] in -1 to 1, unquantised (a path length at epsilon 1e-4 would measure rounding)."""
+
+    @hookspec(firstresult=True)
+    def train(self, batches: Iterable[Any], seed: int) -> Generator[tuple[int, int, dict[str, float]], None, None]:  # type: ignore[empty-body]
+        """Train on batches; called by `genbench train`, with gradients on.
+
+        batches  len(batches) pairs of images uint8 [b, 3, h, w] and labels int64 [b] on the device; order, epochs and over-sampling are the caller's
+        seed     for the initial weights and all noise
+        returns  a generator function's iterator that yields (step, of, {"loss": x}); progress, saving and stopping are the caller's
+        """
+
+    @hookspec(firstresult=True)
+    def state(self) -> dict[str, torch.Tensor]:  # type: ignore[empty-body]
+        """The weights as they would be saved: what `checkpoint` reads back."""
+
+    @hookspec(firstresult=True)
+    def cost(self) -> dict[str, float]:  # type: ignore[empty-body]
+        """{"parameters": ..., "evaluations": network evaluations per image}."""
+
+
+HOOKS = tuple(name for name in vars(Hooks) if not name.startswith("_"))
