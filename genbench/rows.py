@@ -6,9 +6,12 @@ when called, so that listings can read every row without importing torch.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -33,6 +36,11 @@ def _check(row: Any, *claims: tuple[bool, str]) -> None:
     for holds, wrong in claims:
         if not holds:
             raise RowError(f"{type(row).__name__} {getattr(row, 'name', '?')!r}: {wrong}")
+
+
+def source_of(function: Callable[..., Any]) -> Path:
+    """The file in which a row's function stands."""
+    return Path(str(sys.modules[function.__module__].__file__))
 
 
 def _is_name(name: str) -> bool:
@@ -68,6 +76,14 @@ class Dataset:
             ("." in self.recogniser, f"recogniser {self.recogniser!r} is not EXTRACTOR.OUTPUT"),
         )
 
+    def fingerprint(self, split: str) -> str:
+        """SHA-256 of the split's content: pixels and labels, batch by batch, whatever the batches."""
+        pixels, labels = hashlib.sha256(), hashlib.sha256()
+        for images, classes in self.open(split):
+            pixels.update(images.contiguous().numpy().tobytes())
+            labels.update(classes.numpy().tobytes())
+        return hashlib.sha256(pixels.digest() + labels.digest()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -97,6 +113,11 @@ class Extractor:
 
     def __post_init__(self) -> None:
         _check(self, (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"), (len(self.outputs) > 0, "has no outputs"))
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights file beside the row's module."""
+        return source_of(self.load).with_name(self.weights.file)
 
 
 class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
@@ -152,7 +173,6 @@ class Metric:
     smallest_n: int = 2
     properties: frozenset[str] = frozenset()
     flags: Callable[[int, int], tuple[str, ...]] = field(default=lambda n, d: ())  # known failings of the interval at n samples of width d
-    hidden: bool = False  # a row for tests and tables of one's own: measured only when named
 
     def __post_init__(self) -> None:
         _check(

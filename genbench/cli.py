@@ -1,0 +1,105 @@
+"""The command line: names from the shelf of commands, errors to one line, exit statuses.
+
+0 done · 1 a regression was shown · 2 the user's words or files are wrong · 3 not comparable or missing · 4 inconclusive · 5 the run failed ·
+130/143 interrupted, run again to go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from genbench import __version__, shelves
+from genbench.say import PluginFailed, UserError, choices, complain
+
+INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Commands(click.Group):
+    """A group whose commands are the files of genbench/commands and entry points; each is imported when it is named or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(shelves.standing("commands"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        one = shelves.standing("commands").get(cmd_name)
+        if one is None:
+            return None
+        found: Any = shelves.load(one)
+        command = getattr(found, "command", found)
+        if not isinstance(command, click.Command):
+            raise UserError(f"command {cmd_name} from {one.origin} has no click command named `command`")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UserError(f"unknown command {args[0]!r}: {choices(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+def _quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["GENBENCH_QUIET"] = "1"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 160})
+@click.version_option(__version__, prog_name="genbench")
+@click.option("--quiet", is_flag=True, expose_value=False, callback=_quiet, help="No progress and no remarks on standard error.")
+def group() -> None:
+    """Evaluate and benchmark image generators: a plugin with a sample(n) hook goes in, numbers with intervals come out.
+
+    \b
+    genbench run --plugin ddpm --dataset digits
+    """
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    with contextlib.suppress(ValueError):  # not in the main thread: then somebody else handles signals
+        signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _status(group.main(args=words, prog_name="genbench", standalone_mode=False))
+    except UserError as error:
+        if isinstance(error, PluginFailed) and error.trace:
+            complain(error.trace.rstrip())
+        complain(f"genbench: {_one_line(error)}")
+        return error.status
+    except click.exceptions.NoArgsIsHelpError as error:
+        complain(error.format_message())
+        return 2
+    except click.UsageError as error:
+        complain(f"genbench: {_one_line(error.format_message())} (genbench {error.ctx.info_name + ' ' if error.ctx and error.ctx.parent else ''}--help)")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        complain("genbench: interrupted; the same command goes on")
+        return INTERRUPTED[signal.SIGINT]
+    except BrokenPipeError:  # the reader of our output has gone, which is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 5
+    except Exception:
+        import traceback
+
+        complain(traceback.format_exc().rstrip())
+        complain("genbench: this is a fault of genbench itself; what was finished is kept, please report the lines above")
+        return 5
+
+
+def _status(returned: object) -> int:
+    return returned if isinstance(returned, int) else 0
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def _terminated(number: int, frame: object) -> None:
+    complain("genbench: terminated; the same command goes on")
+    raise SystemExit(INTERRUPTED[signal.SIGTERM])

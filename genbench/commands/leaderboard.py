@@ -1,0 +1,33 @@
+"""`genbench leaderboard`: a board, for people and for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("board", required=False)
+@click.option("--sort", metavar="METRIC", help="Sort and rank by this number. Default: the protocol's first.")
+@click.option("--format", "how", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--all", "every", is_flag=True, help="Every entry, not the newest of each label alone.")
+@click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
+def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, leaderboards: Path) -> None:
+    """Show BOARD (genbench leaderboard digits); without a name the only one, or the list of them."""
+    from genbench import boards
+    from genbench.say import UserError, answer, choices
+
+    names = boards.boards(leaderboards)
+    if board is None and len(names) != 1:
+        if not names:
+            raise UserError(f"there is no board in {leaderboards}: genbench run writes one")
+        answer("\n".join(names))
+        return
+    if board is not None and board not in names:
+        raise UserError(f"no board {board!r} in {leaderboards}: {choices(board, names)}")
+    found = boards.entries(leaderboards / (board or names[0]), every=every)
+    if not found:
+        raise UserError(f"the board {board or names[0]} has no entries: genbench run writes one")
+    answer(boards.shown(found, boards.sorting(found, sort), "json" if as_json else how))

@@ -1,0 +1,15 @@
+"""`genbench protocols`: how the numbers of a board are taken."""
+
+from __future__ import annotations
+
+import click
+
+from genbench.listings import show_shelf
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str | None, as_json: bool) -> None:
+    """List how the numbers of a board are taken; or show one by NAME."""
+    show_shelf("protocols", name, as_json)

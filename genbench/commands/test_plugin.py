@@ -1,0 +1,30 @@
+"""`genbench test-plugin`: the conformance suite on anybody's generator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("plugin", metavar="NAME|FILE.py")
+@click.option("--dataset", "-d", default="digits", show_default=True, help="Whose classes the labels are, and whose recogniser judges them.")
+@click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(plugin: str, dataset: str, options: tuple[str, ...], checkpoint: Path | None, device: str, as_json: bool) -> int:
+    """Check that a generator does what its hooks promise: a line per check, exit 5 when one fails."""
+    from genbench import conformance
+    from genbench.generator import locate
+    from genbench.say import answer, clean
+
+    results = conformance.check(locate(plugin), dataset=dataset, options=options, checkpoint=checkpoint, device=device)
+    if as_json:
+        answer(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))
+    else:
+        answer("\n".join(clean(f"{r.verdict:4}  {r.check}: {r.came}" + (f" — {r.remedy}" if r.remedy else "")) for r in results))
+    return 5 if any(result.verdict == "fail" for result in results) else 0

@@ -1,0 +1,37 @@
+"""`genbench train`: train a generator through its hook and write the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--plugin", "-p", required=True, metavar="NAME|FILE.py", help="The generator.")
+@click.option("--dataset", "-d", default="digits", show_default=True, help="The real images; their train split is used.")
+@click.option("--out", "-O", required=True, type=click.Path(path_type=Path), help="The checkpoint to write, .safetensors.")
+@click.option("--init", type=click.Path(path_type=Path), help="Begin with these weights (fine-tuning); their hash is recorded as the parent.")
+@click.option("--epochs", type=int, help="Passes over the train split. Default: the generator's.")
+@click.option("--batch-size", type=int, help="Images to a step. Default: the generator's.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the initial weights, the order of the images and all noise.")
+@click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+def command(
+    plugin: str, dataset: str, out: Path, init: Path | None, epochs: int | None, batch_size: int | None, seed: int, options: tuple[str, ...], device: str, quiet: bool
+) -> None:
+    """Train a generator on the train split of a data set; `genbench run --checkpoint` reads what it writes.
+
+    \b
+    genbench train --plugin ddpm --dataset digits --out ckpt.safetensors
+    """
+    import os
+
+    from genbench import train
+    from genbench.say import answer
+
+    if quiet:
+        os.environ["GENBENCH_QUIET"] = "1"
+    wish = train.Training(dataset, out, init, epochs, batch_size, seed, options, device)
+    answer(train.train(plugin, wish))

@@ -1,0 +1,222 @@
+"""The checks that a generator must pass, as (check, verdict, what came, remedy); for `genbench test-plugin` and for anybody's pytest:
+
+    from genbench.conformance import check
+    from genbench.generator import locate
+
+    def test_my_plugin():
+        assert [r for r in check(locate("mine.py")) if r.verdict == "fail"] == []
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genbench import options as words
+from genbench import shelves
+from genbench.generator import Description, Generator, construct, seed_everything
+from genbench.intervals import wilson
+from genbench.lazy import np, safetensors_torch, torch
+from genbench.plan import checkpoint_of, device_of
+from genbench.say import UserError
+
+if TYPE_CHECKING:
+    from genbench.rows import Dataset
+
+FEW = 8  # images of most checks
+PER_CLASS = 10
+LARGE_SHARE = 1e-3  # of pixels that may differ by more than one grey level between batch sizes
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one check. A check that does not apply passes by "skip", with the reason."""
+
+    check: str
+    verdict: Literal["pass", "fail", "skip"]
+    came: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every check is given."""
+
+    description: Description
+    generator: Generator
+    dataset: Dataset
+    again: Callable[[Path | None], Generator]  # constructs another, with these weights
+
+    def has(self, hook: str, *arguments: str) -> bool:
+        return set(arguments) <= set(self.description.abilities.get(hook, ())) and hook in self.description.abilities
+
+    def draw(self, indices: Sequence[int], batch_size: int = 50, generator: Generator | None = None) -> Any:
+        """Images uint8 [n, 3, H, W] of these samples under --seed 0 and balanced labels, as numpy."""
+        places = np.array(indices, dtype=np.int64)
+        labels = places % len(self.dataset.classes) if self.description.conditions else None
+        return (generator or self.generator).draw(places, 0, labels, batch_size, "round").cpu().numpy()
+
+
+def check(
+    description: Description, *, dataset: str = "digits", options: Sequence[str] = (), checkpoint: Path | None = None, device: str = "cpu"
+) -> list[Result]:
+    """Run every check; UserError when the generator cannot even be constructed."""
+    row = shelves.find("datasets", dataset)
+    chosen = words.chosen(options, description.options, description.name)
+    where = device_of(device)
+
+    def again(weights: Path | None) -> Generator:
+        return construct(description, chosen, weights, where, row)
+
+    trial = Trial(description, again(checkpoint_of(description, row, checkpoint)), row, again)
+    return [_one(name, function, trial) for name, function in CHECKS.items()]
+
+
+def _one(name: str, function: Callable[[Trial], Result | tuple[Any, ...]], trial: Trial) -> Result:
+    try:
+        return Result(name, *function(trial))  # type: ignore[misc]
+    except UserError as error:  # PluginFailed names plugin, what came and the remedy
+        return Result(name, "fail", " ".join(str(error).split()))
+
+
+def _count(trial: Trial) -> tuple[str, str]:
+    for n in (1, 7):
+        trial.draw(range(n), batch_size=n)
+    return "pass", "sample(1) and sample(7) return as many images"
+
+
+def _images(trial: Trial) -> tuple[str, str]:
+    found = trial.draw(range(FEW))
+    if found.min() == found.max():
+        return "fail", f"every pixel of {FEW} images is {found.min()}"
+    return "pass", f"{found.shape[2]}x{found.shape[3]}, quantised {trial.generator.quantised}, grey levels {found.min()} to {found.max()}"
+
+
+def _repeatable(trial: Trial) -> tuple[str, ...]:
+    first, second = trial.draw(range(FEW)), trial.draw(range(FEW))
+    if not np.array_equal(first, second):
+        return "fail", f"{_differing(first, second)} of pixels differ between two draws of the same seeds", "draw with genbench.noise(seeds, ...), and nothing else random"
+    return "pass", "the same seeds give the same images"
+
+
+def _various(trial: Trial) -> tuple[str, ...]:
+    classes = len(trial.dataset.classes)
+    first, second = trial.draw([0]), trial.draw([classes])  # the same label under the balanced policy
+    if np.array_equal(first, second):
+        return "fail", "two seeds give the same image", "make the noise depend on seeds (or on indices)"
+    return "pass", "other seeds give other images"
+
+
+def _alone(trial: Trial) -> tuple[str, ...]:
+    if not trial.has("sample", "seeds"):
+        return "skip", "sample names no seeds: it is called once per 50 images, seeded globally"
+    together = trial.draw(range(FEW), batch_size=FEW).astype(np.int64)
+    alone = trial.draw(range(FEW), batch_size=1).astype(np.int64)
+    share = float((np.abs(together - alone) > 1).mean())
+    if share > LARGE_SHARE:
+        return "fail", f"{share:.2%} of pixels differ by more than a grey level between batches of {FEW} and of 1", "image i must depend on seeds[i] alone: no batch statistics, no shared noise"
+    return "pass", f"batches of {FEW} and of 1 agree ({share:.2%} of pixels differ by more than a grey level)"
+
+
+def _differing(a: Any, b: Any) -> str:
+    return f"{float((a != b).mean()):.2%}"
+
+
+def _labels(trial: Trial) -> tuple[str, ...]:
+    if not trial.description.conditions:
+        return "skip", "sample names no labels: it is unconditional"
+    classes = len(trial.dataset.classes)
+    extractor, output = trial.dataset.recogniser.split(".")
+    network = shelves.find("extractors", extractor).load(trial.generator.device)
+    images = torch.from_numpy(trial.draw(range(PER_CLASS * classes))).to(trial.generator.device)
+    recognised = network(images)[output].argmax(1).cpu().numpy()
+    right = float((recognised == np.arange(PER_CLASS * classes) % classes).mean())
+    if wilson(right, PER_CLASS * classes)[0] <= 1 / classes:
+        return "fail", f"{right:.0%} of images are recognised as the class asked for, chance is {1 / classes:.0%}", "use labels[i] for image i"
+    return "pass", f"{right:.0%} of images are recognised as the class asked for (by {trial.dataset.recogniser})"
+
+
+def _state() -> dict[str, Any]:
+    return {
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's threads": torch.get_num_threads(),
+        "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "the working folder": str(Path.cwd()),
+        "the environment variables": dict(os.environ),
+    }
+
+
+def _random_state() -> dict[str, Any]:
+    return {"torch": torch.get_rng_state().tolist(), "numpy": str(np.random.get_state()), "random": random.getstate()}  # noqa: NPY002 - the global state is what is watched
+
+
+def _clean(trial: Trial) -> tuple[str, ...]:
+    seed_everything(0)
+    before, dice = _state(), _random_state()
+    trial.draw(range(FEW))
+    changed = [name for name, value in _state().items() if value != before[name]]
+    if trial.has("sample", "seeds"):
+        changed += [f"the global random state of {name}" for name, value in _random_state().items() if value != dice[name]]
+    if changed:
+        return "fail", f"sample changes {', '.join(changed)}", "put it back, or draw with genbench.noise(seeds, ...)"
+    return "pass", "no global state is changed"
+
+
+def _latents(trial: Trial) -> tuple[str, ...]:
+    if not (trial.has("latents") and trial.has("synthesize")):
+        return "skip", "no latents and synthesize hooks"
+    seeds = torch.arange(FEW, device=trial.generator.device)
+    labels = seeds % len(trial.dataset.classes) if trial.description.conditions else None
+    space = next(iter(trial.description.attributes.get("spaces", ("z",))))
+    with torch.no_grad():
+        z = trial.generator.call("latents", seeds=seeds, labels=labels, space=space)
+        images = trial.generator.call("synthesize", latents=z, labels=labels, seeds=seeds, space=space)
+    if len(z) != FEW or len(images) != FEW or not images.is_floating_point() or images.ndim != 4:
+        return "fail", f"latents {tuple(z.shape)}, images {tuple(images.shape)} {images.dtype}", "return float latents [n, ...] and float images [n, 3, H, W] in -1 to 1"
+    if not torch.isfinite(images).all() or images.abs().max() > 1.001:
+        return "fail", f"synthesize returns {float(images.min()):.3g} to {float(images.max()):.3g}", "return images in -1 to 1"
+    return "pass", f"latents {tuple(z.shape[1:])} in {space}, images float in {float(images.min()):.2f} to {float(images.max()):.2f}"
+
+
+def _checkpoint(trial: Trial) -> tuple[str, ...]:
+    if not trial.has("state") or "checkpoint" not in trial.description.given:
+        return "skip", "no state hook with a checkpoint argument"
+    state = trial.generator.call("state")
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        return "fail", f"state returned {type(state).__name__}", "return a dictionary of tensors"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state.safetensors"
+        path.write_bytes(safetensors_torch.save({k: v.detach().cpu().contiguous() for k, v in state.items()}))
+        reread = trial.draw(range(FEW), generator=trial.again(path))
+    if not np.array_equal(reread, trial.draw(range(FEW))):
+        return "fail", "weights saved and read back give other images", "state must hold everything that checkpoint reads"
+    return "pass", f"{len(state)} tensors saved and read back give the same images"
+
+
+def _cost(trial: Trial) -> tuple[str, ...]:
+    if not trial.has("cost"):
+        return "skip", "no cost hook"
+    cost = trial.generator.call("cost")
+    if not isinstance(cost, dict) or not all(isinstance(v, int | float) for v in cost.values()):
+        return "fail", f"cost returned {cost!r}", 'return {"parameters": .., "evaluations": ..}'
+    return "pass", ", ".join(f"{k} {v:g}" for k, v in cost.items())
+
+
+CHECKS: dict[str, Callable[[Trial], Any]] = {
+    "count": _count,
+    "images": _images,
+    "seeds repeat": _repeatable,
+    "seeds differ": _various,
+    "batch size": _alone,
+    "labels": _labels,
+    "global state": _clean,
+    "latents": _latents,
+    "checkpoint": _checkpoint,
+    "cost": _cost,
+}

@@ -1,0 +1,190 @@
+"""Files one may trust: whole or absent, checked on reading, locked where two may write; and the cache folder.
+
+A file that carries its own checksum is *sealed*. Damage found on reading raises Damaged, and whoever owns the file makes it again and says so.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench.lazy import np, safetensors_numpy
+from genbench.say import RunFailed, UserError, tell
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+
+class Damaged(Exception):
+    """A file is not what was written: cut short, altered, or somebody else's."""
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary name in the same folder, flush, fsync, replace, fsync of the folder.
+
+    A power cut between the last two steps may leave the old file; never a torn one. RunFailed names the path when the disk or a permission says no.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunFailed(f"could not write {path} ({len(data)} bytes): {error.strerror or error}; what was finished is kept, make room and run again") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def folder_to_write(path: Path, what: str) -> Path:
+    """The folder, made if it was missing; UserError when it is a file or may not be written. Asked before the first sample is drawn."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = "it is a file" if path.is_file() else (error.strerror or str(error))
+        raise UserError(f"{what} {path} cannot be written: {reason}; name another folder") from None
+    return path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left under temporary names."""
+    for left in folder.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain data: of its JSON with sorted keys."""
+    return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode())
+
+
+def code_sha256(source: str) -> str:
+    """SHA-256 of Python source without comments and docstrings: rewording changes nothing, behaviour does."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return sha256(ast.dump(tree).encode())
+
+
+def _arrays_sha256(arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> str:
+    total = hashlib.sha256(json.dumps(dict(meta), sort_keys=True).encode())
+    for name in sorted(arrays):
+        total.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        total.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return total.hexdigest()
+
+
+def write_arrays(path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> None:
+    """Write arrays, sealed, as safetensors; meta says what they are."""
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write(path, safetensors_numpy.save(whole, {**meta, "sha256": _arrays_sha256(whole, meta)}))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]]:
+    """What write_arrays wrote; FileNotFoundError when there is none, Damaged when it was altered."""
+    data = path.read_bytes()
+    try:
+        arrays = safetensors_numpy.load(data)
+        meta = dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"])
+        said = meta.pop("sha256")
+    except Exception as error:  # safetensors, JSON and numpy each raise their own
+        raise Damaged(f"{path} cannot be read: {error}") from None
+    if _arrays_sha256(arrays, meta) != said:
+        raise Damaged(f"{path} does not match its checksum")
+    return arrays, meta
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, sealed by its key "digest"."""
+    write(path, (json.dumps({**content, "digest": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What write_json wrote; FileNotFoundError when there is none, Damaged when it was altered."""
+    try:
+        content = json.loads(path.read_bytes())
+        said = content.pop("digest")
+        whole = digest(content) == said
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise Damaged(f"{path} cannot be read: {type(error).__name__} {error}") from None
+    if not whole:
+        raise Damaged(f"{path} does not match its checksum")
+    return content  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """Hold a lock file while the body runs; when somebody else holds it, say so and wait. A killed holder's lock is free at once (the kernel's flock)."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            tell(waiting)
+            lock.acquire()
+    except OSError as error:
+        raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def home() -> Path:
+    """The cache folder: $GENBENCH_HOME, else genbench under $XDG_CACHE_HOME or ~/.cache."""
+    named = os.environ.get("GENBENCH_HOME")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genbench"
+
+
+def cached(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
+    """A cached file of arrays, or None where there is none or it was damaged (which is said, and the caller makes it again)."""
+    try:
+        return read_arrays(path)
+    except FileNotFoundError:
+        return None
+    except (Damaged, OSError) as error:
+        tell(f"cache: {error}; making it again")
+        return None
+
+
+def cache(path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> None:
+    """Keep arrays in the cache; a cache that cannot be written costs time only, so that is told and the run goes on."""
+    try:
+        write_arrays(path, arrays, meta)
+    except RunFailed as error:
+        tell(f"cache: {error}")

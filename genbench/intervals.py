@@ -1,0 +1,161 @@
+"""How sure a number is: delete-group jackknife, Wilson's interval for shares, comparisons of pairs, simultaneous rank ranges. Pure functions.
+
+NaN means "there is no such error": fewer than two groups, or a leave-out that is undefined. It goes through every function here: an interval of it is
+(NaN, NaN), and a comparison with it shows nothing (p = 1). A standard error of 0 is a number: every leave-out agreed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from genbench.lazy import np, scipy_stats
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+
+LEVEL = 0.95
+
+
+def jackknife(left_out: Array, sizes: Array, value: float) -> float:
+    """The standard error of `value` by the delete-group jackknife with groups of unequal sizes; NaN with fewer than two groups.
+
+    left_out float64 [B]: the value without each group; sizes [B] > 0: the members of each group.
+    Busing, Meijer & van der Leeden (1999), "Delete-m jackknife for unequal m", eq. 3 to 5: pseudo-values p_j = h_j value - (h_j - 1) left_out_j with
+    h_j = n / m_j. Equal sizes give the ordinary (B-1)/B sum (left_out_j - mean)^2, where `value` cancels. It does not cancel otherwise: leave-outs of
+    a biased number, such as a Fréchet distance, differ because their sizes differ, and the pseudo-values take just that out.
+    """
+    left_out, sizes = np.asarray(left_out, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    assert left_out.shape == sizes.shape
+    assert (sizes > 0).all()
+    if len(sizes) < 2:
+        return math.nan
+    h = sizes.sum() / sizes
+    pseudo = h * value - (h - 1) * left_out
+    centre = len(sizes) * value - ((1 - 1 / h) * left_out).sum()
+    return float(np.sqrt(((pseudo - centre) ** 2 / (h - 1)).mean()))
+
+
+def t_interval(value: float, se: float, groups: int, level: float = LEVEL) -> tuple[float, float]:
+    """value -+ se * the quantile of t with groups - 1 degrees of freedom; (NaN, NaN) where se is NaN or there are fewer than two groups."""
+    if groups < 2 or math.isnan(se):
+        return math.nan, math.nan
+    half = float(scipy_stats.t.ppf((1 + level) / 2, groups - 1)) * se
+    return value - half, value + half
+
+
+def wilson(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's (1927) score interval of a share of n independent samples, within 0 to 1; never empty, also at shares of 0 and 1. (NaN, NaN) for n < 1."""
+    if n < 1 or math.isnan(share):
+        return math.nan, math.nan
+    z2 = float(scipy_stats.norm.ppf((1 + level) / 2)) ** 2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
+    # at shares of 0 and 1 one end is the share itself, up to a rounding that must not exclude it
+    return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
+
+
+def mean_interval(values: Array, level: float = LEVEL) -> tuple[float, float, float]:
+    """Mean, and the ends of its t interval, of independent values [n]; the ends are NaN for n < 2."""
+    values = np.asarray(values, dtype=np.float64)
+    se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    return (float(values.mean()), *t_interval(float(values.mean()), se, len(values), level))
+
+
+def interval(method: Literal["jackknife", "wilson", "mean"], value: float, left_out: Array, sizes: Array) -> tuple[float, float, float]:
+    """Standard error, low and high (95 %) of a metric's value by the method that its row names. left_out, sizes [B].
+
+    A plain mean ("mean") needs nothing but its leave-outs: their pseudo-values are the means of the blocks.
+    """
+    se = jackknife(left_out, sizes, value)
+    if method != "wilson":
+        return (se, *t_interval(value, se, len(sizes)))
+    n = int(np.sum(sizes))
+    return (math.sqrt(value * (1 - value) / n), *wilson(value, n))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with what a comparison needs: leave-outs and group sizes, or only se and groups where there are no leave-outs (both empty)."""
+
+    value: float
+    se: float
+    groups: int
+    left_out: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+
+def estimate(value: float, left_out: Sequence[float] | Array, sizes: Sequence[int] | Array) -> Estimate:
+    """An Estimate from leave-outs and group sizes, both [B]."""
+    se = jackknife(np.asarray(left_out), np.asarray(sizes), value)
+    return Estimate(value, se, len(sizes), tuple(float(one) for one in left_out), tuple(int(one) for one in sizes))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """a - b: value, standard error, two-sided p, degrees of freedom, and whether leave-outs were taken pair by pair."""
+
+    value: float
+    se: float
+    p: float
+    freedom: float
+    paired: bool
+
+
+def difference(a: Estimate, b: Estimate) -> Difference:
+    """The difference of two estimates.
+
+    Paired, where both have leave-outs over groups of the same sizes: the jackknife of the differences with t(B-1); what the two share (seeds, labels,
+    reference) cancels. It holds for independent runs too, at the price of half the degrees of freedom. Otherwise Welch's: errors add in squares.
+    """
+    value = a.value - b.value
+    paired = len(a.sizes) > 0 and a.sizes == b.sizes
+    if paired:
+        se, freedom = jackknife(np.subtract(a.left_out, b.left_out), np.asarray(a.sizes), value), len(a.sizes) - 1.0
+    else:
+        se, freedom = math.hypot(a.se, b.se), _welch(a, b)
+    return Difference(value, se, _two_sided(value, se, freedom), freedom, paired)
+
+
+def _welch(a: Estimate, b: Estimate) -> float:
+    """Welch & Satterthwaite's degrees of freedom (Welch 1947)."""
+    spread = sum(one.se**4 / (one.groups - 1) for one in (a, b) if one.groups > 1)
+    return (a.se**2 + b.se**2) ** 2 / spread if spread > 0 else math.inf
+
+
+def _two_sided(value: float, se: float, freedom: float) -> float:
+    """The two-sided p of value / se under t; without an error (NaN) nothing is shown, with an error of exactly 0 any difference is."""
+    if math.isnan(se) or math.isnan(value) or freedom < 1 or value == 0:
+        return 1.0
+    return 0.0 if se == 0 else float(2 * scipy_stats.t.sf(abs(value) / se, freedom))
+
+
+def holm(p: Sequence[float] | Array) -> Array:
+    """Holm's (1979) adjusted p of a family of tests, float64 [tests] in the given order: rejected at 5 % where <= 0.05, whatever their dependence."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return adjusted
+
+
+def rank_ranges(estimates: Sequence[Estimate], better: Literal["lower", "higher"], level: float = LEVEL) -> list[tuple[int, int]]:
+    """Simultaneous rank ranges, (lowest, highest) per estimate: 1 + the number shown better ... K - the number shown worse; one estimate has (1, 1).
+
+    "Shown" is a two-sided test of a pair's difference with Holm's adjustment over all K (K-1) / 2 pairs, so that all true ranks lie in their ranges
+    with probability `level`; Mohamad, van Zwet, Goeman & Solari (2022), "Simultaneous confidence intervals for ranks".
+    """
+    pairs = [(i, j) for i in range(len(estimates)) for j in range(i)]
+    adjusted = holm([difference(estimates[i], estimates[j]).p for i, j in pairs])
+    sign = 1 if better == "lower" else -1
+    shown_better, shown_worse = [0] * len(estimates), [0] * len(estimates)
+    for (i, j), p in zip(pairs, adjusted, strict=True):
+        if p <= 1 - level:
+            first, second = (i, j) if sign * estimates[i].value < sign * estimates[j].value else (j, i)
+            shown_better[second] += 1
+            shown_worse[first] += 1
+    return [(1 + ahead, len(estimates) - behind) for ahead, behind in zip(shown_better, shown_worse, strict=True)]

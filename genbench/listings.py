@@ -1,0 +1,47 @@
+"""How a shelf and the rows on it are shown: every listing command asks here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from typing import Any
+
+from genbench import shelves
+from genbench.say import answer, fields, listing
+
+
+def show_shelf(shelf: str, name: str | None, as_json: bool) -> None:
+    """Print the names on a shelf with what they are, or everything about one row."""
+    if name is not None:
+        row = plain(shelves.find(shelf, name))
+        answer(json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields({key: words(value) for key, value in row.items()}))
+        return
+    rows = [(one.name, getattr(one.target, "title", ""), one.origin) for one in shelves.standing(shelf).values()]
+    if as_json:
+        answer(json.dumps([{"name": a, "title": b, "origin": c} for a, b, c in rows], indent=1, ensure_ascii=False))
+    else:
+        answer(listing((a, b if c == "built in" else f"{b} ({c})".strip()) for a, b, c in rows))
+
+
+def plain(value: Any) -> Any:
+    """A row as plain data; its functions as module and name, so that a reader finds the formula."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclass_fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return f"{value.__module__}:{value.__qualname__}" if callable(value) else value
+
+
+def words(value: Any) -> str:
+    """Plain data in a line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {words(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return (" · " if value and isinstance(value[0], Mapping) else ", ").join(words(item) for item in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,196 @@
+"""The schema of what a run leaves: Plan, Score, Record; reading old ones, writing new ones.
+
+A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "scores", "environment", "cost", "digest"}. A reader of schema k upgrades older
+files step by step and refuses newer ones with the way out.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genbench.files import Damaged, digest, read_json, write_json
+from genbench.lazy import pd, torch
+from genbench.say import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCHEMA = 1
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema k -> the step from k to k + 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, settled: what decides the images (`identity`, hashed to the run's id), what is measured, and how the work is done."""
+
+    identity: Mapping[str, Any]  # generator, code, checkpoint, options, first seed, n, conditions
+    protocols: Mapping[str, Mapping[str, Any]]  # name -> dataset, reference, features, measures: what decides the numbers
+    label: str  # the row's name on boards: plugin, options off default, checkpoint
+    origin: str  # where the generator comes from
+    seeding: Literal["per image", "per call"]
+    quantise: str
+    competitor: bool  # False: a line of reference, never ranked
+    batch_size: int
+    device: str
+    keep_images: bool
+    quantised: str = ""  # how it was done: by `quantise`, or by the plugin; known when the run has ended
+    block_sizes: tuple[int, ...] = ()  # of the blocks that left_out leaves out
+    parent: str = ""  # the checkpoint's parent, where it was fine-tuned
+
+    @property
+    def id(self) -> str:
+        return digest(self.identity)[:16]
+
+    @property
+    def n(self) -> int:
+        return int(self.identity["n"])
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number, its interval and what real data scores: a tidy row. `value` is None unless status is "ok"."""
+
+    protocol: str
+    metric: str
+    part: str = "all"
+    value: float | None = None
+    se: float | None = None
+    se_reference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+    n: int = 0
+    real: float | None = None
+    real_high: float | None = None
+    flags: tuple[str, ...] = ()
+    left_out: tuple[float, ...] = ()
+    status: Literal["ok", "skipped", "failed", "undefined"] = "ok"
+    reason: str = ""
+    better: Literal["lower", "higher"] = "lower"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run found: the content of run.json."""
+
+    id: str
+    plan: Mapping[str, Any]
+    scores: tuple[Score, ...]
+    environment: Mapping[str, Any]
+    cost: Mapping[str, Any]
+    created: str
+    genbench: str
+    schema: int = SCHEMA
+    folder: str = field(default="", compare=False)  # where it was read from; not written
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the keys of run.json."""
+        content = asdict(self)
+        del content["folder"]
+        return content
+
+    def frame(self) -> DataFrame:
+        """The scores as a pandas table, one row each."""
+        return pd.DataFrame([asdict(score) for score in self.scores])
+
+    def _repr_html_(self) -> str:
+        columns = ["protocol", "metric", "value", "low", "high", "real", "status", "reason"]
+        return str(self.frame()[columns].to_html(index=False, escape=True))
+
+
+def from_json(content: Mapping[str, Any], source: str) -> Record:
+    """A record from plain data of this schema or an older one; UserError when it is newer or is no record."""
+    content = dict(content)
+    schema = content.get("schema")
+    if not isinstance(schema, int):
+        raise UserError(f"{source} is not a record of genbench: it has no schema number")
+    if schema > SCHEMA:
+        raise UserError(f"{source} has schema {schema}, this genbench reads up to {SCHEMA}: pip install --upgrade genbench")
+    for step in range(schema, SCHEMA):
+        content = UPGRADES[step](content)
+    try:
+        scores = tuple(Score(**{**score, "flags": tuple(score["flags"]), "left_out": tuple(score["left_out"])}) for score in content.pop("scores"))
+        return Record(scores=scores, **content)
+    except (TypeError, KeyError) as error:
+        raise UserError(f"{source} is not a record of schema {schema}: {error}") from None
+
+
+def read(path: Path) -> Record:
+    """The record in a file, sealed; FileNotFoundError, Damaged, or UserError for a newer schema."""
+    return replace(from_json(read_json(path), str(path)), folder=str(path.parent))
+
+
+def write(path: Path, record: Record) -> Record:
+    """Write a record and read it back; only what was read back counts as written."""
+    write_json(path, record.to_json())
+    try:
+        again = read(path)
+    except (Damaged, OSError, UserError) as error:
+        raise RunFailed(f"{path} was written but could not be read back: {error}") from error
+    if digest(again.to_json()) != digest(record.to_json()):
+        raise RunFailed(f"{path} was written but reads back differently; is the disk sound?")
+    return again
+
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "pluggy", "safetensors")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Where the run was made: versions, device, processors, the git commit of the folder one stands in. No variables, no command line: they hold secrets."""
+    versions = {name: _version(name) for name in PACKAGES}
+    cuda = device.startswith("cuda")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "cuda": torch.version.cuda if cuda else None,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        **_git(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any]:
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    return {"git_commit": commit, "git_dirty": bool(ask("status", "--porcelain")) if commit else None}
+
+
+def find(word: str | None, out: Path) -> Record:
+    """The record behind RUN: a run folder, an entry file, an id's beginning, or the newest in `out` for None."""
+    if word is not None and Path(word).exists():
+        paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]
+    else:
+        paths = sorted(out.glob(f"{word or ''}*/run.json"), key=lambda path: path.stat().st_mtime)
+    if not paths or (word and len({path.parent for path in paths}) > 1):
+        near = ", ".join(sorted(path.parent.name for path in paths)) if paths else ", ".join(sorted(p.parent.name for p in out.glob("*/run.json"))[:8]) or "none"
+        raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {word or 'anything'} in {out}: {near}")
+    try:
+        return read(paths[-1])
+    except FileNotFoundError:
+        raise UserError(f"{paths[-1].parent} has no finished run: give genbench run the same words again, and it goes on") from None
+    except Damaged as error:
+        raise UserError(f"{error}; genbench run with the same words makes it again from its shards") from None

@@ -1,0 +1,139 @@
+"""What there is: built-in leaves, entry points of other packages (names without loading), and files named with --with; lookup with near misses.
+
+A leaf is a file in a shelf's folder; every row of the shelf's kind at its top level stands on the shelf. Strangers' rows stand there by an entry point
+of the group `genbench.<shelf>` whose name is the row's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from genbench import rows
+from genbench.say import UserError, choices, clean
+
+KINDS: dict[str, type] = {"datasets": rows.Dataset, "extractors": rows.Extractor, "metrics": rows.Metric, "protocols": rows.Protocol}
+FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in KINDS}}
+_with: list[tuple[str, ModuleType]] = []  # the catalogue of files that this process was told to read
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Something on a shelf, not loaded yet."""
+
+    shelf: str
+    name: str
+    origin: str  # where it comes from, for people
+    target: EntryPoint | str | Any  # an entry point, a module's name, or the row itself
+
+
+def _leaves(shelf: str) -> Iterator[str]:
+    """The module names of a shelf's folder, without importing any."""
+    spec = importlib.util.find_spec(FOLDERS[shelf])
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        yield from sorted(path.stem for path in Path(folder).glob("*.py") if not path.name.startswith("_"))
+
+
+def _built_in(shelf: str) -> Iterator[Standing]:
+    for leaf in _leaves(shelf):
+        module = f"{FOLDERS[shelf]}.{leaf}"
+        if shelf in KINDS:
+            yield from (Standing(shelf, row.name, "built in", row) for row in _rows_of(importlib.import_module(module), KINDS[shelf]))
+        else:
+            yield Standing(shelf, leaf.replace("_", "-") if shelf == "commands" else leaf, "built in", module)
+
+
+def _rows_of(module: ModuleType, kind: type) -> list[Any]:
+    return [value for name, value in vars(module).items() if isinstance(value, kind) and not name.startswith("_")]
+
+
+def _strangers(shelf: str) -> Iterator[Standing]:
+    for point in entry_points(group=f"genbench.{shelf}"):
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+        yield Standing(shelf, point.name, f"{package} ({point.value})", point)
+
+
+def _from_files(shelf: str) -> Iterator[Standing]:
+    if shelf in KINDS:
+        for path, module in _with:
+            yield from (Standing(shelf, row.name, path, row) for row in _rows_of(module, KINDS[shelf]))
+
+
+def standing(shelf: str) -> dict[str, Standing]:
+    """Everything on a shelf by name; strangers are not imported. Two of one name are refused, naming both."""
+    found: dict[str, Standing] = {}
+    for one in (*_built_in(shelf), *_strangers(shelf), *_from_files(shelf)):
+        if one.name in found:
+            raise UserError(f"two {shelf} are named {one.name}: {found[one.name].origin} and {one.origin}; rename or uninstall one")
+        found[one.name] = one
+    return found
+
+
+def known(shelf: str, name: str) -> Standing:
+    """The thing of this name; UserError with the near misses otherwise."""
+    found = standing(shelf)
+    if name not in found:
+        raise UserError(f"unknown {shelf.removesuffix('s')} {clean(name)!r}: {choices(name, found)}")
+    return found[name]
+
+
+def load(one: Standing) -> Any:
+    """The row, module or object behind a name; the only place where a stranger's package is imported."""
+    if isinstance(one.target, EntryPoint):
+        try:
+            return one.target.load()
+        except Exception as error:
+            raise UserError(f"{one.name} from {one.origin} cannot be imported: {type(error).__name__}: {error}") from error
+    return importlib.import_module(one.target) if isinstance(one.target, str) else one.target
+
+
+def find(shelf: str, name: str) -> Any:
+    """The row of this name, loaded and of the shelf's kind."""
+    one = known(shelf, name)
+    row = load(one)
+    if shelf in KINDS and (not isinstance(row, KINDS[shelf]) or row.name != name):
+        raise UserError(f"{name} from {one.origin} is not a {KINDS[shelf].__name__} row of that name but {type(row).__name__} {getattr(row, 'name', '')}")
+    return row
+
+
+def every(shelf: str) -> dict[str, Any]:
+    """All rows of a shelf, loaded, by name."""
+    return {name: find(shelf, name) for name in standing(shelf)}
+
+
+@cache
+def module_of(path: Path) -> ModuleType:
+    """A Python file as a module, imported once under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"genbench_file_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent))  # as `python file.py` does, so that it may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def add_file(path: Path) -> None:
+    """Put the rows of a file on their shelves (--with FILE)."""
+    if not path.is_file():
+        raise UserError(f"--with {path}: there is no such file")
+    try:
+        module = module_of(path.resolve())
+    except Exception as error:
+        raise UserError(f"--with {path}: {type(error).__name__}: {error}") from error
+    if not any(_rows_of(module, kind) for kind in KINDS.values()):
+        raise UserError(f"--with {path}: it holds no row; define a {', '.join(kind.__name__ for kind in KINDS.values())} at its top level")
+    if all(module is not other for _, other in _with):
+        _with.append((str(path), module))

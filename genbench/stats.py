@@ -1,0 +1,248 @@
+"""Arithmetic that metrics share: moments of blocks, traces of matrix roots, blockwise distances, kernel sums. Pure functions of float64 arrays.
+
+Leave-outs are always made by merging what stays, never by subtracting what goes: a block that holds an outlier would take the others' digits with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genbench.lazy import linalg, np
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+    Kernel = Callable[[Array, Array], Array]  # [n, d], [m, d] -> [n, m]
+
+CHUNK = 2**22  # elements of an n by m matrix that are held at once (32 MB)
+
+
+# Blocks
+
+
+def sizes_of(blocks: Array) -> Array:
+    """The number of rows in each block, int64 [B]. blocks int64 [n], numbered 0 .. B-1."""
+    return np.bincount(blocks)
+
+
+def sums_without(values: Array, blocks: Array) -> Array:
+    """The sum of all rows but those of one block, float64 [B] or [B, d], for each block. values [n] or [n, d]."""
+    own = np.eye(blocks.max() + 1)
+    return (1.0 - own) @ (own[blocks].T @ values)
+
+
+def means_without(values: Array, blocks: Array) -> Array:
+    """The mean of all rows but those of one block, float64 [B] or [B, d], for each block; NaN where nothing is left. values [n] or [n, d]."""
+    left = len(values) - sizes_of(blocks)
+    left = np.where(left > 0, left, np.nan)
+    return sums_without(values, blocks) / left.reshape(-1, *[1] * (values.ndim - 1))
+
+
+# Moments
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean [d] and scatter = sum of (x - mean)(x - mean)^T: [d, d], or its diagonal [d]."""
+
+    count: int
+    mean: Array
+    scatter: Array
+
+
+def moments(x: Array) -> Moments:
+    """Moments of the rows of x, float64 [n, d], n >= 1; the scatter is a matrix. Two passes: exact where the mean is much larger than the deviation."""
+    mean = x.mean(0)
+    centred = x - mean
+    return Moments(len(x), mean, centred.T @ centred)
+
+
+def diagonal_moments(x: Array) -> Moments:
+    """Moments of the rows of x, float64 [n, d], n >= 1, with only the diagonal of the scatter."""
+    mean = x.mean(0)
+    return Moments(len(x), mean, ((x - mean) ** 2).sum(0))
+
+
+def merge(a: Moments, b: Moments) -> Moments:
+    """The moments of two sets together; Chan, Golub & LeVeque (1979), "Updating formulae and a pairwise algorithm", eq. 2.1."""
+    count = a.count + b.count
+    delta = b.mean - a.mean
+    square = np.outer(delta, delta) if a.scatter.ndim == 2 else delta * delta
+    return Moments(count, a.mean + delta * (b.count / count), a.scatter + b.scatter + square * (a.count * b.count / count))
+
+
+def merge_all(parts: Sequence[Moments]) -> Moments:
+    """The moments of all parts together, merged in their order."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = merge(whole, part)
+    return whole
+
+
+def without_each(parts: Sequence[Moments]) -> Iterator[Moments]:
+    """The moments of all parts but one, for each part in order; at least two parts.
+
+    By halving: B log B merges, and only log B results held at once (a scatter of width 2,048 has 32 MB).
+    """
+
+    def halve(low: int, high: int, outside: tuple[Moments, ...]) -> Iterator[Moments]:
+        if high - low == 1:
+            yield outside[0]
+            return
+        middle = (low + high) // 2
+        yield from halve(low, middle, (merge_all([*outside, *parts[middle:high]]),))
+        yield from halve(middle, high, (merge_all([*outside, *parts[low:middle]]),))
+
+    assert len(parts) >= 2, "one part has no others"
+    return halve(0, len(parts), ())
+
+
+def covariance(of: Moments, lost: int = 1) -> Array:
+    """The scatter divided by count - lost: lost = 1 is the unbiased covariance (np.cov, FID), 0 the maximum likelihood one. float64, as the scatter."""
+    assert of.count > lost, f"{of.count} rows have no covariance with divisor n - {lost}"
+    return of.scatter / (of.count - lost)
+
+
+# Roots of matrices
+
+
+def _roots(squares: Array) -> Array:
+    """Square roots of eigenvalues of a positive semidefinite matrix; what is below the rounding of the largest is 0.
+
+    Such an eigenvalue is noise of either sign around 1e-16 of the largest, and its root would add 1e-8 of the largest for every missing rank.
+    """
+    noise = max(float(squares.max(initial=0.0)), 0.0) * len(squares) * float(np.finfo(np.float64).eps)
+    return np.sqrt(np.where(squares > noise, squares, 0.0))
+
+
+def root(c: Array) -> Array:
+    """The symmetric root of a positive semidefinite matrix, float64 [d, d]."""
+    squares, vectors = linalg.eigh(c, driver="evd", check_finite=False)
+    return (vectors * _roots(squares)) @ vectors.T
+
+
+def factor(x: Array) -> Array:
+    """A matrix A with A^T A = the unbiased covariance of the rows of x [n, d]: its symmetric root [d, d], or the centred rows [n, d] where n <= d."""
+    if len(x) <= x.shape[1]:
+        return (x - x.mean(0)) / np.sqrt(len(x) - 1)
+    return root(covariance(moments(x)))
+
+
+def trace_of_root(c: Array) -> float:
+    """The trace of the root of a positive semidefinite matrix [d, d]: the sum of the roots of its eigenvalues (no eigenvectors, no scipy.linalg.sqrtm)."""
+    return float(_roots(linalg.eigh(c, eigvals_only=True, driver="evd", check_finite=False)).sum())
+
+
+def nuclear_norm(p: Array) -> float:
+    """The sum of the singular values of p [n, a]; equals trace_of_root(p^T p) without squaring, and is cheaper where n < a."""
+    return float(linalg.svdvals(p, check_finite=False).sum())
+
+
+# Distances
+
+
+def _rows_at_once(m: int) -> int:
+    return max(1, CHUNK // max(m, 1))
+
+
+def squared_distances(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
+    """The squared Euclidean distances of x [n, d] to y [m, d], some rows at a time: (rows, float64 [rows, m]).
+
+    |x|^2 - 2 x.y + |y|^2 after moving the origin into the data. What lies below the rounding of that sum is exactly 0, so that equal rows
+    have distance 0 and rules with <= hold for them.
+    """
+    centre = y.mean(0)
+    x, y = x - centre, y - centre
+    xx, yy = (x * x).sum(1), (y * y).sum(1)
+    for start in range(0, len(x), _rows_at_once(len(y))):
+        rows = slice(start, min(start + _rows_at_once(len(y)), len(x)))
+        size = xx[rows, None] + yy
+        squares = x[rows] @ y.T
+        squares *= -2
+        squares += size
+        size *= 1e-13
+        squares[squares < size] = 0.0
+        yield rows, squares
+
+
+def distances_to_others(x: Array) -> Iterator[tuple[slice, Array]]:
+    """As squared_distances(x, x), with infinity from each row to itself: excluded by index, not by distance, so that a duplicate counts as a neighbour."""
+    for rows, squares in squared_distances(x, x):
+        squares[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = np.inf
+        yield rows, squares
+
+
+def kth_nearest(x: Array, k: int) -> Array:
+    """The squared distance of each row of x [n, d] to its k-th nearest other row, float64 [n]; needs k < n."""
+    assert 1 <= k < len(x), f"{len(x)} rows have no {k}-th neighbour each"
+    found = np.empty(len(x))
+    for rows, squares in distances_to_others(x):
+        found[rows] = np.partition(squares, k - 1, axis=1)[:, k - 1]
+    return found
+
+
+def kth_nearest_without(x: Array, blocks: Array, k: int) -> Array:
+    """As kth_nearest, with one block of x left out: float64 [n, B]; infinity where fewer than k others are left.
+
+    From the k nearest within each block: as no block holds more than k of these, the 2k nearest of them hold k outside of any block.
+    """
+    members = [np.flatnonzero(blocks == b) for b in range(blocks.max() + 1)]
+    found = np.empty((len(x), len(members)))
+    for rows, squares in distances_to_others(x):
+        near = _near_by_block(squares, members, k)
+        order = np.argpartition(near, 2 * k - 1, axis=1)[:, : 2 * k] if near.shape[1] > 2 * k else np.tile(np.arange(near.shape[1]), (len(near), 1))
+        order = np.take_along_axis(order, np.argsort(np.take_along_axis(near, order, 1), axis=1), 1)
+        near, owners = np.take_along_axis(near, order, 1), order // k
+        for b in range(len(members)):
+            place = np.argmax(np.cumsum(owners != b, axis=1) == k, axis=1)
+            found[rows, b] = near[np.arange(len(near)), place] if len(members) > 1 else np.inf
+    return found
+
+
+def _near_by_block(squares: Array, members: list[Array], k: int) -> Array:
+    """The k smallest of each row within each block, float64 [rows, B * k], block b in columns b * k ..; infinity where a block is smaller than k."""
+    near = np.full((len(squares), len(members), k), np.inf)
+    for b, of in enumerate(members):
+        own = squares[:, of]
+        near[:, b, : len(of)] = np.partition(own, k - 1, axis=1)[:, :k] if len(of) > k else own
+    return near.reshape(len(squares), -1)
+
+
+def nearest_without(x: Array, y: Array, blocks: Array) -> Array:
+    """The squared distance of each row of x [n, d] to the nearest row of y [m, d] outside of one block of y: float64 [n, B]."""
+    members = [np.flatnonzero(blocks == b) for b in range(blocks.max() + 1)]
+    nearest = np.empty((len(x), len(members)))
+    for rows, squares in squared_distances(x, y):
+        nearest[rows] = np.stack([squares[:, of].min(1) for of in members], 1)
+    without = np.empty_like(nearest)
+    for b in range(len(members)):
+        without[:, b] = np.delete(nearest, b, 1).min(1, initial=np.inf)
+    return without
+
+
+# Kernels
+
+
+def kernel_sums(x: Array, y: Array, kernel: Kernel) -> tuple[Array, Array]:
+    """Sums of kernel(x_i, y_j) over j, float64 [n], and over i, float64 [m], in bounded memory."""
+    over_y, over_x = np.empty(len(x)), np.zeros(len(y))
+    for start in range(0, len(x), _rows_at_once(len(y))):
+        k = kernel(x[start : start + _rows_at_once(len(y))], y)
+        over_y[start : start + len(k)] = k.sum(1)
+        over_x += k.sum(0)
+    return over_y, over_x
+
+
+def kernel_sums_by_blocks(x: Array, blocks: Array, kernel: Kernel) -> Array:
+    """Sums of kernel(x_i, x_j), i != j, by the pair of blocks that i and j lie in: float64 [B, B]. x [n, d], blocks int64 [n]."""
+    member = np.eye(blocks.max() + 1)[blocks]
+    sums = np.zeros((member.shape[1], member.shape[1]))
+    for start in range(0, len(x), _rows_at_once(len(x))):
+        k = kernel(x[start : start + _rows_at_once(len(x))], x)
+        here = np.arange(len(k))
+        k[here, start + here] = 0.0
+        sums += member[start : start + len(k)].T @ (k @ member)
+    return sums

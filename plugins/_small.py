@@ -1,0 +1,50 @@
+"""What the small reference generators share: they work on the digits' own 8x8 pixels, and their labels are ten classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import genbench
+
+CLASSES = 10
+SIDE = 8
+
+
+def enlarge(small: Tensor) -> Tensor:
+    """Grey images [n, 1, 8, 8] -> [n, 3, 32, 32], bilinearly, as the data set does."""
+    return F.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False).repeat(1, 3, 1, 1)
+
+
+def shrink(images: Tensor) -> Tensor:
+    """Images uint8 [n, 3, 32, 32] -> grey float [n, 1, 8, 8] in -1 to 1: the least-squares inverse of `enlarge`, so that nothing is blurred twice."""
+    grey = images.float().mean(1, keepdim=True) / 127.5 - 1
+    rows = F.interpolate(torch.eye(SIDE)[None], scale_factor=4, mode="linear", align_corners=False)[0]  # [8, 32]: an image enlarges to rows.T @ image @ rows
+    inverse = torch.linalg.pinv(rows).to(grey)
+    return (inverse.T @ grey @ inverse).clamp(-1, 1)
+
+
+def restore(net: nn.Module, checkpoint: Path | None, device: Any) -> None:
+    """Read a checkpoint into the network (no checkpoint: it keeps its initial weights); one line when the file is another's."""
+    if checkpoint is not None:
+        try:
+            net.load_state_dict(genbench.load_checkpoint(checkpoint, device))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise genbench.UserError(f"checkpoint {checkpoint} holds another network's weights: {reason}") from None
+    net.to(device)
+
+
+def follow(slow: nn.Module, fast: nn.Module, share: float) -> None:
+    """Move the averaged weights a share of the way to the trained ones: slow <- slow + share (fast - slow)."""
+    for average, latest in zip(slow.parameters(), fast.parameters(), strict=True):
+        average.detach().lerp_(latest.detach(), share)
+
+
+def count(net: nn.Module) -> int:
+    """How many parameters the network has."""
+    return sum(p.numel() for p in net.parameters())
