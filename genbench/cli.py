@@ -74,7 +74,8 @@ def main(words: Sequence[str] | None = None) -> int:
         complain(error.format_message())
         return 2
     except click.UsageError as error:
-        complain(f"genbench: {_one_line(error.format_message())} (genbench {error.ctx.info_name + ' ' if error.ctx and error.ctx.parent else ''}--help)")
+        asked = error.ctx.command_path if error.ctx else "genbench"
+        complain(f"genbench: {_one_line(error.format_message())} ({asked} --help)")
         return 2
     except (KeyboardInterrupt, click.Abort):
         complain("genbench: interrupted; the same command goes on")

@@ -1,10 +1,10 @@
 """The checks that a generator must pass, as (check, verdict, what came, remedy); for `genbench test-plugin` and for anybody's pytest:
 
-    from genbench.conformance import check
-    from genbench.generator import locate
+from genbench.conformance import check
+from genbench.generator import locate
 
-    def test_my_plugin():
-        assert [r for r in check(locate("mine.py")) if r.verdict == "fail"] == []
+def test_my_plugin():
+    assert [r for r in check(locate("mine.py")) if r.verdict == "fail"] == []
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from genbench import options as words
 from genbench import shelves
-from genbench.generator import Description, Generator, construct, seed_everything
+from genbench.abilities import Description
+from genbench.generator import Generator, checkpoint_of, construct, device_of, seed_everything
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
-from genbench.plan import checkpoint_of, device_of
 from genbench.say import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FEW = 8  # images of most checks
 PER_CLASS = 10
+RANDOM = "draw with genbench.noise(seeds, ...), and nothing else random"
 LARGE_SHARE = 1e-3  # of pixels that may differ by more than one grey level between batch sizes
 
 
@@ -100,7 +101,7 @@ def _images(trial: Trial) -> tuple[str, str]:
 def _repeatable(trial: Trial) -> tuple[str, ...]:
     first, second = trial.draw(range(FEW)), trial.draw(range(FEW))
     if not np.array_equal(first, second):
-        return "fail", f"{_differing(first, second)} of pixels differ between two draws of the same seeds", "draw with genbench.noise(seeds, ...), and nothing else random"
+        return "fail", f"{_differing(first, second)} of pixels differ between two draws of the same seeds", RANDOM
     return "pass", "the same seeds give the same images"
 
 
@@ -119,7 +120,8 @@ def _alone(trial: Trial) -> tuple[str, ...]:
     alone = trial.draw(range(FEW), batch_size=1).astype(np.int64)
     share = float((np.abs(together - alone) > 1).mean())
     if share > LARGE_SHARE:
-        return "fail", f"{share:.2%} of pixels differ by more than a grey level between batches of {FEW} and of 1", "image i must depend on seeds[i] alone: no batch statistics, no shared noise"
+        came = f"{share:.2%} of pixels differ by more than a grey level between batches of {FEW} and of 1"
+        return "fail", came, "image i must depend on seeds[i] alone: no batch statistics, no shared noise"
     return "pass", f"batches of {FEW} and of 1 agree ({share:.2%} of pixels differ by more than a grey level)"
 
 
@@ -153,7 +155,7 @@ def _state() -> dict[str, Any]:
 
 
 def _random_state() -> dict[str, Any]:
-    return {"torch": torch.get_rng_state().tolist(), "numpy": str(np.random.get_state()), "random": random.getstate()}  # noqa: NPY002 - the global state is what is watched
+    return {"torch": torch.get_rng_state().tolist(), "numpy": str(np.random.get_state()), "random": random.getstate()}
 
 
 def _clean(trial: Trial) -> tuple[str, ...]:
@@ -178,7 +180,8 @@ def _latents(trial: Trial) -> tuple[str, ...]:
         z = trial.generator.call("latents", seeds=seeds, labels=labels, space=space)
         images = trial.generator.call("synthesize", latents=z, labels=labels, seeds=seeds, space=space)
     if len(z) != FEW or len(images) != FEW or not images.is_floating_point() or images.ndim != 4:
-        return "fail", f"latents {tuple(z.shape)}, images {tuple(images.shape)} {images.dtype}", "return float latents [n, ...] and float images [n, 3, H, W] in -1 to 1"
+        came = f"latents {tuple(z.shape)}, images {tuple(images.shape)} {images.dtype}"
+        return "fail", came, "return float latents [n, ...] and float images [n, 3, H, W] in -1 to 1"
     if not torch.isfinite(images).all() or images.abs().max() > 1.001:
         return "fail", f"synthesize returns {float(images.min()):.3g} to {float(images.max()):.3g}", "return images in -1 to 1"
     return "pass", f"latents {tuple(z.shape[1:])} in {space}, images float in {float(images.min()):.2f} to {float(images.max()):.2f}"

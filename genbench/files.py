@@ -142,7 +142,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise Damaged(f"{path} cannot be read: {type(error).__name__} {error}") from None
     if not whole:
         raise Damaged(f"{path} does not match its checksum")
-    return content  # type: ignore[no-any-return]
+    return content
 
 
 @contextlib.contextmanager

@@ -1,7 +1,4 @@
-"""One generator: found, understood without being constructed, constructed, and called with every answer checked.
-
-`describe` reads the abilities and options off a module or class; `construct` makes it ready on a device; `Generator.draw` is the checked call.
-"""
+"""One generator: found, constructed on its device, and called with every answer checked."""
 
 from __future__ import annotations
 
@@ -15,40 +12,21 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from genbench import hookspecs, images, options, shelves
+from genbench import hookspecs, images, shelves
+from genbench.abilities import Description, describe
 from genbench.files import code_sha256, digest
 from genbench.lazy import np, torch
+from genbench.rows import Dataset, source_of
 from genbench.say import PluginFailed, UserError, choices, clean
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 PER_CALL = 50  # images to a call of a generator that does not take seeds, whatever the batch size
-GIVEN = ("checkpoint", "device", "dataset")  # constructor arguments that the harness gives; the rest are options
-ATTRIBUTES = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor")
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a generator says of itself, before anything of it was run but its module."""
-
-    name: str
-    origin: str
-    target: Any  # the module or class
-    module: ModuleType | None
-    abilities: Mapping[str, tuple[str, ...]]  # hook -> the arguments it names
-    options: Mapping[str, options.Option]
-    given: tuple[str, ...]  # which of GIVEN its constructor names
-    attributes: Mapping[str, Any]
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        return tuple(c for c in hookspecs.CONDITIONS if c in self.abilities["sample"])
 
 
 def locate(word: str) -> Description:
@@ -69,85 +47,35 @@ def locate(word: str) -> Description:
     return describe(getattr(module, inner) if inner else module, file.stem, path)
 
 
-def describe(target: Any, name: str, origin: str) -> Description:
-    """Read off abilities, options and attributes; UserError with the line to change when the generator is wrong."""
-    module = target if isinstance(target, ModuleType) else sys.modules.get(getattr(target, "__module__", ""))
-    if isinstance(target, ModuleType):
-        target = _generator_in(target, name)
-    where = name if isinstance(target, ModuleType) or target.__name__.lower() == name else f"{name}:{target.__name__}"
-    implementations = _implementations(target, where)
-    if "sample" not in implementations:
-        raise UserError(f"{where} has no sample hook; write: @genbench.hookimpl above def sample(n)")
-    abilities = {hook: _arguments(function, hook, where) for hook, function in implementations.items()}
-    found, given = _constructor(target, where) if inspect.isclass(target) else ({}, ())
-    attributes = {a: getattr(target, a) for a in ATTRIBUTES if hasattr(target, a)}
-    return Description(name, origin, target, module, abilities, found, given, attributes)
+def checkpoint_of(description: Description, dataset: Dataset, named: Path | None) -> Path | None:
+    """The checkpoint file: the one named, else the generator's own for this data set, else None."""
+    if named is not None:
+        if "checkpoint" not in description.given:
+            raise UserError(f"{description.name} takes no checkpoint: its constructor does not name one")
+        if not named.is_file():
+            raise UserError(f"--checkpoint {named}: there is no such file")
+        return named
+    table: Mapping[str, Mapping[str, str]] = description.attributes.get("checkpoints", {})
+    if "checkpoint" not in description.given or not table:
+        return None
+    if dataset.name not in table:
+        raise UserError(f"{description.name} has no weights for {dataset.name}, only for {', '.join(table)}: --checkpoint FILE, or genbench train")
+    entry = table[dataset.name]
+    if "file" not in entry:
+        raise UserError(f"{description.name}: bring its published weights for {dataset.name} from {entry.get('url')} and give --checkpoint FILE")
+    path = source_of(description.target).with_name("") / entry["file"]
+    if not path.is_file():
+        raise UserError(f"{description.name}: its weights {path} are missing; install the package again, or give --checkpoint FILE")
+    return path
 
 
-def _generator_in(module: ModuleType, name: str) -> Any:
-    """The module itself when it has hooks at its top, else its one class that has a sample hook."""
-    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
-    if any(inspect.isfunction(value) and (_is_marked(value) or value.__name__ in hookspecs.HOOKS) for value in own):
-        return module
-    classes = [value for value in own if inspect.isclass(value) and _is_marked(getattr(value, "sample", None))]
-    if len(classes) > 1:
-        names = ", ".join(c.__name__ for c in classes)
-        raise UserError(f"{name} has {len(classes)} generators ({names}); say which: {name}.py:{classes[0].__name__}")
-    bare = [value for value in own if inspect.isclass(value) and inspect.isfunction(getattr(value, "sample", None))]
-    return classes[0] if classes else bare[0] if bare else module
-
-
-def _is_marked(function: Any) -> bool:
-    return getattr(function, "genbench_impl", None) is not None
-
-
-def _implementations(target: Any, where: str) -> dict[str, Any]:
-    """Hook name -> function. An unmarked function of a hook's name, and a marked one of no hook's name, are refused."""
-    found = {}
-    for scope in reversed(target.__mro__) if inspect.isclass(target) else (target,):
-        if scope.__module__.partition(".")[0] in ("torch", "builtins") if inspect.isclass(scope) else False:
-            continue  # nn.Module has a `train` of its own
-        for name, function in vars(scope).items():
-            if not inspect.isfunction(function) or (scope is target and isinstance(target, ModuleType) and function.__module__ != target.__name__):
-                continue
-            if _is_marked(function) and name not in hookspecs.HOOKS:
-                raise UserError(f"{where} marks {name} as a hook, but there is none of that name: {choices(name, hookspecs.HOOKS)}")
-            if name in hookspecs.HOOKS and not _is_marked(function):
-                raise UserError(f"{where} has a function {name} that is not marked as a hook; write @genbench.hookimpl above it, or rename it")
-            if name in hookspecs.HOOKS:
-                found[name] = function
-    return found
-
-
-def _arguments(function: Any, hook: str, where: str) -> tuple[str, ...]:
-    """The arguments a hook names, with or without default; the kinds that pluggy would lose in silence are refused."""
-    known = [p for p in inspect.signature(getattr(hookspecs.Hooks, hook)).parameters if p != "self"]
-    named = []
-    for argument in inspect.signature(function).parameters.values():
-        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-            raise UserError(f"{where}: {hook} takes {argument}, which hides what it can do; name the arguments it wants, of: {', '.join(known)}")
-        if argument.kind is argument.KEYWORD_ONLY:
-            raise UserError(f"{where}: {hook} takes {argument.name} by keyword only; hooks are called by position, so remove the * before it")
-        if argument.name != "self":
-            named.append(argument.name)
-    unknown = [name for name in named if name not in known]
-    if unknown:
-        raise UserError(f"{where}: {hook} names {unknown[0]}, which is not an argument of that hook: {choices(unknown[0], known)}")
-    if hook == "sample" and "n" not in named:
-        raise UserError(f"{where}: sample does not name n, the number of images to draw; write def sample({', '.join(['self'] * inspect.isclass(where) + ['n', *named])})")
-    return tuple(named)
-
-
-def _constructor(target: type, where: str) -> tuple[dict[str, options.Option], tuple[str, ...]]:
-    if target.__init__ is object.__init__:  # type: ignore[misc]
-        return {}, ()
-    try:
-        hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
-    except NameError as error:
-        raise UserError(f"{where}: an annotation of its constructor cannot be read: {error}") from None
-    parameters = [p for p in inspect.signature(target.__init__).parameters.values() if p.name != "self"]  # type: ignore[misc]
-    found = {p.name: options.read(p, hints.get(p.name), where) for p in parameters if p.name not in GIVEN}
-    return found, tuple(p.name for p in parameters if p.name in GIVEN)
+def device_of(word: str) -> str:
+    """cpu or cuda; auto takes the GPU where there is one."""
+    if word == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if word.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {word}: torch sees no CUDA device here; --device cpu, or install torch for your GPU")
+    return word
 
 
 def code_of(description: Description) -> str:
@@ -250,7 +178,7 @@ def construct(description: Description, chosen: Mapping[str, Any], checkpoint: P
 def seed_everything(seed: int) -> None:
     """Seed torch, numpy and random globally, for generators that take no seeds."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - a plugin may use the global state, so it is the one to seed
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 

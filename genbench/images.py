@@ -74,12 +74,13 @@ def _quantised(images: torch.Tensor, declared: tuple[float, float] | None, quant
         raise PluginFailed(f"sample returned {_dtype(images)} images without a range; declare it: range = ({low}, 1)")
     if not torch.isfinite(images).all():
         raise PluginFailed(f"sample returned {'NaN' if torch.isnan(images).any() else 'infinite values'}; images must be finite")
-    low, high = declared
-    slack = 1e-3 * (high - low)  # rounding of a clamp in half precision
+    bottom, top = declared
+    slack = 1e-3 * (top - bottom)  # rounding of a clamp in half precision
     least, most = float(images.min()), float(images.max())
-    if least < low - slack or most > high + slack:
-        raise PluginFailed(f"sample returned values {least:.4g} to {most:.4g}, outside its declared range ({low:g}, {high:g}); clamp them, or declare the true range")
-    return QUANTISE[quantise](images.to(torch.float32), low, high)
+    if least < bottom - slack or most > top + slack:
+        came = f"sample returned values {least:.4g} to {most:.4g}, outside its declared range ({bottom:g}, {top:g})"
+        raise PluginFailed(f"{came}; clamp them, or declare the true range")
+    return QUANTISE[quantise](images.to(torch.float32), bottom, top)
 
 
 def _dtype(images: torch.Tensor) -> str:

@@ -10,6 +10,22 @@ import importlib
 import types
 from typing import TYPE_CHECKING, Any
 
+__all__ = [
+    "F",
+    "Image",
+    "figure",
+    "jinja2",
+    "linalg",
+    "np",
+    "pd",
+    "safetensors",
+    "safetensors_numpy",
+    "safetensors_torch",
+    "scipy_stats",
+    "sklearn_datasets",
+    "torch",
+]
+
 
 class _Lazy(types.ModuleType):
     """A stand-in that becomes the library at the first attribute read from it."""

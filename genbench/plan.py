@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from genbench import options, shelves
+from genbench.abilities import Description
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.files import code_sha256, digest, file_sha256
-from genbench.generator import Description, code_of
+from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
 from genbench.record import Plan
 from genbench.rows import NEEDS, Dataset, Extractor, Measure, Metric, Protocol, source_of
@@ -121,28 +122,6 @@ def _conditions(description: Description, dataset: Dataset, policy: str) -> dict
     return found
 
 
-def checkpoint_of(description: Description, dataset: Dataset, named: Path | None) -> Path | None:
-    """The checkpoint file: the one named, else the generator's own for this data set, else None."""
-    if named is not None:
-        if "checkpoint" not in description.given:
-            raise UserError(f"{description.name} takes no checkpoint: its constructor does not name one")
-        if not named.is_file():
-            raise UserError(f"--checkpoint {named}: there is no such file")
-        return named
-    table: Mapping[str, Mapping[str, str]] = description.attributes.get("checkpoints", {})
-    if "checkpoint" not in description.given or not table:
-        return None
-    if dataset.name not in table:
-        raise UserError(f"{description.name} has no weights for {dataset.name}, only for {', '.join(table)}: --checkpoint FILE, or genbench train")
-    entry = table[dataset.name]
-    if "file" not in entry:
-        raise UserError(f"{description.name}: bring its published weights for {dataset.name} from {entry.get('url')} and give --checkpoint FILE")
-    path = source_of(description.target).with_name("") / entry["file"]
-    if not path.is_file():
-        raise UserError(f"{description.name}: its weights {path} are missing; install the package again, or give --checkpoint FILE")
-    return path
-
-
 def _parent(checkpoint: Path | None) -> str:
     """What a checkpoint that `genbench train` wrote says of its parent."""
     if checkpoint is None or checkpoint.suffix != ".safetensors":
@@ -154,15 +133,6 @@ def _parent(checkpoint: Path | None) -> str:
             return str((file.metadata() or {}).get("parent", ""))
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
-
-
-def device_of(word: str) -> str:
-    """cpu or cuda; auto takes the GPU where there is one."""
-    if word == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if word.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {word}: torch sees no CUDA device here; --device cpu, or install torch for your GPU")
-    return word
 
 
 def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path | None) -> str:
@@ -221,7 +191,8 @@ def _weights_sha256(row: Extractor) -> str:
     """The hash of an extractor's weights, which must be the published one."""
     path = row.weights_path
     if not path.is_file():
-        raise UserError(f"extractor {row.name}: its weights {path} are missing ({row.weights.bytes} bytes, SHA-256 {row.weights.sha256}); install the package again")
+        wanted = f"{row.weights.bytes} bytes, SHA-256 {row.weights.sha256}"
+        raise UserError(f"extractor {row.name}: its weights {path} are missing ({wanted}); install the package again")
     found = file_sha256(path)
     if found != row.weights.sha256:
         raise UserError(f"extractor {row.name}: {path} has SHA-256 {found}, wanted {row.weights.sha256}; install the package again")

@@ -55,7 +55,7 @@ def real_lines(measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarra
 
 
 def counts_per_class(labels: ndarray[Any, Any] | None, pooled: ndarray[Any, Any], n: int) -> ndarray[Any, Any]:
-    """How many real images of each class stand for n samples: the run's own counts; for an unconditional run the pool's proportions, largest remainders first."""
+    """How many real images of each class stand for n samples: the run's own counts; without labels the pool's proportions."""
     there = np.bincount(pooled)
     if labels is not None:
         return np.bincount(labels, minlength=len(there))

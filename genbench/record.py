@@ -186,7 +186,7 @@ def find(word: str | None, out: Path) -> Record:
     else:
         paths = sorted(out.glob(f"{word or ''}*/run.json"), key=lambda path: path.stat().st_mtime)
     if not paths or (word and len({path.parent for path in paths}) > 1):
-        near = ", ".join(sorted(path.parent.name for path in paths)) if paths else ", ".join(sorted(p.parent.name for p in out.glob("*/run.json"))[:8]) or "none"
+        near = ", ".join(sorted(path.parent.name for path in paths or out.glob("*/run.json"))[:8]) or "there is none"
         raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {word or 'anything'} in {out}: {near}")
     try:
         return read(paths[-1])

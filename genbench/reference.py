@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,5 +74,3 @@ def _computed(dataset: Dataset, split: str, extractor: Extractor, network: Any, 
         labels.append(classes)
     arrays = {output: torch.cat([part[output] for part in parts]).numpy() for output in extractor.outputs}
     return {**arrays, "labels": torch.cat(labels).numpy()}
-
-

@@ -112,7 +112,11 @@ class Extractor:
     load: Callable[[Any], Callable[[torch.Tensor], dict[str, torch.Tensor]]]
 
     def __post_init__(self) -> None:
-        _check(self, (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"), (len(self.outputs) > 0, "has no outputs"))
+        _check(
+            self,
+            (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"),
+            (len(self.outputs) > 0, "has no outputs"),
+        )
 
     @property
     def weights_path(self) -> Path:
@@ -145,7 +149,7 @@ class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
         """What several metrics derive from the same arrays (neighbour distances), made once."""
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]  # type: ignore[no-any-return]
+        return self._made[key]
 
     def keep(self, side: Side, rows: np.ndarray[Any, Any]) -> Arrays:
         """The same arrays with only these rows (a mask or indices) of one side."""

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from genbench import __version__, options, record, shards
+from genbench.abilities import Description, describe
 from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
-from genbench.generator import Description, Generator, construct, describe, locate
+from genbench.generator import Generator, checkpoint_of, construct, locate
 from genbench.images import grid_png
 from genbench.lazy import np, torch
-from genbench.plan import Request, checkpoint_of, going_on, settle
+from genbench.plan import Request, going_on, settle
 from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import RunFailed, complain, tell
@@ -27,7 +28,9 @@ from genbench.shelves import find
 COLUMNS = 10  # of the grid of samples: seeds
 
 
-def evaluate(plugin: Any, dataset: str = "digits", *, out: str | Path = "runs", fresh: bool = False, settings: Sequence[str] | dict[str, Any] = (), **request: Any) -> Record:
+def evaluate(
+    plugin: Any, dataset: str = "digits", *, out: str | Path = "runs", fresh: bool = False, settings: Sequence[str] | dict[str, Any] = (), **request: Any
+) -> Record:
     """Draw samples from a generator, measure them, and return the Record; finished work in `out` is taken over.
 
     plugin: a name, a path to a file, or a module or class with hooks. settings: the generator's options, {"steps": 10} or ["steps=10"]. request: the fields of
@@ -139,9 +142,8 @@ def _answers(earlier: Record, plan: Plan) -> bool:
         known = before.get(name)
         if known is None or any(known[key] != protocol[key] for key in ("splits", "extractors", "real")):
             return False
-        measures = [measure for measure in known["measures"]]
         failed_ones = {one.metric for one in earlier.scores if one.protocol == name and one.status == "failed"}
-        if any(measure not in measures or measure["name"] in failed_ones for measure in protocol["measures"]):
+        if any(measure not in known["measures"] or measure["name"] in failed_ones for measure in protocol["measures"]):
             return False
     return True
 

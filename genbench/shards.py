@@ -87,7 +87,8 @@ def _path(folder: Path, shard: Shard, probe: str) -> Path:
 
 
 def _read(folder: Path, shard: Shard, probe: str, says: Mapping[str, str]) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
-    """A probe's arrays and what its file says of itself (`images`: the SHA-256 of the images behind it); None where it is missing, damaged (named) or of another time."""
+    """A probe's arrays and what its file says of itself (`images`: the SHA-256 of the images behind it); None where it is missing,
+    damaged (named) or of another time."""
     try:
         arrays, meta = read_arrays(_path(folder, shard, probe))
     except FileNotFoundError:

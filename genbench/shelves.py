@@ -42,23 +42,26 @@ def _leaves(shelf: str) -> Iterator[str]:
         yield from sorted(path.stem for path in Path(folder).glob("*.py") if not path.name.startswith("_"))
 
 
-def _built_in(shelf: str) -> Iterator[Standing]:
+@cache
+def _built_in(shelf: str) -> tuple[Standing, ...]:
+    found: list[Standing] = []
     for leaf in _leaves(shelf):
         module = f"{FOLDERS[shelf]}.{leaf}"
         if shelf in KINDS:
-            yield from (Standing(shelf, row.name, "built in", row) for row in _rows_of(importlib.import_module(module), KINDS[shelf]))
+            found += [Standing(shelf, row.name, "built in", row) for row in _rows_of(importlib.import_module(module), KINDS[shelf])]
         else:
-            yield Standing(shelf, leaf.replace("_", "-") if shelf == "commands" else leaf, "built in", module)
+            found.append(Standing(shelf, leaf.replace("_", "-") if shelf == "commands" else leaf, "built in", module))
+    return tuple(found)
 
 
 def _rows_of(module: ModuleType, kind: type) -> list[Any]:
     return [value for name, value in vars(module).items() if isinstance(value, kind) and not name.startswith("_")]
 
 
-def _strangers(shelf: str) -> Iterator[Standing]:
-    for point in entry_points(group=f"genbench.{shelf}"):
-        package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
-        yield Standing(shelf, point.name, f"{package} ({point.value})", point)
+@cache
+def _strangers(shelf: str) -> tuple[Standing, ...]:
+    points = [(point, point.dist) for point in entry_points(group=f"genbench.{shelf}")]
+    return tuple(Standing(shelf, p.name, f"{d.name} {d.version} ({p.value})" if d else p.value, p) for p, d in points)
 
 
 def _from_files(shelf: str) -> Iterator[Standing]:
@@ -99,8 +102,8 @@ def find(shelf: str, name: str) -> Any:
     """The row of this name, loaded and of the shelf's kind."""
     one = known(shelf, name)
     row = load(one)
-    if shelf in KINDS and (not isinstance(row, KINDS[shelf]) or row.name != name):
-        raise UserError(f"{name} from {one.origin} is not a {KINDS[shelf].__name__} row of that name but {type(row).__name__} {getattr(row, 'name', '')}")
+    if shelf in KINDS and (not isinstance(row, KINDS[shelf]) or getattr(row, "name", None) != name):
+        raise UserError(f"{name} from {one.origin} is not a {KINDS[shelf].__name__} row of that name but {row!r:.80}")
     return row
 
 

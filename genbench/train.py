@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import __version__, options, shelves
 from genbench.files import file_sha256, folder_to_write, write
-from genbench.generator import Generator, code_of, construct, locate, seed_everything
+from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
-from genbench.plan import device_of
 from genbench.say import PluginFailed, UserError, progress, tell
 
 if TYPE_CHECKING:

@@ -39,6 +39,13 @@ def restore(net: nn.Module, checkpoint: Path | None, device: Any) -> None:
     net.to(device)
 
 
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of gradient descent."""
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
 def follow(slow: nn.Module, fast: nn.Module, share: float) -> None:
     """Move the averaged weights a share of the way to the trained ones: slow <- slow + share (fast - slow)."""
     for average, latest in zip(slow.parameters(), fast.parameters(), strict=True):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genbench
-from genbench_plugins._small import CLASSES, SIDE, count, enlarge, restore, shrink
+from genbench_plugins._small import CLASSES, SIDE, count, descend, enlarge, restore, shrink
 
 LATENT, WIDTH = 16, 256
 VARIANCE = 0.02  # of the Gaussian p(x|z) around each pixel; smaller is sharper, and the prior fits the codes less well
@@ -69,7 +69,7 @@ class VAE:
         restore(self.net, checkpoint, device)
 
     @genbench.hookimpl
-    def sample(self, seeds: Tensor, labels: Tensor, n: int) -> Tensor:
+    def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
         return self.synthesize(self.latents(seeds), labels)
 
     @genbench.hookimpl
@@ -89,9 +89,7 @@ class VAE:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(batches))
         for step, (images, labels) in enumerate(batches, 1):
             loss = self.net.loss(shrink(images), labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            descend(optimiser, loss)
             schedule.step()
             yield step, len(batches), {"loss": loss.item()}
 

@@ -16,10 +16,10 @@ import click
 @click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
 def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, leaderboards: Path) -> None:
     """Show BOARD (genbench leaderboard digits); without a name the only one, or the list of them."""
-    from genbench import boards
+    from genbench import standings
     from genbench.say import UserError, answer, choices
 
-    names = boards.boards(leaderboards)
+    names = standings.boards(leaderboards)
     if board is None and len(names) != 1:
         if not names:
             raise UserError(f"there is no board in {leaderboards}: genbench run writes one")
@@ -27,7 +27,7 @@ def command(board: str | None, sort: str | None, how: str, as_json: bool, every:
         return
     if board is not None and board not in names:
         raise UserError(f"no board {board!r} in {leaderboards}: {choices(board, names)}")
-    found = boards.entries(leaderboards / (board or names[0]), every=every)
+    found = standings.entries(leaderboards / (board or names[0]), every=every)
     if not found:
         raise UserError(f"the board {board or names[0]} has no entries: genbench run writes one")
-    answer(boards.shown(found, boards.sorting(found, sort), "json" if as_json else how))
+    answer(standings.shown(found, standings.sorting(found, sort), "json" if as_json else how))

@@ -31,7 +31,9 @@ import click
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, draw nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no remarks on standard error.")
-def command(plugin: str, out: Path, leaderboards: str, with_files: tuple[Path, ...], fresh: bool, dry_run: bool, as_json: bool, quiet: bool, **words: Any) -> None:
+def command(
+    plugin: str, out: Path, leaderboards: str, with_files: tuple[Path, ...], fresh: bool, dry_run: bool, as_json: bool, quiet: bool, **words: Any
+) -> None:
     """Draw samples from a generator, measure them against real images, write a record and a leaderboard.
 
     \b
@@ -62,7 +64,7 @@ def command(plugin: str, out: Path, leaderboards: str, with_files: tuple[Path, .
 
 def go(plan: Any, description: Any, request: Any, out: Path, root: Path | None, fresh: bool, as_json: bool) -> None:
     """Execute the plan, enter the boards, print the answer."""
-    from genbench import boards
+    from genbench import boards, standings
     from genbench.files import folder_to_write
     from genbench.run import execute, failed
     from genbench.say import answer, tell
@@ -73,7 +75,7 @@ def go(plan: Any, description: Any, request: Any, out: Path, root: Path | None, 
     whole = all(score.status != "failed" for score in found.scores)
     entered = boards.enter(found, root) if root is not None and whole else []
     tell(f"run {found.id}: {found.folder}" + "".join(f" · board {root}/{name}" for name in entered))
-    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else boards.result(found, root))
+    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else standings.result(found, root))
     failed(found)
 
 

@@ -15,9 +15,9 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def command(run: str | None, out: Path, leaderboards: Path, as_json: bool) -> None:
     """Show RUN: a run folder, an id's beginning, an entry file, or nothing for the newest."""
-    from genbench import boards
+    from genbench import standings
     from genbench.record import find
     from genbench.say import answer
 
     found = find(run, out)
-    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else boards.result(found, leaderboards))
+    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else standings.result(found, leaderboards))

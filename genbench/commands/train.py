@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,9 +19,7 @@ import click
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
-def command(
-    plugin: str, dataset: str, out: Path, init: Path | None, epochs: int | None, batch_size: int | None, seed: int, options: tuple[str, ...], device: str, quiet: bool
-) -> None:
+def command(plugin: str, quiet: bool, options: tuple[str, ...], **words: Any) -> None:
     """Train a generator on the train split of a data set; `genbench run --checkpoint` reads what it writes.
 
     \b
@@ -33,5 +32,4 @@ def command(
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
-    wish = train.Training(dataset, out, init, epochs, batch_size, seed, options, device)
-    answer(train.train(plugin, wish))
+    answer(train.train(plugin, train.Training(options=options, **words)))

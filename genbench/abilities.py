@@ -1,0 +1,118 @@
+"""What a generator can do, read off its module or class before anything of it is run: hooks, the arguments they name, options, attributes.
+
+Whatever would be lost in silence later is refused here, with the line to change.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from genbench import hookspecs, options
+from genbench.say import UserError, choices
+
+GIVEN = ("checkpoint", "device", "dataset")  # constructor arguments that the harness gives; the rest are options
+ATTRIBUTES = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a generator says of itself, before anything of it was run but its module."""
+
+    name: str
+    origin: str
+    target: Any  # the module or class
+    module: ModuleType | None
+    abilities: Mapping[str, tuple[str, ...]]  # hook -> the arguments it names
+    options: Mapping[str, options.Option]
+    given: tuple[str, ...]  # which of GIVEN its constructor names
+    attributes: Mapping[str, Any]
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return tuple(c for c in hookspecs.CONDITIONS if c in self.abilities["sample"])
+
+
+def describe(target: Any, name: str, origin: str) -> Description:
+    """Read off abilities, options and attributes; UserError with the line to change when the generator is wrong."""
+    module = target if isinstance(target, ModuleType) else sys.modules.get(getattr(target, "__module__", ""))
+    if isinstance(target, ModuleType):
+        target = _generator_in(target, name)
+    where = name if isinstance(target, ModuleType) or target.__name__.lower() == name else f"{name}:{target.__name__}"
+    implementations = _implementations(target, where)
+    if "sample" not in implementations:
+        raise UserError(f"{where} has no sample hook; write: @genbench.hookimpl above def sample(n)")
+    abilities = {hook: _arguments(function, hook, where) for hook, function in implementations.items()}
+    found, given = _constructor(target, where) if inspect.isclass(target) else ({}, ())
+    attributes = {a: getattr(target, a) for a in ATTRIBUTES if hasattr(target, a)}
+    return Description(name, origin, target, module, abilities, found, given, attributes)
+
+
+def _generator_in(module: ModuleType, name: str) -> Any:
+    """The module itself when it has hooks at its top, else its one class that has a sample hook."""
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    if any(inspect.isfunction(value) and (_is_marked(value) or value.__name__ in hookspecs.HOOKS) for value in own):
+        return module
+    classes = [value for value in own if inspect.isclass(value) and _is_marked(getattr(value, "sample", None))]
+    if len(classes) > 1:
+        names = ", ".join(c.__name__ for c in classes)
+        raise UserError(f"{name} has {len(classes)} generators ({names}); say which: {name}.py:{classes[0].__name__}")
+    bare = [value for value in own if inspect.isclass(value) and inspect.isfunction(getattr(value, "sample", None))]
+    return classes[0] if classes else bare[0] if bare else module
+
+
+def _is_marked(function: Any) -> bool:
+    return getattr(function, "genbench_impl", None) is not None
+
+
+def _implementations(target: Any, where: str) -> dict[str, Any]:
+    """Hook name -> function. An unmarked function of a hook's name, and a marked one of no hook's name, are refused."""
+    found = {}
+    for scope in reversed(target.__mro__) if inspect.isclass(target) else (target,):
+        if scope.__module__.partition(".")[0] in ("torch", "builtins") if inspect.isclass(scope) else False:
+            continue  # nn.Module has a `train` of its own
+        for name, function in vars(scope).items():
+            if not inspect.isfunction(function) or (scope is target and isinstance(target, ModuleType) and function.__module__ != target.__name__):
+                continue
+            if _is_marked(function) and name not in hookspecs.HOOKS:
+                raise UserError(f"{where} marks {name} as a hook, but there is none of that name: {choices(name, hookspecs.HOOKS)}")
+            if name in hookspecs.HOOKS and not _is_marked(function):
+                raise UserError(f"{where} has a function {name} that is not marked as a hook; write @genbench.hookimpl above it, or rename it")
+            if name in hookspecs.HOOKS:
+                found[name] = function
+    return found
+
+
+def _arguments(function: Any, hook: str, where: str) -> tuple[str, ...]:
+    """The arguments a hook names, with or without default; the kinds that pluggy would lose in silence are refused."""
+    known = [p for p in inspect.signature(getattr(hookspecs.Hooks, hook)).parameters if p != "self"]
+    named = []
+    for argument in inspect.signature(function).parameters.values():
+        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            raise UserError(f"{where}: {hook} takes {argument}, which hides what it can do; name the arguments it wants, of: {', '.join(known)}")
+        if argument.kind is argument.KEYWORD_ONLY:
+            raise UserError(f"{where}: {hook} takes {argument.name} by keyword only; hooks are called by position, so remove the * before it")
+        if argument.name != "self":
+            named.append(argument.name)
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise UserError(f"{where}: {hook} names {unknown[0]}, which is not an argument of that hook: {choices(unknown[0], known)}")
+    if hook == "sample" and "n" not in named:
+        raise UserError(f"{where}: sample does not name n, the number of images to draw; write sample({', '.join(['n', *named])})")
+    return tuple(named)
+
+
+def _constructor(target: type, where: str) -> tuple[dict[str, options.Option], tuple[str, ...]]:
+    if target.__init__ is object.__init__:  # type: ignore[misc]
+        return {}, ()
+    try:
+        hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
+    except NameError as error:
+        raise UserError(f"{where}: an annotation of its constructor cannot be read: {error}") from None
+    parameters = [p for p in inspect.signature(target.__init__).parameters.values() if p.name != "self"]  # type: ignore[misc]
+    found = {p.name: options.read(p, hints.get(p.name), where) for p in parameters if p.name not in GIVEN}
+    return found, tuple(p.name for p in parameters if p.name in GIVEN)

@@ -1,0 +1,227 @@
+"""The entries of a board, their ranks, and the table in each format.
+
+A board is a data set and a protocol; an entry is a run's record cut to that protocol. Ranks are simultaneous 95 % ranges over the competitors that fit
+the protocol; lines of reference and runs off the protocol stand unranked.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench import intervals, record
+from genbench.files import Damaged, digest
+from genbench.lazy import pd
+from genbench.record import Record, Score
+from genbench.say import UserError, choices, clean, complain, plus_minus, table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+ARROW = {"lower": "↓", "higher": "↑"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run on one board."""
+
+    id: str
+    record: Record
+
+    @property
+    def label(self) -> str:
+        return str(self.record.plan["label"])
+
+    @property
+    def protocol(self) -> Mapping[str, Any]:
+        return dict(next(iter(self.record.plan["protocols"].values())))
+
+    @property
+    def ranked(self) -> bool:
+        return bool(self.record.plan["competitor"] and self.protocol["fits"])
+
+    def score(self, metric: str) -> Score | None:
+        return next((one for one in self.record.scores if one.metric == metric and one.status == "ok"), None)
+
+
+def board_name(dataset: str, protocol: str) -> str:
+    return dataset if dataset == protocol else f"{dataset}-{protocol}"
+
+
+def entry_of(found: Record, name: str, protocol: Mapping[str, Any]) -> Entry:
+    own = replace(found, plan={**found.plan, "protocols": {name: protocol}}, scores=tuple(s for s in found.scores if s.protocol == name))
+    return Entry(digest([found.id, name, protocol["splits"], protocol["extractors"]])[:16], own)
+
+
+def boards(root: Path) -> list[str]:
+    return sorted(folder.name for folder in root.glob("*") if (folder / "entries").is_dir())
+
+
+def entries(board: Path, *, every: bool = False) -> list[Entry]:
+    """The entries of a board, the newest per label unless every one is asked for; a damaged one is named and left out."""
+    found = []
+    for path in sorted((board / "entries").glob("*.json")):
+        try:
+            found.append(Entry(path.stem, record.read(path)))
+        except (Damaged, UserError) as error:
+            complain(f"damaged entry left out: {error}")
+    if every:
+        return found
+    newest: dict[str, Entry] = {}
+    for entry in sorted(found, key=lambda e: (e.record.created, e.id)):
+        newest[entry.label] = entry
+    return list(newest.values())
+
+
+def metrics_of(found: Sequence[Entry]) -> list[str]:
+    """The board's metrics, in the order of the protocol's measures, those of single entries after."""
+    ordered = [measure["name"] for entry in found for measure in entry.protocol["measures"]]
+    return list(dict.fromkeys(ordered))
+
+
+def direction(found: Sequence[Entry], metric: str) -> str:
+    return next(one.better for entry in found for one in entry.record.scores if one.metric == metric)
+
+
+def ranks(found: Sequence[Entry], metric: str) -> dict[str, tuple[int, int]]:
+    """{entry id: (best, worst) rank} by a metric: simultaneous 95 % ranges over the ranked entries that have it."""
+    running = [(entry, score) for entry in found if entry.ranked and (score := entry.score(metric)) is not None]
+    if not running:
+        return {}
+    estimates = [_estimate(entry, score) for entry, score in running]
+    ranges = intervals.rank_ranges(estimates, "lower" if direction(found, metric) == "lower" else "higher")
+    return {entry.id: pair for (entry, _), pair in zip(running, ranges, strict=True)}
+
+
+def _estimate(entry: Entry, score: Score) -> intervals.Estimate:
+    return intervals.estimate(number(score.value), score.left_out, entry.record.plan["block_sizes"])
+
+
+def number(value: float | None) -> float:
+    assert value is not None, "an ok score has a value"
+    return value
+
+
+def rank_text(pair: tuple[int, int] | None) -> str:
+    return "–" if pair is None else str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}-{pair[1]}"
+
+
+def ordered(found: Sequence[Entry], metric: str) -> list[Entry]:
+    """Best first by a metric's value, those without it last; lines of reference stand where their value puts them."""
+    sign = 1 if direction(found, metric) == "lower" else -1
+
+    def place(entry: Entry) -> tuple[float, str]:
+        score = entry.score(metric)
+        return (math.inf if score is None else sign * number(score.value), entry.label)
+
+    return sorted(found, key=place)
+
+
+def people(found: Sequence[Entry], sort: str) -> DataFrame:
+    """The board for people: rank range by the sorting metric, label, value ± half interval of each metric."""
+    place = ranks(found, sort)
+    names = metrics_of(found)
+    names = [sort, *(name for name in names if name != sort)]
+    rows = []
+    for entry in ordered(found, sort):
+        cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + ("" if entry.ranked else " *")}
+        rows.append(cells | {f"{name} {ARROW[direction(found, name)]}": cell(entry, name) for name in names})
+    return pd.DataFrame(rows)
+
+
+def cell(entry: Entry, metric: str) -> str:
+    score = entry.score(metric)
+    return plus_minus(number(score.value), number(score.low), number(score.high)) if score else "–"
+
+
+def numbers(found: Sequence[Entry], sort: str) -> DataFrame:
+    """The board for programs: a row per entry, for each metric its value, interval, standard errors and what real data scores."""
+    place = ranks(found, sort)
+    rows = []
+    for entry in ordered(found, sort):
+        low, high = place.get(entry.id, (None, None))
+        plan = entry.record.plan
+        row: dict[str, Any] = {"rank_low": low, "rank_high": high, "generator": _cell_of_csv(entry.label), "ranked": entry.ranked}
+        row["n"] = plan["identity"]["n"]
+        for name in metrics_of(found):
+            score = entry.score(name)
+            for key in ("value", "low", "high", "se", "se_reference", "real", "real_high"):
+                row[name if key == "value" else f"{name}_{key}"] = getattr(score, key) if score else None
+        row |= {key: entry.record.cost.get(key) for key in ("images_per_second", "parameters", "evaluations_per_image")}
+        row |= {"first_seed": plan["identity"]["first_seed"], "checkpoint": plan["identity"]["checkpoint"]}
+        row |= {"created": entry.record.created, "run": entry.record.id, "entry": entry.id}
+        rows.append(row)
+    return pd.DataFrame(rows).convert_dtypes()
+
+
+def _cell_of_csv(text: str) -> str:
+    """A label that no spreadsheet takes for a formula."""
+    return f"'{clean(text)}" if text[:1] in "=+-@" else clean(text)
+
+
+def sorting(found: Sequence[Entry], metric: str | None) -> str:
+    names = metrics_of(found)
+    if metric is not None and metric not in names:
+        raise UserError(f"--sort {metric}: {choices(metric, names)}")
+    return metric or names[0]
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Entry], str], str]] = {
+    "csv": lambda found, sort: str(numbers(found, sort).to_csv(index=False)),
+    "json": lambda found, sort: str(numbers(found, sort).to_json(orient="records", indent=1)),
+    "markdown": lambda found, sort: markdown(people(found, sort)),
+    "latex": lambda found, sort: str(people(found, sort).to_latex(index=False, escape=True)),
+}
+
+
+def markdown(frame: DataFrame) -> str:
+    safe = frame.map(lambda cell: str(cell).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;"))
+    return str(safe.to_markdown(index=False, disable_numparse=True))
+
+
+def shown(found: Sequence[Entry], sort: str, how: str) -> str:
+    """A board in one of the formats, or as a plain table."""
+    if how in FORMATS:
+        return FORMATS[how](found, sort)
+    return _fitting(people(found, sort))
+
+
+def _fitting(frame: DataFrame) -> str:
+    """The table as text; on a terminal only the columns that fit its width, and which were left out."""
+    columns = list(frame.columns)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    while True:
+        text = table(columns, frame[columns].to_numpy().tolist(), left=2)
+        if not width or len(columns) <= 3 or max(map(len, text.splitlines())) <= width:
+            break
+        columns.pop()
+    left_out = [name for name in frame.columns if name not in columns]
+    return text + (f"\n\nnot shown for want of width: {', '.join(left_out)}; --sort METRIC, --format csv" if left_out else "")
+
+
+def result(found: Record, root: Path | None) -> str:
+    """A run's numbers for people: value ± half interval, what real data scores, direction, and the rank range on the board."""
+    parts = []
+    for name, protocol in found.plan["protocols"].items():
+        board = root / board_name(protocol["dataset"], name) if root else None
+        known = entries(board) if board and board.is_dir() else []
+        own = entry_of(found, name, protocol)
+        rows = [_row(score, ranks(known, score.metric).get(own.id)) for score in own.record.scores if score.status == "ok"]
+        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples"
+        parts.append(f"{heading}\n\n{table(['metric', 'value', 'real data', 'better', 'rank'], rows)}")
+        flagged = [f"{s.metric}: {', '.join(s.flags)}" for s in own.record.scores if s.flags]
+        parts += [f"* {'; '.join(flagged)}"] if flagged else []
+        absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok"]
+        parts += ["\n".join(absent)] if absent else []
+    return "\n\n".join(parts)
+
+
+def _row(score: Score, rank: tuple[int, int] | None) -> list[str]:
+    real = "" if score.real is None else f"{score.real:.3g} (95 %: {number(score.real_high):.3g})"
+    star = "*" if score.flags else ""
+    return [score.metric + star, plus_minus(number(score.value), number(score.low), number(score.high)), real, score.better, rank_text(rank)]

@@ -1,0 +1,148 @@
+"""A class-conditional denoising diffusion model on the digits' 8x8 pixels, sampled by DDIM or, with eta 1, as it was trained."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import genbench
+from genbench_plugins._small import CLASSES, SIDE, count, descend, enlarge, follow, restore, shrink
+
+TIMES = 250  # T of the paper; its 1,000 and its beta from 1e-4 to 0.02, in a quarter of the steps, each four times as large
+ALPHA_BAR = torch.cat([torch.ones(1), (1 - torch.linspace(4e-4, 0.08, TIMES, dtype=torch.float64)).cumprod(0).float()])  # [T + 1]; [0] is the image itself
+WIDTH, SIGNAL = 40, 128
+RATE, MEMORY = 2e-3, 0.002  # the network that is saved follows the trained one by this share a step
+
+
+class Block(nn.Module):
+    """A residual block of two convolutions; the signal (time and class) scales and shifts between them."""
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.GroupNorm(8, into), nn.SiLU(), nn.Conv2d(into, out, 3, 1, 1))
+        self.norm = nn.GroupNorm(8, out)
+        self.signal = nn.Linear(SIGNAL, 2 * out)
+        self.second = nn.Sequential(nn.SiLU(), nn.Dropout(0.1), nn.Conv2d(out, out, 3, 1, 1))
+        self.skip = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
+
+    def forward(self, x: Tensor, signal: Tensor) -> Tensor:
+        scale, shift = self.signal(signal)[:, :, None, None].chunk(2, 1)
+        return self.skip(x) + self.second(self.norm(self.first(x)) * (1 + scale) + shift)
+
+
+class UNet(nn.Module):
+    """The noise in x_t, given t and the class: 8x8 -> 4x4 -> 8x8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(CLASSES, SIGNAL)
+        self.time = nn.Sequential(nn.Linear(32, SIGNAL), nn.SiLU(), nn.Linear(SIGNAL, SIGNAL))
+        self.start = nn.Conv2d(1, WIDTH, 3, 1, 1)
+        self.down = Block(WIDTH, WIDTH)
+        self.below = nn.ModuleList([Block(WIDTH, 2 * WIDTH), Block(2 * WIDTH, 2 * WIDTH)])
+        self.up = Block(3 * WIDTH, WIDTH)
+        self.end = nn.Sequential(nn.GroupNorm(8, WIDTH), nn.SiLU(), nn.Conv2d(WIDTH, 1, 3, 1, 1))
+
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+        angles = times[:, None] / TIMES * 1000 * torch.exp(torch.arange(16, device=x.device) * (-math.log(10000) / 16))
+        signal = F.silu(self.time(torch.cat([angles.sin(), angles.cos()], 1)) + self.embedding(labels))
+        high = self.down(self.start(x), signal)
+        low = F.avg_pool2d(high, 2)
+        for block in self.below:
+            low = block(low, signal)
+        return self.end(self.up(torch.cat([high, F.interpolate(low, scale_factor=2.0)], 1), signal))
+
+
+class DDPM:
+    """Ho, Jain and Abbeel's diffusion, told the class, with Song, Meng and Ermon's sampler."""
+
+    range = (-1.0, 1.0)
+    classes = CLASSES
+    resolution = 32
+    paper = "Ho, Jain & Abbeel 2020, arXiv:2006.11239; sampled as in Song, Meng & Ermon 2021, arXiv:2010.02502"
+    licence = "MIT"
+    pretrained_on = ("digits",)
+    checkpoints: ClassVar = {"digits": {"file": "weights/ddpm-digits.safetensors", "licence": "MIT"}}
+    spaces = ("z",)
+    training: ClassVar = {"epochs": 300, "batch": 64}
+
+    def __init__(
+        self,
+        checkpoint: Path | None = None,
+        device: Any = "cpu",
+        steps: Annotated[int, f"of the sampler, 1 to {TIMES}"] = 25,
+        eta: Annotated[float, "0 is DDIM, deterministic; 1 is ancestral sampling"] = 0.0,
+    ) -> None:
+        if not 1 <= steps <= TIMES:
+            raise genbench.UserError(f"ddpm was trained with {TIMES} steps and cannot sample in {steps}; choose -o steps=1 to {TIMES}")
+        if not 0 <= eta <= 1:
+            raise genbench.UserError(f"ddpm's eta runs from 0 (DDIM) to 1 (ancestral sampling), not {eta:g}")
+        self.steps, self.eta, self.device = steps, eta, device
+        self.trained = checkpoint is not None
+        self.net = UNet()
+        restore(self.net, checkpoint, device)
+        self.net.eval()
+
+    @genbench.hookimpl
+    def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
+        return self.synthesize(self.latents(seeds), labels, seeds)
+
+    @genbench.hookimpl
+    def latents(self, seeds: Tensor) -> Tensor:
+        return genbench.noise(seeds, (1, SIDE, SIDE), device=self.device)
+
+    @genbench.hookimpl
+    def synthesize(self, latents: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
+        x = latents
+        path = [math.ceil(TIMES * left / self.steps) for left in range(self.steps, -1, -1)]  # T ... 0
+        for step, (time, earlier) in enumerate(zip(path, path[1:], strict=False), 1):
+            x, sigma = self.move(x, time, earlier, labels)
+            if sigma > 0:
+                x = x + sigma * genbench.noise(seeds, (1, SIDE, SIDE), stream=step, device=self.device)
+        return enlarge(x.clamp(-1, 1))
+
+    def move(self, x: Tensor, time: int, earlier: int, labels: Tensor) -> tuple[Tensor, float]:
+        """One step of DDIM from x_time to an earlier one, and the deviation of the noise that belongs on top (Song et al. 2021, eqs. 12 and 16)."""
+        here, there = ALPHA_BAR[time].item(), ALPHA_BAR[earlier].item()
+        sigma = self.eta * math.sqrt((1 - there) / (1 - here) * (1 - here / there))
+        predicted = self.net(x, torch.full((len(x),), time, device=x.device), labels)
+        image = ((x - math.sqrt(1 - here) * predicted) / math.sqrt(here)).clamp(-1, 1)
+        predicted = (x - math.sqrt(here) * image) / math.sqrt(1 - here)  # what the clamped image leaves as noise
+        return math.sqrt(there) * image + math.sqrt(1 - there - sigma**2) * predicted, sigma
+
+    @genbench.hookimpl
+    def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+        torch.manual_seed(seed)
+        if not self.trained:
+            self.net = UNet().to(self.device).eval()
+        learner = copy.deepcopy(self.net).train()
+        optimiser = torch.optim.Adam(learner.parameters(), RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=len(batches), pct_start=0.1)
+        for step, (images, labels) in enumerate(batches, 1):
+            loss = self.loss(learner, shrink(images), labels)
+            descend(optimiser, loss)
+            schedule.step()
+            follow(self.net, learner, max(MEMORY, 1 / step))
+            yield step, len(batches), {"loss": loss.item()}
+
+    def loss(self, net: UNet, x: Tensor, labels: Tensor) -> Tensor:
+        """Eq. 14 of Ho et al.: the squared error of the predicted noise at a uniformly drawn time."""
+        times = torch.randint(1, TIMES + 1, (len(x),), device=x.device)
+        share = ALPHA_BAR.to(x.device)[times][:, None, None, None]
+        noise = torch.randn_like(x)
+        return F.mse_loss(net(share.sqrt() * x + (1 - share).sqrt() * noise, times, labels), noise)
+
+    @genbench.hookimpl
+    def state(self) -> dict[str, Tensor]:
+        return self.net.state_dict()
+
+    @genbench.hookimpl
+    def cost(self) -> dict[str, float]:
+        return {"parameters": count(self.net), "evaluations": self.steps}
