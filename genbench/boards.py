@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genbench import record
-from genbench.files import Damaged, folder_to_write, locked, write
+from genbench.files import Damaged, folder_to_write, locked, sweep, write
 from genbench.record import Record, Score
 from genbench.say import clean, complain
 from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_of, markdown, number, ordered, people, sorting
@@ -20,21 +20,26 @@ LEGEND = (
 
 
 def enter(found: Record, root: Path) -> list[str]:
-    """Enter a record on one board per protocol; the boards' names. Entries are whole before the table is rewritten, under the board's lock."""
+    """Enter a record on one board per protocol, under the board's lock; the boards' names. The entry is whole before the table is rewritten."""
     names = []
     for name, protocol in found.plan["protocols"].items():
         entry = entry_of(found, name, protocol)
         board = folder_to_write(root / board_name(protocol["dataset"], name), "--leaderboards")
-        path = folder_to_write(board / "entries", "--leaderboards") / f"{entry.id}.json"
-        if not _agrees(path, entry.record):
-            grid = Path(found.folder) / "samples.png"
-            if grid.is_file():
-                write(path.with_suffix(".png"), grid.read_bytes())
-            record.write(path, entry.record)
         with locked(board / ".lock", f"another genbench writes {board}; waiting for it"):
+            sweep(board)
+            _keep(entry, folder_to_write(board / "entries", "--leaderboards"), Path(found.folder) / "samples.png")
             _rewrite(board)
         names.append(board.name)
     return names
+
+
+def _keep(entry: Entry, folder: Path, grid: Path) -> None:
+    path = folder / f"{entry.id}.json"
+    if _agrees(path, entry.record):
+        return
+    if grid.is_file():
+        write(path.with_suffix(".png"), grid.read_bytes())
+    record.write(path, entry.record)
 
 
 def _agrees(path: Path, ours: Record) -> bool:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 
+SEAL = "genbench"  # the key in a safetensors header under which a file says what it is
+
+
 class Damaged(Exception):
     """A file is not what was written: cut short, altered, or somebody else's."""
 
@@ -110,7 +113,8 @@ def _arrays_sha256(arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, s
 def write_arrays(path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> None:
     """Write arrays, sealed, as safetensors; meta says what they are."""
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write(path, safetensors_numpy.save(whole, {**meta, "sha256": _arrays_sha256(whole, meta)}))
+    said = json.dumps({**meta, "sha256": _arrays_sha256(whole, meta)}, sort_keys=True)
+    write(path, safetensors_numpy.save(whole, {SEAL: said}))  # one key: safetensors writes several in any order, and equal arrays shall be equal bytes
 
 
 def read_arrays(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]]:
@@ -118,7 +122,8 @@ def read_arrays(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str
     data = path.read_bytes()
     try:
         arrays = safetensors_numpy.load(data)
-        meta = dict(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"])
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        meta = dict(json.loads(header["__metadata__"][SEAL]))
         said = meta.pop("sha256")
     except Exception as error:  # safetensors, JSON and numpy each raise their own
         raise Damaged(f"{path} cannot be read: {error}") from None

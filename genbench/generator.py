@@ -6,6 +6,7 @@ import ast
 import contextlib
 import inspect
 import io
+import os
 import random
 import sys
 import traceback
@@ -195,12 +196,24 @@ class _Aside(io.TextIOBase):
         pass
 
 
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _calling(name: str, what: str) -> Iterator[None]:
     """Run a stranger's code: its prints to standard error, its failures with its name in front and its own traceback."""
+    there = _is_open(1)
     try:
         with contextlib.redirect_stdout(_Aside()):
             yield
+        if there and not _is_open(1):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the next file to be opened would be taken for standard output
+            raise PluginFailed(f"{name}: {what} closed standard output, which carries the answer; finished shards are kept")
     except (UserError, KeyboardInterrupt):
         raise
     except SystemExit as error:

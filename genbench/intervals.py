@@ -35,9 +35,9 @@ def jackknife(left_out: Array, sizes: Array, value: float) -> float:
     if len(sizes) < 2:
         return math.nan
     h = sizes.sum() / sizes
-    pseudo = h * value - (h - 1) * left_out
-    centre = len(sizes) * value - ((1 - 1 / h) * left_out).sum()
-    return float(np.sqrt(((pseudo - centre) ** 2 / (h - 1)).mean()))
+    change = left_out - value  # p_j less their centre, with the value taken out so that nothing cancels
+    off = ((1 - 1 / h) * change).sum() - (h - 1) * change
+    return float(np.sqrt((off**2 / (h - 1)).mean()))
 
 
 def t_interval(value: float, se: float, groups: int, level: float = LEVEL) -> tuple[float, float]:

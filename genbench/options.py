@@ -55,7 +55,7 @@ def read(parameter: inspect.Parameter, annotation: Any, where: str) -> Option:
     if optional:
         annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
     if annotation not in PLAIN and get_origin(annotation) is not Literal:
-        remedy = f"annotate it: {parameter.name}: float = {parameter.default!r}"
+        remedy = f"annotate it: {parameter.name}: {type(parameter.default).__name__} = {parameter.default!r}"
         raise UserError(f"{where}: option {parameter.name} has no annotation that can be read from words; {remedy}")
     return Option(parameter.name, parameter.default, annotation, optional, str(text))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 from genbench import options, shelves
 from genbench.abilities import Description
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
-from genbench.files import code_sha256, digest, file_sha256
+from genbench.files import SEAL, code_sha256, digest, file_sha256
 from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
 from genbench.record import Plan
@@ -130,7 +131,7 @@ def _parent(checkpoint: Path | None) -> str:
 
     try:
         with safetensors.safe_open(checkpoint, "np") as file:
-            return str((file.metadata() or {}).get("parent", ""))
+            return str(json.loads((file.metadata() or {}).get(SEAL, "{}")).get("parent", ""))
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
 

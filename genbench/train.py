@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import __version__, options, shelves
-from genbench.files import file_sha256, folder_to_write, write
+from genbench.files import SEAL, file_sha256, folder_to_write, write
 from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
 from genbench.say import PluginFailed, UserError, progress, tell
@@ -87,7 +88,7 @@ def train(plugin: str, wish: Training) -> str:
         "parent": file_sha256(wish.init) if wish.init else "",
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.call("state").items()}
-    write(wish.out, safetensors_torch.save(state, meta))
+    write(wish.out, safetensors_torch.save(state, {SEAL: json.dumps(meta, sort_keys=True)}))
     return f"{wish.out}: {description.name}, {epochs} epochs of {wish.dataset}, {wish.out.stat().st_size} bytes, SHA-256 {file_sha256(wish.out)}"
 
 

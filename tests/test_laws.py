@@ -101,16 +101,24 @@ def changes(name: str, rng: np.random.Generator, of: Data) -> Data:
     return turned(rng, of) if name == "rotation_invariant" else shuffled(rng, of)
 
 
-def means(row: Metric, rng: np.random.Generator, size: int, draws: int = 400) -> tuple[float, float]:
-    """The mean over draws of a row's value with so many rows on both sides, and its standard error."""
-    found = [value(row, data(rng, size, size, 3)) for _ in range(draws)]
+def means(row: Metric, rng: np.random.Generator, n: int, m: int, draws: int = 300) -> tuple[float, float]:
+    """The mean over draws of a row's value with n samples and m of the reference, and its standard error.
+
+    Two cubes that overlap in part: balls that shrink with more rows reach less far beyond an edge (between Gaussians that hardly changes their number).
+    """
+
+    def draw() -> Data:
+        cubes = {"samples": rng.random((n, 3)) + np.eye(3)[0] / 2, "reference": rng.random((m, 3))}
+        return {**cubes, "logits": 2 * rng.normal(size=(n, CLASSES)), "labels": np.arange(n) % CLASSES}
+
+    found = [value(row, draw()) for _ in range(draws)]
     return float(np.mean(found)), float(np.std(found) / np.sqrt(draws))
 
 
 def holds(name: str, row: Metric, rng: np.random.Generator) -> bool:
     if name == "unbiased":  # the expectation is the same at every n and m
-        (small, se_small), (large, se_large) = means(row, rng, 12), means(row, rng, 64, 150)
-        return abs(small - large) < 4 * np.hypot(se_small, se_large)
+        small, se = means(row, rng, 12, 12)
+        return all(abs(small - large) < 4 * np.hypot(se, se_large) for large, se_large in (means(row, rng, 12, 150), means(row, rng, 150, 12)))
     if name in ("zero_on_identical", "one_on_identical"):
         same = data(rng)["reference"]
         return abs(value(row, {**data(rng), "samples": same, "reference": same.copy()}) - (name == "one_on_identical")) < 1e-9
@@ -159,8 +167,7 @@ def elsewhere(rng: np.random.Generator, of: Data) -> Data:
 
 def collapsed(rng: np.random.Generator, of: Data) -> Data:
     """All samples from the first mode; the recogniser is certain."""
-    first = np.zeros(400, dtype=int)
-    return {**of, "samples": real(rng, 1600)[::CLASSES], "logits": of["logits"][first * 0]}
+    return {**of, "samples": real(rng, 1600)[::CLASSES], "logits": of["logits"][np.zeros(400, dtype=int)]}
 
 
 def with_outliers(rng: np.random.Generator, of: Data) -> Data:
@@ -206,6 +213,6 @@ def test_planted_faults_are_seen_by_the_metrics_meant_for_them(rng, fault):
     bad = fault(rng, of)
     seen, unseen = (names.split() for names in FAULTS[fault])
     for name in seen:
-        assert worsening(ROWS[name], of, bad) > 0.05, name
+        assert worsening(ROWS[name], of, bad) > 0.1, name
     for name in unseen:
-        assert worsening(ROWS[name], of, bad) < 0.03, name
+        assert worsening(ROWS[name], of, bad) < 0.1, name

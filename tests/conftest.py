@@ -1,0 +1,126 @@
+"""What the tests share: one cache for the session, the command line in process and in processes of its own, the real material."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genbench import shelves
+
+CHECKOUT = Path(__file__).parents[1]
+NOT_RUN = pytest.StashKey[list[str]]()
+HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
+# Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
+SEVERAL = f"""
+import contextlib, io, json, sys
+import genbench
+found = [[0, "", "", [m for m in {HEAVY} if m in sys.modules]]]
+from genbench.cli import main
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        status = main(words)
+    found.append([status, out.getvalue(), err.getvalue(), [m for m in {HEAVY} if m in sys.modules]])
+print(json.dumps(found[1:] or found))
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory):
+    """One cache folder for the whole session, and never the user's own."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENBENCH_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(monkeypatch):
+    """No test hears of another: --quiet is an environment variable, --with a list, and the command line handles SIGTERM."""
+    monkeypatch.setenv("GENBENCH_QUIET", "")  # so that it is put back, whoever sets it
+    monkeypatch.setattr(shelves, "_with", [])
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(capfd):
+    """The command line in this process: cli(*words) -> (status, standard output, standard error)."""
+    from genbench.cli import main
+
+    def call(*words):
+        capfd.readouterr()
+        status = main([str(word) for word in words])
+        return (status, *capfd.readouterr())
+
+    return call
+
+
+def _process(words, env, cwd):
+    whole = {**os.environ, **{name: str(value) for name, value in (env or {}).items()}}
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False, env=whole, cwd=cwd, timeout=280)
+
+
+@pytest.fixture(scope="session")
+def cli_process():
+    """The command line in a process of its own: cli_process(*words, env={...}, cwd=...) -> the completed process, its streams as text."""
+
+    def call(*words, env=None, cwd=None):
+        return _process(["-m", "genbench", *words], env, cwd)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def several():
+    """Several commands in one fresh process: several(words, words, ..., env, cwd) -> [(status, out, err, heavy libraries imported by then)] of each.
+
+    Without commands: the one answer of `import genbench`.
+    """
+
+    def call(*commands, env=None, cwd=None):
+        done = _process(["-c", SEVERAL, json.dumps([[str(word) for word in words] for words in commands])], env, cwd)
+        assert done.returncode == 0, done.stderr
+        return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
+
+    return call
+
+
+def _shared():
+    """The folder of real material: $GENBENCH_TEST_DATA, else shared/data beside the checkout; None where there is none."""
+    named = os.environ.get("GENBENCH_TEST_DATA")
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real material; only tests marked `shared` may ask for it."""
+    folder = _shared()
+    assert folder is not None, "mark the test with pytest.mark.shared"
+    return folder
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("shared") and _shared() is None:
+        item.config.stash.setdefault(NOT_RUN, []).append(item.nodeid)
+        pytest.skip("shared data missing: set GENBENCH_TEST_DATA")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    left_out = config.stash.get(NOT_RUN, [])
+    if left_out:
+        terminalreporter.write_line(f"not run: shared data missing: {', '.join(left_out)}")

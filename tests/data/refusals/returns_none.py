@@ -1,0 +1,8 @@
+# exit 5
+import genbench
+import torch
+
+
+@genbench.hookimpl
+def sample(n):
+    torch.zeros(n, 3, 8, 8, dtype=torch.uint8)

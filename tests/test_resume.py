@@ -1,0 +1,102 @@
+"""A run that is killed and started again ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+DRIVER = Path(__file__).with_name("kill_driver.py")
+
+
+def test_killed_at_every_write_a_run_ends_in_the_same_bytes(tmp_path, here, cli):
+    """kill -9 before each file of a small run comes into being, then the same command: shards equal to the byte, scores equal, no temporary file left."""
+    words = ["run", "--plugin", "noise", "--n", "6", "--metrics", "fd,kd"]
+    assert cli(*words)[0] == 0  # fills the cache, so that the children spend their time on the run
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), str(tmp_path / "kills"), *words], env=os.environ, capture_output=True, text=True, check=False, timeout=280
+    )
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert len(kills) >= 6 * 2 + 6  # shards and probes; plan, samples, record, entry, its picture, table and page
+    assert [kill for kill in kills if not kill["same"]] == []
+
+
+def _shards(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("runs/*/shards/*")}
+
+
+@pytest.mark.parametrize("harm", ["cut short", "one bit", "empty", "another run's"])
+def test_a_damaged_shard_is_named_and_done_again(harm, here, cli):
+    """A shard file cut short, altered in one bit, emptied or taken from another run is made again as it was, and the first three are named."""
+    words = ("run", "--plugin", "noise", "--n", "40", "--metrics", "fd")
+    cli(*words)
+    before = _shards(here)
+    path = next(iter(sorted(here.glob("runs/*/shards/*.digits.safetensors"))))
+    data = path.read_bytes()
+    if harm == "another run's":
+        cli(*words, "--seed", "1", "--out", "other")
+        damaged = next(iter((here / "other").glob(f"*/shards/{path.name}"))).read_bytes()
+    else:
+        damaged = {"cut short": data[:-7], "one bit": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "empty": b""}[harm]
+    path.write_bytes(damaged)
+    next(iter(here.glob("runs/*/run.json"))).unlink()
+    status, _, err = cli(*words)
+    assert status == 0
+    assert (path.name in err) == (harm != "another run's")
+    assert _shards(here) == before
+
+
+def test_a_damaged_record_is_named_and_made_again(here, cli):
+    """A run.json altered by hand is named and made again from the shards, with the same scores and nothing drawn again."""
+    words = ("run", "--plugin", "noise", "--n", "40", "--metrics", "fd", "--json")
+    first = json.loads(cli(*words)[1])
+    path = next(iter(here.glob("runs/*/run.json")))
+    path.write_text(path.read_text().replace('"value": ', '"value": 1', 1))
+    status, out, err = cli(*words)
+    again = json.loads(out)
+    assert (status, "run.json" in err, again["scores"]) == (0, True, first["scores"])
+    assert "sample" not in again["cost"]["seconds"]
+
+
+def test_a_damaged_cache_is_named_and_made_again(here, cli, monkeypatch):
+    """Features of real images that were altered on disk are named, computed again, and change no number."""
+    monkeypatch.setenv("GENBENCH_HOME", str(here / "home"))
+    words = ("run", "--plugin", "noise", "--n", "40", "--metrics", "fd", "--json")
+    first = json.loads(cli(*words)[1])
+    for path in (here / "home" / "features").glob("*.safetensors"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-100] + b"\x00" * 100)
+    status, out, err = cli(*words, "--fresh")
+    assert (status, json.loads(out)["scores"]) == (0, first["scores"])
+    assert "making it again" in err
+
+
+def test_another_batch_size_goes_on_with_the_stored_one(here, cli):
+    """A run begun with one batch size goes on with it, so that its images stay equal to the bit."""
+    words = ("run", "--plugin", "noise", "--n", "40", "--json")
+    cli(*words, "--metrics", "fd", "--batch-size", "3")
+    found = json.loads(cli(*words, "--metrics", "fd,kd", "--batch-size", "7")[1])
+    assert (found["plan"]["batch_size"], {s["metric"] for s in found["scores"]}) == (3, {"fd_digits", "kd_digits"})
+
+
+def test_a_generator_that_is_not_reproducible_is_named(here, cli):
+    """A shard drawn again that differs from what its other probes saw is named, and all its probes are made again from the same images."""
+    (here / "dice.py").write_text(
+        "import os\nimport genbench\nimport torch\n\n\n@genbench.hookimpl\ndef sample(n):\n"
+        "    noise = torch.frombuffer(bytearray(os.urandom(n * 192)), dtype=torch.uint8)\n    return noise.reshape(n, 3, 8, 8)\n"
+    )
+    words = ("run", "--plugin", "dice.py", "--n", "12", "--metrics", "fd")
+    cli(*words)
+    next(iter(here.glob("runs/*/run.json"))).unlink()
+    lost = next(iter(sorted(here.glob("runs/*/shards/*.images.safetensors"))))
+    lost.unlink()
+    status, _, err = cli(*words)
+    assert status == 0
+    assert "is not reproducible here" in err
+    assert load_file(lost)["images"].shape == (1, 3, 8, 8)
