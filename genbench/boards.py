@@ -9,7 +9,7 @@ from genbench import record
 from genbench.files import Damaged, folder_to_write, locked, sweep, write
 from genbench.record import Record, Score
 from genbench.say import clean, complain
-from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_of, markdown, number, ordered, people, sorting
+from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_of, escaped, markdown, number, ordered, people, sorting
 
 SAME = 1e-3  # two measurements of one thing on two processors agree to this, relative to the value or its standard error
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
@@ -101,7 +101,7 @@ def _better_than_real(found: Sequence[Entry]) -> list[str]:
         for score in (s for s in entry.record.scores if entry.ranked and s.status == "ok" and s.real is not None):
             better = number(score.high) < number(score.real) if score.better == "lower" else number(score.low) > number(score.real_high)
             if better:
-                lines.append(f"- `{clean(entry.label)}` lies beyond real data on `{score.metric}`: {cell(entry, score.metric)}, real {score.real:.3g}.")
+                lines.append(f"- {escaped(entry.label)} lies beyond real data on `{score.metric}`: {cell(entry, score.metric)}, real {score.real:.3g}.")
     why = (
         "Better than real data is no contradiction: a generator that draws near the centre of each class and leaves out what is rare scores well on "
         "precision, density and a classifier's certainty; recall, coverage and the distances show what it left out."
@@ -110,6 +110,6 @@ def _better_than_real(found: Sequence[Entry]) -> list[str]:
 
 
 def _picture(board: Path, entry: Entry) -> str:
-    label = clean(entry.label).replace("[", "(").replace("]", ")")
+    label = escaped(entry.label)
     rows = "row = class, column = seed" if "labels" in entry.record.plan["identity"]["conditions"] else "in order of the seeds"
     return f"## {label}\n\nUncurated, {rows}, seeds from {entry.record.plan['identity']['first_seed']}.\n\n![samples of {label}](entries/{entry.id}.png)"

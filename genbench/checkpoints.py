@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 
 def load_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, torch.Tensor]:
-    """The tensors of a weights file: safetensors, or a PyTorch state dict (.pt, .pth) read with weights_only=True. UserError for anything else."""
+    """The tensors of a weights file: safetensors, or a PyTorch state dict (.pt, .pth, ...) read with weights_only=True; told apart by content.
+
+    UserError for anything else.
+    """
     path = Path(path)
     try:
-        if path.suffix in (".pt", ".pth", ".ckpt"):
-            return _state_dict(torch.load(path, map_location=device, weights_only=True), path)
-        return safetensors_torch.load_file(path, device=str(device))
+        with path.open("rb") as file:
+            is_safetensors = file.read(9)[8:] == b"{"  # eight bytes of length, then JSON; zip and pickle begin otherwise
+        if is_safetensors:
+            return safetensors_torch.load_file(path, device=str(device))
+        return _state_dict(torch.load(path, map_location=device, weights_only=True), path)
     except FileNotFoundError:
         raise UserError(f"checkpoint {path} does not exist") from None
     except UserError:

@@ -64,7 +64,7 @@ def checkpoint_of(description: Description, dataset: Dataset, named: Path | None
     entry = table[dataset.name]
     if "file" not in entry:
         raise UserError(f"{description.name}: bring its published weights for {dataset.name} from {entry.get('url')} and give --checkpoint FILE")
-    path = source_of(description.target).with_name("") / entry["file"]
+    path = source_of(description.target).parent / entry["file"]
     if not path.is_file():
         raise UserError(f"{description.name}: its weights {path} are missing; install the package again, or give --checkpoint FILE")
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,8 @@ class Option:
 def read(parameter: inspect.Parameter, annotation: Any, where: str) -> Option:
     """An option from a constructor's parameter and its resolved annotation; UserError naming the line to change."""
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise UserError(f"{where}: its constructor takes {parameter}, which hides its options; name each, with a default and an annotation")
+        stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+        raise UserError(f"{where}: its constructor takes {stars}{parameter.name}, which hides its options; name each, with a default and an annotation")
     if parameter.default is parameter.empty:
         raise UserError(f"{where}: its constructor wants {parameter.name}, which has no default; give it one, then it is an option")
     text = ""
@@ -74,5 +76,5 @@ def chosen(words: Sequence[str], known: Mapping[str, Option], where: str) -> dic
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as JSON holds them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    """Values as JSON holds them: a path, and a float that JSON has not (inf is a usual bound), as text."""
+    return {name: str(value) if isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value)) else value for name, value in values.items()}

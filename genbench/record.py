@@ -109,7 +109,7 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
     """A record from plain data of this schema or an older one; UserError when it is newer or is no record."""
     content = dict(content)
     schema = content.get("schema")
-    if not isinstance(schema, int):
+    if type(schema) is not int or schema < 1:
         raise UserError(f"{source} is not a record of genbench: it has no schema number")
     if schema > SCHEMA:
         raise UserError(f"{source} has schema {schema}, this genbench reads up to {SCHEMA}: pip install --upgrade genbench")

@@ -121,7 +121,7 @@ class Extractor:
     @property
     def weights_path(self) -> Path:
         """The weights file beside the row's module."""
-        return source_of(self.load).with_name(self.weights.file)
+        return source_of(self.load).parent / self.weights.file
 
 
 class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):

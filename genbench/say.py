@@ -69,8 +69,8 @@ def number(value: float, spread: float) -> str:
         return str(value)
     if spread <= 0 or not math.isfinite(spread):
         return f"{value:.4g}"
-    decimals = min(max(0, 1 - math.floor(math.log10(spread))), 12)
-    return f"{value:.{decimals}f}"
+    decimals = min(max(0, 1 - math.floor(math.log10(float(f"{spread:.1e}")))), 12)  # 0.0996 is 0.10
+    return f"{value:z.{decimals}f}"  # z: no -0.00
 
 
 def plus_minus(value: float, low: float, high: float) -> str:

@@ -7,6 +7,7 @@ the protocol; lines of reference and runs off the protocol stand unranked.
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -180,8 +181,12 @@ FORMATS: Mapping[str, Callable[[Sequence[Entry], str], str]] = {
 
 
 def markdown(frame: DataFrame) -> str:
-    safe = frame.map(lambda cell: str(cell).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;"))
-    return str(safe.to_markdown(index=False, disable_numparse=True))
+    return str(frame.map(escaped).to_markdown(index=False, disable_numparse=True))
+
+
+def escaped(text: object) -> str:
+    """Words as Markdown shows them: no sign of a stranger's name ends a cell, begins a link or a picture, or becomes HTML."""
+    return re.sub(r"([\\`*|\[\]])", r"\\\1", clean(str(text))).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def shown(found: Sequence[Entry], sort: str, how: str) -> str:

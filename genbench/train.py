@@ -67,7 +67,8 @@ def train(plugin: str, wish: Training) -> str:
     folder_to_write(wish.out.absolute().parent, "the folder of --out")
     dataset: Dataset = shelves.find("datasets", wish.dataset)
     usual = description.attributes.get("training", {})
-    epochs, size = wish.epochs or usual.get("epochs", 10), wish.batch_size or usual.get("batch", 64)
+    epochs = usual.get("epochs", 10) if wish.epochs is None else wish.epochs
+    size = usual.get("batch", 64) if wish.batch_size is None else wish.batch_size
     if epochs < 1 or size < 1:
         raise UserError(f"--epochs {epochs}, --batch-size {size}: each at least 1")
     seed_everything(wish.seed)

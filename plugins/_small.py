@@ -13,6 +13,28 @@ import genbench
 
 CLASSES = 10
 SIDE = 8
+CHANNELS = 64
+
+
+class Painter(nn.Module):
+    """A vector and a class -> 4x4 -> an image [n, 1, 8, 8] in -1 to 1, by a transposed convolution as in DCGAN (Radford et al. 2016).
+
+    Without its batch normalisation, so that an image depends on its own vector alone.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(CLASSES, 32)
+        self.start = nn.Linear(width + 32, CHANNELS * 4 * 4)
+        self.grow = nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 1)
+        self.refine = nn.Conv2d(CHANNELS, CHANNELS, 3, 1, 1)
+        self.paint = nn.Conv2d(CHANNELS, 1, 3, 1, 1)
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        x = F.leaky_relu(self.start(torch.cat([vectors, self.embedding(labels)], 1)), 0.2).view(-1, CHANNELS, 4, 4)
+        x = F.leaky_relu(self.grow(x), 0.2)
+        x = F.leaky_relu(self.refine(x), 0.2)
+        return torch.tanh(self.paint(x))
 
 
 def enlarge(small: Tensor) -> Tensor:

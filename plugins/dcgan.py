@@ -13,28 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import genbench
-from genbench_plugins._small import CLASSES, count, descend, enlarge, follow, restore, shrink
+from genbench_plugins._small import CLASSES, Painter, count, descend, enlarge, follow, restore, shrink
 
 LATENT, CHANNELS = 32, 64
 RATE, MEMORY = 5e-4, 0.005  # the generator that is saved follows the trained one by this share a step
-
-
-class Generator(nn.Module):
-    """Noise and class -> 4x4 -> 8x8, by a transposed convolution as in DCGAN; without its batch normalisation, so that an image depends on its own noise alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(CLASSES, LATENT)
-        self.start = nn.Linear(2 * LATENT, CHANNELS * 4 * 4)
-        self.grow = nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 1)
-        self.refine = nn.Conv2d(CHANNELS, CHANNELS, 3, 1, 1)
-        self.paint = nn.Conv2d(CHANNELS, 1, 3, 1, 1)
-
-    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        x = F.leaky_relu(self.start(torch.cat([z, self.embedding(labels)], 1)), 0.2).view(-1, CHANNELS, 4, 4)
-        x = F.leaky_relu(self.grow(x), 0.2)
-        x = F.leaky_relu(self.refine(x), 0.2)
-        return torch.tanh(self.paint(x))
 
 
 class Discriminator(nn.Module):
@@ -82,7 +64,7 @@ class DCGAN:
 
     def initial(self) -> nn.ModuleDict:
         """Both networks: the discriminator is saved too, so that training can go on."""
-        return nn.ModuleDict({"generator": Generator(), "discriminator": Discriminator()})
+        return nn.ModuleDict({"generator": Painter(LATENT), "discriminator": Discriminator()})
 
     @genbench.hookimpl
     def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:

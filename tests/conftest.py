@@ -13,6 +13,7 @@ import pytest
 
 from genbench import shelves
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work on few cores: more threads only wait for each other
 CHECKOUT = Path(__file__).parents[1]
 NOT_RUN = pytest.StashKey[list[str]]()
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 K = 5  # Naeem et al.; Kynkäänniemi et al. take 3
+SURFACE = 1 + 1e-9  # a copy of a row's k-th neighbour lies exactly on its ball: the rule decides such ties, not the rounding of a distance
 
 
 def precision(arrays: Arrays, *, k: float = K) -> float:
@@ -83,14 +84,14 @@ def _undefined(n: int, blocks: Array, k: int, values: Array) -> Array:
 
 def _radii(arrays: Arrays, side: Side, k: int) -> Array:
     """Squared radii of a side's balls, float64 [rows]."""
-    return arrays.once(("radii", side, k), lambda: stats.kth_nearest(arrays[side], k))
+    return arrays.once(("radii", side, k), lambda: SURFACE * stats.kth_nearest(arrays[side], k))
 
 
 def _radii_without(arrays: Arrays, side: Side, blocks: Array, k: int) -> Array:
     """Squared radii without each block, float64 [rows, B]; -1, which holds nothing, for the block's own balls."""
 
     def make() -> Array:
-        radii = stats.kth_nearest_without(arrays[side], blocks, k)
+        radii = SURFACE * stats.kth_nearest_without(arrays[side], blocks, k)
         radii[np.arange(len(blocks)), blocks] = -1.0
         return radii
 

@@ -1,0 +1,163 @@
+"""To add a metric, data set, extractor, protocol, generator or command one adds exactly one file: it is found, listed and used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from genbench.shelves import find
+
+ROOT = Path(__file__).parents[1]
+METRIC = """
+from genbench.rows import Metric
+
+def spread(arrays):
+    return float(arrays["samples"].std())
+
+ROW = Metric(name="spread", title="a new number", needs=("samples",), better="higher", range=(0.0, 1e9), interval="jackknife", value=spread, paper="none")
+"""
+EXTRACTOR = f"""
+from genbench.lazy import F, torch
+from genbench.rows import Extractor, Weights
+
+def load(device):
+    def extract(images):
+        pool = F.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 2).flatten(1) / 255
+        return {{"pool": pool, "logits": torch.stack([pool[:, :2].mean(1), pool[:, 2:].mean(1)], 1)}}
+    return extract
+
+ROW = Extractor(
+    name="quarters", title="a new extractor", outputs={{"pool": 4, "logits": 2}}, size=8, resize="none",
+    weights=Weights("digits.safetensors", {find("extractors", "digits").weights.sha256!r}, 0, "MIT"), trained_on="nothing", load=load,
+)
+"""
+DATASET = """
+from genbench.lazy import torch
+from genbench.rows import Dataset
+
+def open_halves(split):
+    labels = torch.arange(60) % 2
+    images = torch.randint(100, (60, 3, 8, 8), generator=torch.Generator().manual_seed(len(split)))
+    images[labels == 0, :, :4] += 150
+    images[labels == 1, :, 4:] += 150
+    yield images.to(torch.uint8), labels
+
+ROW = Dataset(
+    name="halves", title="a new data set", classes=("upper", "lower"), resolution=8, splits={"train": 60, "heldout": 60}, open=open_halves,
+    preparation="none", source="drawn here", licence="CC0", recogniser="quarters.logits", protocol="halves",
+)
+"""
+PROTOCOL = """
+from genbench.rows import Measure, Protocol
+
+ROW = Protocol(
+    name="halves", title="a new protocol", dataset="halves", n=40, labels="balanced", quantise="round", real=("train", "heldout"),
+    measures=(Measure("fd", "quarters.pool", "heldout"), Measure("label_accuracy", "quarters.logits"), Measure("spread", "quarters.pool")),
+)
+"""
+GENERATOR = """
+import torch, genbench
+
+@genbench.hookimpl
+def sample(n, seeds, labels):
+    images = (genbench.uniform(seeds, (3, 8, 8)) * 100).to(torch.uint8)
+    for image, label in zip(images, labels):
+        image[:, 4 * label : 4 * label + 4] += 150
+    return images
+"""
+COMMAND = """
+import click
+
+@click.command()
+def command():
+    "Say where genbench lies."
+    import genbench
+    from genbench.say import answer
+    answer(genbench.__file__)
+"""
+ADDED = {
+    "genbench/metrics/new_metric.py": METRIC,
+    "genbench/extractors/new_extractor.py": EXTRACTOR,
+    "genbench/datasets/new_dataset.py": DATASET,
+    "genbench/protocols/new_protocol.py": PROTOCOL,
+    "genbench_plugins/new_generator.py": GENERATOR,
+    "genbench/commands/where.py": COMMAND,
+}
+
+
+def _hashes(folder):
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in folder.glob("genbench*/**/*")
+        if p.is_file() and p.suffix != ".pyc"
+    }
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory, several):
+    """A copy of the package with one file more of each kind, and what its commands answer: {words: (status, out, err, heavy)}, with the copy itself."""
+    copy = tmp_path_factory.mktemp("copy")
+    for name, source in {"genbench": "genbench", "genbench_plugins": "plugins"}.items():
+        shutil.copytree(ROOT / source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    before = _hashes(copy)
+    for path, source in ADDED.items():
+        (copy / path).write_text(source)
+    commands = ["--help", "where", "metrics", "extractors", "datasets", "protocols", "plugins"]
+    commands += ["run --plugin noise --n 40 --metrics spread --json", "run --plugin new_generator --dataset halves --json"]
+    found = several(*(words.split() for words in commands), env={"PYTHONPATH": copy}, cwd=copy)
+    return copy, before, dict(zip(commands, found, strict=True))
+
+
+def test_it_is_the_copy_that_answers(answers):
+    """The commands ran in the copy: the new command is in --help, runs, and says so."""
+    copy, _, found = answers
+    assert "Say where genbench lies." in found["--help"][1]
+    assert found["where"][:2] == (0, f"{copy / 'genbench' / '__init__.py'}\n")
+
+
+@pytest.mark.parametrize(
+    ("shelf", "name", "title"),
+    [
+        ("metrics", "spread", "a new number"),
+        ("extractors", "quarters", "a new extractor"),
+        ("datasets", "halves", "a new data set"),
+        ("protocols", "halves", "a new protocol"),
+        ("plugins", "new_generator", "built in"),
+    ],
+)
+def test_a_new_file_is_listed(answers, shelf, name, title):
+    """What a new file holds stands in the listing beside the built-in ones, and listing it imports nothing heavy."""
+    status, out, err, heavy = answers[2][shelf]
+    assert (status, err, heavy) == (0, "", [])
+    assert any(line.split()[0] == name and title in line for line in out.splitlines())
+
+
+def test_a_new_metric_is_taken_under_an_old_protocol(answers):
+    """A metric that is one file gives a number with its interval for an old generator under an old protocol."""
+    status, out, err, _ = answers[2]["run --plugin noise --n 40 --metrics spread --json"]
+    assert status == 0, err
+    (score,) = json.loads(out)["scores"]
+    assert (score["metric"], score["status"]) == ("spread_digits", "ok")
+    assert score["low"] < score["value"] < score["high"]
+
+
+def test_new_generator_data_extractor_and_protocol_run_together(answers):
+    """A generator, a data set, an extractor and a protocol, a file each, make a run whose every number is there."""
+    status, out, err, _ = answers[2]["run --plugin new_generator --dataset halves --json"]
+    assert status == 0, err
+    scores = {score["metric"]: score for score in json.loads(out)["scores"]}
+    assert {name: score["status"] for name, score in scores.items()} == {"fd_quarters": "ok", "label_accuracy_quarters": "ok", "spread_quarters": "ok"}
+    assert scores["label_accuracy_quarters"]["value"] == 1.0
+    assert scores["fd_quarters"]["real"] is not None
+
+
+def test_no_other_file_was_touched(answers):
+    """The copy holds the files that it had, byte for byte, and the new ones: nothing is registered anywhere."""
+    copy, before, _ = answers
+    after = _hashes(copy)
+    assert set(after) - set(before) == set(ADDED)
+    assert {path: after[path] for path in before} == before
