@@ -28,9 +28,11 @@ QUANTISE = {"round": to_uint8, "truncate": _truncated}
 def as_tensor(batch: Any) -> torch.Tensor:
     """A batch as a tensor: tensors as they are, numpy arrays and lists of PIL images converted; anything else is refused."""
     if isinstance(batch, torch.Tensor):
+        if batch.layout != torch.strided or batch.is_meta:
+            raise PluginFailed(f"sample returned a {'meta' if batch.is_meta else 'sparse'} tensor; return a dense one with its pixels")
         return batch
-    if isinstance(batch, np.ndarray) and batch.dtype != object:
-        return torch.from_numpy(np.ascontiguousarray(batch))
+    if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
+        return torch.from_numpy(np.ascontiguousarray(batch, dtype=batch.dtype.newbyteorder("=")))
     if isinstance(batch, list) and batch and all(isinstance(item, Image.Image) for item in batch):
         arrays = [np.asarray(item.convert("RGB")) for item in batch]
         if len({array.shape for array in arrays}) > 1:
@@ -70,8 +72,9 @@ def _quantised(images: torch.Tensor, declared: tuple[float, float] | None, quant
     if not images.is_floating_point():
         raise PluginFailed(f"sample returned {_dtype(images)} images; return uint8 in 0 to 255, or float with a declared range")
     if declared is None:
-        low = 0 if images.min() >= 0 else -1
+        low = 0 if images.to(torch.float32).min() >= 0 else -1
         raise PluginFailed(f"sample returned {_dtype(images)} images without a range; declare it: range = ({low}, 1)")
+    images = images.to(torch.float32)
     if not torch.isfinite(images).all():
         raise PluginFailed(f"sample returned {'NaN' if torch.isnan(images).any() else 'infinite values'}; images must be finite")
     bottom, top = declared
@@ -80,7 +83,7 @@ def _quantised(images: torch.Tensor, declared: tuple[float, float] | None, quant
     if least < bottom - slack or most > top + slack:
         came = f"sample returned values {least:.4g} to {most:.4g}, outside its declared range ({bottom:g}, {top:g})"
         raise PluginFailed(f"{came}; clamp them, or declare the true range")
-    return QUANTISE[quantise](images.to(torch.float32), bottom, top)
+    return QUANTISE[quantise](images, bottom, top)
 
 
 def _dtype(images: torch.Tensor) -> str:

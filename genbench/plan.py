@@ -190,6 +190,8 @@ def _check_features(measure: Measure, extractor: Extractor) -> None:
 
 def _weights_sha256(row: Extractor) -> str:
     """The hash of an extractor's weights, which must be the published one."""
+    if row.weights is None:
+        return "none"
     path = row.weights_path
     if not path.is_file():
         wanted = f"{row.weights.bytes} bytes, SHA-256 {row.weights.sha256}"

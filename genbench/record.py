@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from genbench.files import Damaged, digest, read_json, write_json
 from genbench.lazy import pd, torch
-from genbench.say import RunFailed, UserError
+from genbench.say import RunFailed, UserError, clean
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -184,10 +184,10 @@ def find(word: str | None, out: Path) -> Record:
     if word is not None and Path(word).exists():
         paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]
     else:
-        paths = sorted(out.glob(f"{word or ''}*/run.json"), key=lambda path: path.stat().st_mtime)
+        paths = sorted((p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")), key=lambda path: path.stat().st_mtime)
     if not paths or (word and len({path.parent for path in paths}) > 1):
         near = ", ".join(sorted(path.parent.name for path in paths or out.glob("*/run.json"))[:8]) or "there is none"
-        raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {word or 'anything'} in {out}: {near}")
+        raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {clean(word or 'anything')} in {out}: {near}")
     try:
         return read(paths[-1])
     except FileNotFoundError:

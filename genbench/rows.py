@@ -107,7 +107,7 @@ class Extractor:
     outputs: Mapping[str, int]  # name -> width
     size: int  # the input the network sees, in pixels
     resize: str  # how images of another size get there
-    weights: Weights
+    weights: Weights | None  # None: it has none
     trained_on: str
     load: Callable[[Any], Callable[[torch.Tensor], dict[str, torch.Tensor]]]
 
@@ -121,6 +121,7 @@ class Extractor:
     @property
     def weights_path(self) -> Path:
         """The weights file beside the row's module."""
+        assert self.weights is not None, "asked only of extractors that have weights"
         return source_of(self.load).parent / self.weights.file
 
 

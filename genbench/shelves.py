@@ -1,6 +1,6 @@
 """What there is: built-in leaves, entry points of other packages (names without loading), and files named with --with; lookup with near misses.
 
-A leaf is a file in a shelf's folder; every row of the shelf's kind at its top level stands on the shelf. Strangers' rows stand there by an entry point
+A leaf is a file in a shelf's folder; every row at its top level stands on the shelf of its kind. Strangers' rows stand there by an entry point
 of the group `genbench.<shelf>` whose name is the row's name.
 """
 
@@ -44,14 +44,10 @@ def _leaves(shelf: str) -> Iterator[str]:
 
 @cache
 def _built_in(shelf: str) -> tuple[Standing, ...]:
-    found: list[Standing] = []
-    for leaf in _leaves(shelf):
-        module = f"{FOLDERS[shelf]}.{leaf}"
-        if shelf in KINDS:
-            found += [Standing(shelf, row.name, "built in", row) for row in _rows_of(importlib.import_module(module), KINDS[shelf])]
-        else:
-            found.append(Standing(shelf, leaf.replace("_", "-") if shelf == "commands" else leaf, "built in", module))
-    return tuple(found)
+    if shelf not in KINDS:
+        return tuple(Standing(shelf, leaf.replace("_", "-") if shelf == "commands" else leaf, "built in", f"{FOLDERS[shelf]}.{leaf}") for leaf in _leaves(shelf))
+    modules = [importlib.import_module(f"{FOLDERS[kind]}.{leaf}") for kind in KINDS for leaf in _leaves(kind)]  # a data set's leaf may bring its protocol
+    return tuple(Standing(shelf, row.name, "built in", row) for module in modules for row in _rows_of(module, KINDS[shelf]))
 
 
 def _rows_of(module: ModuleType, kind: type) -> list[Any]:

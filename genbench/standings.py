@@ -6,6 +6,7 @@ the protocol; lines of reference and runs off the protocol stand unranked.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
@@ -174,10 +175,15 @@ def sorting(found: Sequence[Entry], metric: str | None) -> str:
 
 FORMATS: Mapping[str, Callable[[Sequence[Entry], str], str]] = {
     "csv": lambda found, sort: str(numbers(found, sort).to_csv(index=False)),
-    "json": lambda found, sort: str(numbers(found, sort).to_json(orient="records", indent=1)),
+    "json": lambda found, sort: json.dumps(_plain(numbers(found, sort)), indent=1, ensure_ascii=False, allow_nan=False),
     "markdown": lambda found, sort: markdown(people(found, sort)),
     "latex": lambda found, sort: str(people(found, sort).to_latex(index=False, escape=True)),
 }
+
+
+def _plain(frame: DataFrame) -> list[dict[Any, Any]]:
+    """The rows with None for what is missing; pandas' own to_json rounds to ten decimals, and a kernel distance may be all beyond them."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def markdown(frame: DataFrame) -> str:

@@ -51,13 +51,13 @@ def shrink(images: Tensor) -> Tensor:
 
 
 def restore(net: nn.Module, checkpoint: Path | None, device: Any) -> None:
-    """Read a checkpoint into the network (no checkpoint: it keeps its initial weights); one line when the file is another's."""
+    """Read a checkpoint into the network (no checkpoint: it keeps its initial weights); one line when the file is another network's."""
     if checkpoint is not None:
-        try:
-            net.load_state_dict(genbench.load_checkpoint(checkpoint, device))
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise genbench.UserError(f"checkpoint {checkpoint} holds another network's weights: {reason}") from None
+        wanted, came = net.state_dict(), genbench.load_checkpoint(checkpoint, device)
+        wrong = [k for k in sorted(wanted.keys() | came.keys()) if k not in wanted or k not in came or wanted[k].shape != came[k].shape]
+        if wrong:
+            raise genbench.UserError(f"checkpoint {checkpoint} is another network's: {wrong[0]} is missing, not known here or of another shape")
+        net.load_state_dict(came)
     net.to(device)
 
 

@@ -32,11 +32,11 @@ class Discriminator(nn.Module):
             spectral_norm(nn.Conv2d(CHANNELS, CHANNELS, 3, 1, 1)),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
-            spectral_norm(nn.Linear(CHANNELS * 4 * 4, 2 * CHANNELS)),
+            spectral_norm(nn.Linear(CHANNELS * 4 * 4, CHANNELS)),
             nn.LeakyReLU(0.2),
         )
-        self.judge = spectral_norm(nn.Linear(2 * CHANNELS, 1))
-        self.embedding = spectral_norm(nn.Embedding(CLASSES, 2 * CHANNELS))
+        self.judge = spectral_norm(nn.Linear(CHANNELS, 1))
+        self.embedding = spectral_norm(nn.Embedding(CLASSES, CHANNELS))
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         features = self.body(x)
@@ -54,7 +54,7 @@ class DCGAN:
     pretrained_on = ("digits",)
     checkpoints: ClassVar = {"digits": {"file": "weights/dcgan-digits.safetensors", "licence": "MIT"}}
     spaces = ("z",)
-    training: ClassVar = {"epochs": 600, "batch": 64}
+    training: ClassVar = {"epochs": 400, "batch": 64}
 
     def __init__(self, checkpoint: Path | None = None, device: Any = "cpu") -> None:
         self.nets = self.initial()

@@ -207,6 +207,15 @@ def test_the_page_of_a_board_obeys_no_label(nasty, tmp_path):
     assert page.count("entries/") == page.count("](entries/") + 1  # the sentence that names the folder, and the pictures
 
 
+def test_programs_get_every_digit(tmp_path):
+    """JSON and CSV give a number to its last digit, however small, and null or nothing for one that is missing."""
+    ours = made("a", 1.23456789012345e-11)
+    boards.enter(replace(ours, scores=(replace(ours.scores[0], se=None), ours.scores[1])), tmp_path)
+    (row,) = json.loads(standings.shown(standings.entries(tmp_path / "digits"), "fd_digits", "json"))
+    assert (row["fd_digits"], row["fd_digits_se"], row["checkpoint"], row["ranked"], row["n"]) == (1.23456789012345e-11, None, None, True, 40)
+    assert float(rows_of(tmp_path)["a"]["fd_digits"]) == 1.23456789012345e-11
+
+
 def test_a_damaged_entry_is_named_and_the_others_stand(tmp_path, capsys):
     """One entry cut short is left out with a line; the rest of the board is shown."""
     for label in ("a", "b"):

@@ -69,6 +69,12 @@ def test_floats_of_every_width_are_quantised_as_the_protocol_says(dtype):
         assert (images.unique().tolist(), said) == ([255], how)
 
 
+def test_numbers_of_another_machine_are_read():
+    """A numpy array whose bytes lie the other way round is read as the numbers that it holds."""
+    images, _ = checked((GREY.numpy() / 255).astype(">f4"), 2, (0, 1), "round")
+    assert torch.equal(images, GREY)
+
+
 def test_the_rounding_of_a_clamp_in_half_precision_is_no_offence():
     """A value a thousandth of the range outside is taken for rounding and clipped; two thousandths are refused."""
     assert checked(torch.full((1, 3, 2, 2), 1.0015), 1, (-1, 1), "round")[0].max() == 255
@@ -86,6 +92,7 @@ FLOAT = torch.zeros(2, 3, 4, 4)
         ({"images": GREY}, "sample returned a dict, not a tensor of images; return a tensor"),
         ([], "sample returned a list, not a tensor of images"),
         (np.array([None, None]), "sample returned a ndarray, not a tensor of images"),
+        (np.full((2, 3, 4, 4), "x"), "sample returned a ndarray, not a tensor of images"),
         (GREY[0], "of rank 3; return [n, 3, H, W]"),
         (GREY[:1], "sample(2) returned 1 images; return exactly n"),
         (GREY.permute(0, 2, 3, 1), "channels last; return [n, 3, H, W]: images.permute(0, 3, 1, 2)"),

@@ -138,7 +138,15 @@ def test_a_run_is_found_by_what_one_has_of_it(tmp_path, word, name):
 
 @pytest.mark.parametrize(
     ("word", "line"),
-    [("zz", "no finished run begins with zz"), ("a", "several runs begin with a"), ("OUT/dd44", "has no finished run: give genbench run the same words again")],
+    [
+        ("zz", "no finished run begins with zz"),
+        ("/no/such", "no finished run begins with /no/such"),
+        ("**", "no finished run begins with **"),
+        ("[a", "no finished run begins with [a"),
+        ("a\x1b", "no finished run begins with a?"),
+        ("a", "several runs begin with a"),
+        ("OUT/dd44", "has no finished run: give genbench run the same words again"),
+    ],
 )
 def test_a_run_that_is_not_there_is_said_so(tmp_path, word, line):
     """An unknown beginning, an ambiguous one and an unfinished folder each have their line."""

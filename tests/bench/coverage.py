@@ -115,11 +115,12 @@ def line(name: str, found: list[tuple[float, np.ndarray]]) -> list[str]:
         inside.append(low <= values.mean() <= high)
         errors.append(se)
         plain.append(np.sqrt(19 / 20) * np.linalg.norm(left_out - left_out.mean()))
-    covered, ratio = np.mean(inside), np.mean(errors) / values.std(ddof=1)
+    spread = values.std(ddof=1) if np.ptp(values) > 1e-12 else np.nan  # a value that never moves has no ratio
+    covered, ratio = np.mean(inside), np.mean(errors) / spread
     verdict = "TOO NARROW" if covered < 0.93 or ratio < 0.9 else "too wide" if covered > 0.97 or ratio > 1.15 else "right"
     boards = [found[start : start + BOARD] for start in range(0, len(found) - BOARD + 1, BOARD)]
     apart = [np.mean([separated(row.better, board, paired) for board in boards]) for paired in (True, False)]
-    numbers = [f"{values.mean():.4g}", f"{values.std(ddof=1):.2g}", f"{covered:.3f}", f"{ratio:.2f}", f"{np.mean(plain) / values.std(ddof=1):.2f}"]
+    numbers = [f"{values.mean():.4g}", f"{values.std(ddof=1):.2g}", f"{covered:.3f}", f"{ratio:.2f}", f"{np.mean(plain) / spread:.2f}"]
     return [name, row.interval, *numbers, *(f"{share:.3f}" for share in apart), verdict, ", ".join(row.flags(N, 64)) or "–"]
 
 
@@ -163,10 +164,12 @@ def main() -> None:
             print(table(chosen.plugin, chosen.draws, pool))
             return
         parts = [TEXT.format(draws=chosen.draws, n=N, boards=chosen.draws // BOARD, error=100 * (0.05 * 0.95 / chosen.draws) ** 0.5)]
+        path = Path(__file__).with_suffix(".md")
+        notes = path.read_text().partition("## Notes")[1:] if path.exists() else ()  # written by hand, kept
         for kind in ("equal", "worse", "classes"):
             about = next(text for text in (population.__doc__ or "").replace("\n    ", " ").split(". ") if f"{kind}:" in text).split(f"{kind}:")[1].strip()
             parts.append(f"## {kind}: {about}\n\n{table(kind, chosen.draws, pool)}\n")
-            Path(__file__).with_suffix(".md").write_text("\n".join(parts))
+            path.write_text("\n".join([*parts, "".join(notes)]))
 
 
 if __name__ == "__main__":
