@@ -77,9 +77,10 @@ def main(words: Sequence[str] | None = None) -> int:
         asked = error.ctx.command_path if error.ctx else "genbench"
         complain(f"genbench: {_one_line(error.format_message())} ({asked} --help)")
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        complain("genbench: interrupted; the same command goes on")
-        return INTERRUPTED[signal.SIGINT]
+    except (KeyboardInterrupt, click.Abort) as error:
+        ended = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)  # click turns every KeyboardInterrupt into Abort
+        complain(f"genbench: {'terminated' if ended else 'interrupted'}; the same command goes on")
+        return INTERRUPTED[signal.SIGTERM if ended else signal.SIGINT]
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -101,6 +102,9 @@ def _one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM; a KeyboardInterrupt, which plugins let pass."""
+
+
 def _terminated(number: int, frame: object) -> None:
-    complain("genbench: terminated; the same command goes on")
-    raise SystemExit(INTERRUPTED[signal.SIGTERM])
+    raise Terminated

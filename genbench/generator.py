@@ -8,6 +8,7 @@ import inspect
 import io
 import os
 import random
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,9 +72,11 @@ def checkpoint_of(description: Description, dataset: Dataset, named: Path | None
 
 
 def device_of(word: str) -> str:
-    """cpu or cuda; auto takes the GPU where there is one."""
+    """cpu, cuda or cuda:N; auto takes the GPU where there is one."""
     if word == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", word):
+        raise UserError(f"--device {clean(word)}: auto, cpu, cuda or cuda:N")
     if word.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {word}: torch sees no CUDA device here; --device cpu, or install torch for your GPU")
     return word

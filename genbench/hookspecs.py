@@ -65,7 +65,10 @@ class Hooks:
 
     @hookspec(firstresult=True)
     def synthesize(self, latents: torch.Tensor, labels: torch.Tensor, seeds: torch.Tensor, space: str) -> torch.Tensor:  # type: ignore[empty-body]
-        """The images of latent vectors: float [n, 3, H, W] in -1 to 1, unquantised (a path length at epsilon 1e-4 would measure rounding)."""
+        """The images of `latents` float [n, ...] in `space`, with labels and seeds int64 [n]: float [n, 3, H, W] in -1 to 1.
+
+        Unquantised: a path length at epsilon 1e-4 would measure rounding.
+        """
 
     @hookspec(firstresult=True)
     def train(self, batches: Iterable[Any], seed: int) -> Generator[tuple[int, int, dict[str, float]], None, None]:  # type: ignore[empty-body]

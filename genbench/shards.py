@@ -136,21 +136,27 @@ def _draw_shard(
         own = None if labels is None else labels[shard.indices]
         images = generator.draw(shard.indices, plan.identity["first_seed"], own, plan.batch_size, plan.quantise)
         clock.images, how = clock.images + len(images), generator.quantised
+    _wait_for(plan.device)
+    then = clock.add("sample", then)
+    extracted = {probe: extract(network, images) for probe, network in loaded.items()}  # on the device: nothing is copied before features are out
+    _wait_for(plan.device)
+    then = clock.add("features", then)
     pixels = images.cpu().numpy()
     origin = sha256(pixels.tobytes())
-    then = clock.add("sample", then)
     others = {p: found for p in probes if p not in missing and (found := _read(folder, shard, p, probes[p]))}
     if any(found[1]["images"] != origin for found in others.values()):
         complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")
         missing = list(probes)
     for probe in missing:
-        if probe == "images":
-            arrays = {"images": pixels}
-        else:
-            arrays = {output: values.cpu().numpy() for output, values in extract(loaded[probe], images).items()}
-            then = clock.add("features", then)
+        arrays = {"images": pixels} if probe == "images" else {output: values.cpu().numpy() for output, values in extracted[probe].items()}
         write_arrays(_path(folder, shard, probe), arrays, {**probes[probe], "images": origin, "quantised": how})
-        then = clock.add("write", then)
+    clock.add("write", then)
+
+
+def _wait_for(device: str) -> None:
+    """Until a GPU has done what it was asked, so that the clock counts each stage's own time."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
 
 
 def gather(plan: Plan, folder: Path, probe: str) -> dict[str, ndarray[Any, Any]]:

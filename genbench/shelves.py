@@ -45,7 +45,8 @@ def _leaves(shelf: str) -> Iterator[str]:
 @cache
 def _built_in(shelf: str) -> tuple[Standing, ...]:
     if shelf not in KINDS:
-        return tuple(Standing(shelf, leaf.replace("_", "-") if shelf == "commands" else leaf, "built in", f"{FOLDERS[shelf]}.{leaf}") for leaf in _leaves(shelf))
+        names = {leaf: leaf.replace("_", "-") if shelf == "commands" else leaf for leaf in _leaves(shelf)}
+        return tuple(Standing(shelf, name, "built in", f"{FOLDERS[shelf]}.{leaf}") for leaf, name in names.items())
     modules = [importlib.import_module(f"{FOLDERS[kind]}.{leaf}") for kind in KINDS for leaf in _leaves(kind)]  # a data set's leaf may bring its protocol
     return tuple(Standing(shelf, row.name, "built in", row) for module in modules for row in _rows_of(module, KINDS[shelf]))
 

@@ -20,7 +20,7 @@ RATE, MEMORY = 5e-4, 0.005  # the generator that is saved follows the trained on
 
 
 class Discriminator(nn.Module):
-    """A score for an image and its class, by projection (Miyato & Koyama 2018, eq. 3); every layer spectrally normalised (Miyato et al. 2018)."""
+    """A score for an image and its class, by projection (Miyato & Koyama 2018); every layer spectrally normalised (Miyato et al. 2018)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class DCGAN:
         for step, (images, labels) in enumerate(batches, 1):
             real = shrink(images)
             fake = maker(torch.randn(len(real), LATENT, device=self.device), labels)
-            # The hinge losses (Lim & Ye 2017, eqs. 8-10; Miyato et al. 2018, eqs. 16 and 17)
+            # The hinge losses (Lim & Ye 2017; Miyato et al. 2018, eqs. 16 and 17)
             judged = F.relu(1 - judge(real, labels)).mean() + F.relu(1 + judge(fake.detach(), labels)).mean()
             descend(judges, judged)
             made = -judge(fake, labels).mean()

@@ -20,7 +20,7 @@ RATE = 2e-3
 
 
 class Autoencoder(nn.Module):
-    """q(z|x, y), the mean of p(x|z, y), and the prior p(z|y): a Gaussian for each class, learned with the rest (Sohn et al. 2015, eq. 4)."""
+    """q(z|x, y), the mean of p(x|z, y), and the prior p(z|y): a Gaussian for each class, learned with the rest (as in Sohn, Lee & Yan 2015)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from genbench.conformance import CHECKS, check
 from genbench.generator import locate
 
 HEAD = "import random\nimport genbench\nimport torch\n\nS = (3, 8, 8)\n\n\n@genbench.hookimpl\n"
+GOOD = "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n"
 FAULTS = {
     "count": "def sample(n):\n    return torch.zeros(max(n, 2), *S, dtype=torch.uint8)\n",
     "images": "def sample(n):\n    return torch.zeros(n, *S, dtype=torch.uint8)\n",
@@ -20,13 +21,14 @@ FAULTS = {
     "labels": "def sample(n, seeds, labels):\n    return (genbench.uniform(seeds, (3, 32, 32)) * 255).to(torch.uint8)\n",
     "global state": "def sample(n, seeds):\n    random.random()\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n",
     "latents": (
-        "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n\n\n@genbench.hookimpl\ndef latents(seeds):\n"
+        GOOD + "\n\n@genbench.hookimpl\ndef latents(seeds):\n"
         "    return genbench.noise(seeds, (4,))\n\n\n@genbench.hookimpl\ndef synthesize(latents):\n    return torch.full((len(latents), *S), 7.0)\n"
     ),
-    "cost": "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n\n\n@genbench.hookimpl\ndef cost():\n    return 'much'\n",
+    "cost": GOOD + "\n\n@genbench.hookimpl\ndef cost():\n    return 'much'\n",
     "checkpoint": (
-        "class G:\n    def __init__(self, checkpoint=None):\n        self.w = torch.tensor([random.SystemRandom().random()])\n\n    @genbench.hookimpl\n    def sample(self, n, seeds):\n"
-        "        return (genbench.uniform(seeds, S) * self.w * 255).to(torch.uint8)\n\n    @genbench.hookimpl\n    def state(self):\n        return {'w': self.w}\n"
+        "class G:\n    def __init__(self, checkpoint=None):\n        self.w = torch.tensor([random.SystemRandom().random()])\n\n"
+        "    @genbench.hookimpl\n    def sample(self, n, seeds):\n        return (genbench.uniform(seeds, S) * self.w * 255).to(torch.uint8)\n\n"
+        "    @genbench.hookimpl\n    def state(self):\n        return {'w': self.w}\n"
     ),
 }
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from genbench.shelves import find
-
 ROOT = Path(__file__).parents[1]
 METRIC = """
 from genbench.rows import Metric
@@ -20,24 +18,24 @@ def spread(arrays):
 
 ROW = Metric(name="spread", title="a new number", needs=("samples",), better="higher", range=(0.0, 1e9), interval="jackknife", value=spread, paper="none")
 """
-EXTRACTOR = f"""
+EXTRACTOR = """
 from genbench.lazy import F, torch
-from genbench.rows import Extractor, Weights
+from genbench.rows import Extractor
 
 def load(device):
     def extract(images):
         pool = F.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 2).flatten(1) / 255
-        return {{"pool": pool, "logits": torch.stack([pool[:, :2].mean(1), pool[:, 2:].mean(1)], 1)}}
+        return {"pool": pool, "logits": torch.stack([pool[:, :2].mean(1), pool[:, 2:].mean(1)], 1)}
     return extract
 
 ROW = Extractor(
-    name="quarters", title="a new extractor", outputs={{"pool": 4, "logits": 2}}, size=8, resize="none",
-    weights=Weights("digits.safetensors", {find("extractors", "digits").weights.sha256!r}, 0, "MIT"), trained_on="nothing", load=load,
+    name="quarters", title="a new extractor", outputs={"pool": 4, "logits": 2}, size=8, resize="none",
+    weights=None, trained_on="nothing", load=load,
 )
 """
 DATASET = """
 from genbench.lazy import torch
-from genbench.rows import Dataset
+from genbench.rows import Dataset, Measure, Protocol
 
 def open_halves(split):
     labels = torch.arange(60) % 2
@@ -50,13 +48,17 @@ ROW = Dataset(
     name="halves", title="a new data set", classes=("upper", "lower"), resolution=8, splits={"train": 60, "heldout": 60}, open=open_halves,
     preparation="none", source="drawn here", licence="CC0", recogniser="quarters.logits", protocol="halves",
 )
+USUAL = Protocol(
+    name="halves", title="the new data set's own protocol", dataset="halves", n=40, labels="balanced", quantise="round", real=("train", "heldout"),
+    measures=(Measure("fd", "quarters.pool", "heldout"), Measure("label_accuracy", "quarters.logits"), Measure("spread", "quarters.pool")),
+)
 """
 PROTOCOL = """
 from genbench.rows import Measure, Protocol
 
 ROW = Protocol(
-    name="halves", title="a new protocol", dataset="halves", n=40, labels="balanced", quantise="round", real=("train", "heldout"),
-    measures=(Measure("fd", "quarters.pool", "heldout"), Measure("label_accuracy", "quarters.logits"), Measure("spread", "quarters.pool")),
+    name="halves-few", title="a new protocol", dataset="halves", n=40, labels="balanced", quantise="round", real=("train", "heldout"),
+    measures=(Measure("kd", "quarters.pool", "heldout"),),
 )
 """
 GENERATOR = """
@@ -107,7 +109,7 @@ def answers(tmp_path_factory, several):
     for path, source in ADDED.items():
         (copy / path).write_text(source)
     commands = ["--help", "where", "metrics", "extractors", "datasets", "protocols", "plugins"]
-    commands += ["run --plugin noise --n 40 --metrics spread --json", "run --plugin new_generator --dataset halves --json"]
+    commands += ["run --plugin noise --n 40 --metrics spread --json", "run --plugin new_generator --dataset halves --protocol halves,halves-few --json"]
     found = several(*(words.split() for words in commands), env={"PYTHONPATH": copy}, cwd=copy)
     return copy, before, dict(zip(commands, found, strict=True))
 
@@ -125,7 +127,8 @@ def test_it_is_the_copy_that_answers(answers):
         ("metrics", "spread", "a new number"),
         ("extractors", "quarters", "a new extractor"),
         ("datasets", "halves", "a new data set"),
-        ("protocols", "halves", "a new protocol"),
+        ("protocols", "halves", "the new data set's own protocol"),
+        ("protocols", "halves-few", "a new protocol"),
         ("plugins", "new_generator", "built in"),
     ],
 )
@@ -147,10 +150,11 @@ def test_a_new_metric_is_taken_under_an_old_protocol(answers):
 
 def test_new_generator_data_extractor_and_protocol_run_together(answers):
     """A generator, a data set, an extractor and a protocol, a file each, make a run whose every number is there."""
-    status, out, err, _ = answers[2]["run --plugin new_generator --dataset halves --json"]
+    status, out, err, _ = answers[2]["run --plugin new_generator --dataset halves --protocol halves,halves-few --json"]
     assert status == 0, err
     scores = {score["metric"]: score for score in json.loads(out)["scores"]}
-    assert {name: score["status"] for name, score in scores.items()} == {"fd_quarters": "ok", "label_accuracy_quarters": "ok", "spread_quarters": "ok"}
+    names = ("fd_quarters", "label_accuracy_quarters", "spread_quarters", "kd_quarters")
+    assert {name: score["status"] for name, score in scores.items()} == dict.fromkeys(names, "ok")
     assert scores["label_accuracy_quarters"]["value"] == 1.0
     assert scores["fd_quarters"]["real"] is not None
 

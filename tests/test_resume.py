@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,44 @@ def test_a_generator_that_is_not_reproducible_is_named(here, cli):
     assert status == 0
     assert "is not reproducible here" in err
     assert load_file(lost)["images"].shape == (1, 3, 8, 8)
+
+
+SLOW = (
+    "import time\nimport genbench\nimport torch\n\n\n@genbench.hookimpl\ndef sample(n, seeds):\n    time.sleep(0.2)\n"
+    "    return (genbench.uniform(seeds, (3, 8, 8)) * 255).to(torch.uint8)\n"
+)
+SLOWLY = [sys.executable, "-m", "genbench", "run", "--plugin", "slow.py", "--n", "40", "--metrics", "fd", "--leaderboards", "none"]
+
+
+def _begun(folder: Path) -> subprocess.Popen[str]:
+    """A slow run in a process of its own, after its first shard."""
+    running = subprocess.Popen(SLOWLY, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list(folder.glob("runs/*/shards/*.safetensors")):
+        assert running.poll() is None
+        time.sleep(0.05)
+    return running
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_so_and_goes_on(sent, status, here):
+    """Ctrl-C ends a run with 130 and SIGTERM with 143, each with one line; the same command goes on from the finished shards."""
+    (here / "slow.py").write_text(SLOW)
+    running = _begun(here)
+    running.send_signal(sent)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, "the same command goes on" in err.splitlines()[-1]) == (status, True)
+    finished = _shards(here)
+    again = subprocess.run([*SLOWLY, "--json"], cwd=here, capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["cost"]["images_drawn"] < 40
+    assert finished.items() <= _shards(here).items()
+
+
+def test_the_same_run_started_twice_waits_and_draws_once(here):
+    """A second process with the same words waits for the first, says so, and prints the finished result."""
+    (here / "slow.py").write_text(SLOW)
+    running = _begun(here)
+    second = subprocess.run(SLOWLY, cwd=here, capture_output=True, text=True, check=True)
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, second.stdout) == (0, out)
+    assert "waiting for it" in second.stderr
+    assert "is finished" in second.stderr

@@ -165,6 +165,7 @@ WRONG = [
     (("--plugin", "real", "--n", "880"), "at most --n 870"),
     (("--plugin", "ddpm", "--labels", "balance"), "--labels balance: did you mean balanced?"),
     (("--plugin", "noise", "--with", "none.py"), "--with none.py: there is no such file"),
+    (("--plugin", "noise", "--device", "gpu"), "--device gpu: auto, cpu, cuda or cuda:N"),
     (("--plugin", "noise", "--n", "many"), "Invalid value for '--n'"),
 ]
 
@@ -214,3 +215,13 @@ def test_show_prints_a_run_by_the_beginning_of_its_id(cli, here):
         status, out, _ = cli("show", *word, "--json")
         assert (status, json.loads(out)["id"]) == (0, found["id"])
     assert cli("show", "zzz")[0] == 2
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(cli, here, monkeypatch):
+    """With a cache folder that is no folder the run says so and gives the same numbers."""
+    words = ("--plugin", "noise", "--n", "40", "--metrics", "fd")
+    first = run(cli, *words)
+    monkeypatch.setenv("GENBENCH_HOME", "/dev/null/none")
+    status, out, err = cli("run", *words, "--fresh", "--json")
+    assert (status, json.loads(out)["scores"]) == (0, first["scores"])
+    assert "cache:" in err

@@ -77,7 +77,8 @@ def test_a_loss_that_becomes_nan_ends_the_training(cli, here):
     """A training whose loss is NaN ends in exit 5 with the step, and writes no checkpoint."""
     (here / "lost.py").write_text(
         "import genbench\nimport torch\n\n\n@genbench.hookimpl\ndef sample(n):\n    return torch.zeros(n, 3, 8, 8, dtype=torch.uint8)\n\n\n"
-        "@genbench.hookimpl\ndef train(batches, seed):\n    for step, _ in enumerate(batches, 1):\n        yield step, len(batches), {'loss': float('nan')}\n\n\n"
+        "@genbench.hookimpl\ndef train(batches, seed):\n    for step, _ in enumerate(batches, 1):\n"
+        "        yield step, len(batches), {'loss': float('nan')}\n\n\n"
         "@genbench.hookimpl\ndef state():\n    return {}\n"
     )
     status, _, err = cli("train", "--plugin", "lost.py", "--out", "lost.safetensors")

@@ -11,5 +11,5 @@ from genbench.listings import show_shelf
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the real images that generators are held against; or show one by NAME."""
+    """List the real images, or show one set."""
     show_shelf("datasets", name, as_json)

@@ -11,5 +11,5 @@ from genbench.listings import show_shelf
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the networks that turn images into features; or show one by NAME."""
+    """List the feature networks, or show one."""
     show_shelf("extractors", name, as_json)

@@ -15,7 +15,10 @@ import click
 @click.option("--all", "every", is_flag=True, help="Every entry, not the newest of each label alone.")
 @click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
 def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, leaderboards: Path) -> None:
-    """Show BOARD (genbench leaderboard digits); without a name the only one, or the list of them."""
+    """Show a board: table, csv, markdown, latex or json.
+
+    Without BOARD the only one there is, or the list of them.
+    """
     from genbench import standings
     from genbench.say import UserError, answer, choices
 

@@ -15,7 +15,10 @@ from genbench.say import answer, fields, listing
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the generators and where they come from, importing none; or show abilities, options, paper and weights of NAME (or FILE.py)."""
+    """List the generators, or show what one can do.
+
+    The list imports none of them. NAME or FILE.py: abilities, options and their defaults, paper, licence, published weights.
+    """
     if name is None:
         rows = [(one.name, one.origin) for one in shelves.standing("generators").values()]
         answer(json.dumps([{"name": a, "origin": b} for a, b in rows], indent=1) if as_json else listing(rows))

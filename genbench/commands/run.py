@@ -34,7 +34,7 @@ import click
 def command(
     plugin: str, out: Path, leaderboards: str, with_files: tuple[Path, ...], fresh: bool, dry_run: bool, as_json: bool, quiet: bool, **words: Any
 ) -> None:
-    """Draw samples from a generator, measure them against real images, write a record and a leaderboard.
+    """Draw samples, measure them, write record and leaderboard.
 
     \b
     genbench run --plugin ddpm --dataset digits

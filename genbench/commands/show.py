@@ -14,7 +14,10 @@ import click
 @click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def command(run: str | None, out: Path, leaderboards: Path, as_json: bool) -> None:
-    """Show RUN: a run folder, an id's beginning, an entry file, or nothing for the newest."""
+    """Show a finished run again.
+
+    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest.
+    """
     from genbench import standings
     from genbench.record import find
     from genbench.say import answer

@@ -17,7 +17,10 @@ import click
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(plugin: str, dataset: str, options: tuple[str, ...], checkpoint: Path | None, device: str, as_json: bool) -> int:
-    """Check that a generator does what its hooks promise: a line per check, exit 5 when one fails."""
+    """Check that a generator does what its hooks promise.
+
+    A line per check: pass, fail or skip, what came, the remedy. Exit 5 when one fails.
+    """
     from genbench import conformance
     from genbench.generator import locate
     from genbench.say import answer, clean

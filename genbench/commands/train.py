@@ -20,7 +20,9 @@ import click
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def command(plugin: str, quiet: bool, options: tuple[str, ...], **words: Any) -> None:
-    """Train a generator on the train split of a data set; `genbench run --checkpoint` reads what it writes.
+    """Train a generator and write its checkpoint.
+
+    It sees the train split; `genbench run --checkpoint` reads what this writes.
 
     \b
     genbench train --plugin ddpm --dataset digits --out ckpt.safetensors

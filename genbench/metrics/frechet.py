@@ -67,7 +67,7 @@ def _terms(projected: Array, members: list[Array]) -> list[float]:
 
 
 def small_sample(n: int, d: int) -> tuple[str, ...]:
-    """Below n = 2d intervals are too wide (twice at n = d/2), and a collapsed model can score better than a faithful one (see tests/bench/coverage.md)."""
+    """Below n = 2d intervals are too wide (twice at n = d/2), and a collapsed model can score better than a faithful one."""
     return ("small sample",) if n < 2 * d else ()
 
 

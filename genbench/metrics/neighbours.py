@@ -132,7 +132,7 @@ def _nearest(arrays: Arrays) -> Array:
 
 
 def too_wide(n: int, d: int) -> tuple[str, ...]:
-    """Samples shield each other: the jackknife is conservative at every n and d (see tests/bench/coverage.md)."""
+    """Samples shield each other, so the jackknife is conservative: 1.3 to 1.6 times at n = 870, d = 64 (tests/bench/coverage.md); flagged at every n and d."""
     return ("interval too wide",)
 
 
