@@ -159,3 +159,16 @@ def rank_ranges(estimates: Sequence[Estimate], better: Literal["lower", "higher"
             shown_better[second] += 1
             shown_worse[first] += 1
     return [(1 + ahead, len(estimates) - behind) for ahead, behind in zip(shown_better, shown_worse, strict=True)]
+
+
+def wide_near_real(value: float, real_high: float | None) -> tuple[str, ...]:
+    """A flag for distances: within what real data scores the first-order term vanishes, and the jackknife counts the second-order one about twice.
+
+    The interval is then about 1.2 times too wide (tests/bench/coverage.md), which is the safe side.
+    """
+    return ("interval too wide near real data",) if real_high is not None and value <= real_high else ()
+
+
+def few_counts(share: float, n: int) -> tuple[str, ...]:
+    """A flag for shares: with fewer than 5 hits, or misses, no symmetric error describes them; Wilson's interval holds."""
+    return ("few counts: use the interval, not se",) if n * min(share, 1 - share) < 5 else ()

@@ -158,6 +158,16 @@ class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """What a metric's flags may look at: n samples of width d, the value, and the 95 % point of real against real (None where there is none)."""
+
+    n: int
+    d: int
+    value: float
+    real_high: float | None
+
+
+@dataclass(frozen=True)
 class Metric:
     """A number about samples.
 
@@ -177,7 +187,7 @@ class Metric:
     left_out: Callable[..., np.ndarray[Any, Any]] | None = None
     smallest_n: int = 2
     properties: frozenset[str] = frozenset()
-    flags: Callable[[int, int], tuple[str, ...]] = field(default=lambda n, d: ())  # known failings of the interval at n samples of width d
+    flags: Callable[[Sighting], tuple[str, ...]] = field(default=lambda seen: ())  # known failings of the interval, by the coverage table
 
     def __post_init__(self) -> None:
         _check(

@@ -12,7 +12,7 @@ from genbench.draws import blocks_of
 from genbench.lazy import np
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
-from genbench.rows import NEEDS, Arrays, Metric, Side
+from genbench.rows import NEEDS, Arrays, Metric, Side, Sighting
 from genbench.say import complain
 
 if TYPE_CHECKING:
@@ -38,11 +38,12 @@ def score(plan: Plan, drawn: Drawn, real: Mapping[str, Mapping[str, Real]]) -> t
 
 def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> list[Score]:
     protocol = plan.protocols[name]
+    metrics: dict[str, Metric] = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in protocol["measures"]}
     found = []
     taken = []
     shared: dict[Any, Arrays] = {}  # measures of the same features and reference share what they derive from them
     for measure in protocol["measures"]:
-        metric: Metric = shelves.find("metrics", measure["metric"])
+        metric = metrics[measure["name"]]
         blank = Score(name, measure["name"], n=plan.n, method=metric.interval, better=metric.better)
         why = _unfit(metric, measure, plan, drawn, real)
         if why:
@@ -55,7 +56,8 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> lis
         if found[-1].status == "ok":
             taken.append(measure)
     lines = _lines(taken, protocol, real, drawn, plan.n)
-    return [_beside(one, lines.get(one.metric)) for one in found]
+    widths = {measure["name"]: drawn.features[measure["features"]].shape[1] for measure in taken}
+    return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if one.status == "ok" else one for one in found]
 
 
 def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> str:
@@ -96,8 +98,7 @@ def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], arrays: 
         se, low, high = intervals.interval(metric.interval, value, left_out, _sizes(blocks))
         if not (math.isfinite(low) and math.isfinite(high)):
             return replace(blank, status="skipped", reason=f"{blank.n} samples are too few for its interval; --n with more")
-        width = next((arrays[need].shape[1] for need in ("samples", "logits") if need in arrays), 0)
-        ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), flags=metric.flags(blank.n, width))
+        ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()))
         return replace(ours, se_reference=_reference_error(metric, measure, value, arrays, real)) if measure["reference"] else ours
     except Exception as error:  # a metric may be a stranger's; the others' numbers are kept, and the exit status is 5
         complain(f"{measure['name']}: {type(error).__name__}: {error}")
@@ -140,8 +141,11 @@ def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real
         return {}
 
 
-def _beside(ours: Score, line: RealLine | None) -> Score:
-    if line is None or ours.status != "ok":
-        return ours
-    flags = ours.flags if line.used == ours.n else (*ours.flags, f"real extrapolated from n = {line.used}")
-    return replace(ours, real=line.median, real_high=line.high, flags=flags)
+def _beside(ours: Score, line: RealLine | None, metric: Metric, width: int) -> Score:
+    """The score with what real data scores, and the flags that the metric's rule raises on both."""
+    assert ours.value is not None, "an ok score has a value"
+    flags = metric.flags(Sighting(ours.n, width, ours.value, line.high if line else None))
+    if line is None:
+        return replace(ours, flags=flags)
+    extrapolated = () if line.used == ours.n else (f"real extrapolated from n = {line.used}",)
+    return replace(ours, real=line.median, real_high=line.high, flags=(*flags, *extrapolated))

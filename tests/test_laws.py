@@ -9,7 +9,7 @@ import pytest
 
 from genbench import shelves
 from genbench.draws import blocks_of
-from genbench.rows import NEEDS, PROPERTIES, Arrays, Metric
+from genbench.rows import NEEDS, PROPERTIES, Arrays, Metric, Sighting
 
 ROWS: dict[str, Metric] = shelves.every("metrics")
 Data = dict[str, np.ndarray]
@@ -145,7 +145,7 @@ def test_values_lie_in_their_range(rng, row):
     of, tiny = data(rng), data(rng, max(row.smallest_n, 2), max(row.smallest_n, 2))
     for one in (of, tiny, {**of, "samples": of["samples"] + 100}, {**of, "samples": of["reference"]}, {**of, "logits": 1e3 * of["logits"]}):
         assert low - 1e-9 <= value(row, one) <= high + 1e-9
-    assert all(flag and len(flag) < 40 for flag in row.flags(100, 64))
+    assert all(flag and len(flag) < 40 for flag in row.flags(Sighting(100, 64, 0.0, 1.0)))
 
 
 # Faults

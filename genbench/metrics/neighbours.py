@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import stats
+from genbench import intervals, stats
 from genbench.lazy import np
-from genbench.rows import Arrays, Metric, Side
+from genbench.rows import Arrays, Metric, Side, Sighting
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -131,7 +131,7 @@ def _nearest(arrays: Arrays) -> Array:
     return arrays.once("nearest sample", make)
 
 
-def too_wide(n: int, d: int) -> tuple[str, ...]:
+def too_wide(seen: Sighting) -> tuple[str, ...]:
     """Samples shield each other, so the jackknife is conservative: 1.3 to 1.6 times at n = 870, d = 64 (tests/bench/coverage.md); flagged at every n and d."""
     return ("interval too wide",)
 
@@ -148,6 +148,7 @@ PRECISION = Metric(
     paper="Kynkäänniemi et al. 2019, arXiv:1904.06991",
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}),
+    flags=lambda seen: intervals.few_counts(seen.value, seen.n),
 )
 
 RECALL = Metric(

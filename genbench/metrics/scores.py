@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import stats
+from genbench import intervals, stats
 from genbench.lazy import np
 from genbench.rows import Arrays, Metric, Side
 
@@ -99,4 +99,5 @@ LABEL_ACCURACY = Metric(
     left_out=label_accuracy_left_out,
     paper="Ravuri & Vinyals 2019, arXiv:1905.10887",
     properties=frozenset({"order_invariant", "scale_invariant", "unbiased"}),
+    flags=lambda seen: intervals.few_counts(seen.value, seen.n),
 )
