@@ -15,7 +15,7 @@ SAME = 1e-3  # two measurements of one thing on two processors agree to this, re
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
 LEGEND = (
     "± is half a 95 % interval over the generator's samples, against this reference. Rank: simultaneous 95 % range by the first number. "
-    "Rows marked \\* are not ranked: lines of reference, and runs off the protocol's n or labels."
+    "Rows marked \\* are not ranked: lines of reference, runs off the protocol's n or labels, and entries measured with an older reference or extractor."
 )
 
 

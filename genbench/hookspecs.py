@@ -21,6 +21,7 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
     checkpoints     {data set: {"file": beside the module, or "url": published; "sha256", "licence"}}
     spaces          names of its latent spaces, the first is the default
     training        {"epochs": .., "batch": ..}: what `genbench train` does unless told otherwise
+    competitor      False for a line of reference (real images served as samples), which boards show and never rank
 
 Tensors lie on the run's device. Calls run under torch.no_grad(). A genbench.UserError raised in a plugin ends the run in one line (exit 2); anything
 else is shown with its traceback (exit 5).

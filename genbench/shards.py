@@ -16,7 +16,7 @@ from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.lazy import np, torch
 from genbench.reference import extract
-from genbench.say import complain, progress
+from genbench.say import RunFailed, complain, progress
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -160,13 +160,13 @@ def _wait_for(device: str) -> None:
 
 
 def gather(plan: Plan, folder: Path, probe: str) -> dict[str, ndarray[Any, Any]]:
-    """A probe's arrays over the whole run, row i for sample i; Damaged when a shard is not there and whole."""
+    """A probe's arrays over the whole run, row i for sample i; RunFailed when a shard went missing since it was drawn."""
     shards = shards_of(run_blocks(plan))
     parts = []
     for shard in shards:
         found = _read(folder, shard, probe, probes_of(plan)[probe])
         if found is None:
-            raise Damaged(f"{_path(folder, shard, probe)} is missing")
+            raise RunFailed(f"{_path(folder, shard, probe)} went missing while it was needed; the same command draws it again")
         parts.append(found[0])
     order = np.argsort(np.concatenate([shard.indices for shard in shards]))
     return {output: np.concatenate([part[output] for part in parts])[order] for output in parts[0]}

@@ -1,7 +1,7 @@
 """The entries of a board, their ranks, and the table in each format.
 
 A board is a data set and a protocol; an entry is a run's record cut to that protocol. Ranks are simultaneous 95 % ranges over the competitors that fit
-the protocol; lines of reference and runs off the protocol stand unranked.
+the protocol; lines of reference, runs off the protocol and entries measured with another ruler stand unranked.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Entry:
 
     id: str
     record: Record
+    current: bool = True  # measured with the reference and extractors of the board's newest entry
 
     @property
     def label(self) -> str:
@@ -45,7 +46,12 @@ class Entry:
 
     @property
     def ranked(self) -> bool:
-        return bool(self.record.plan["competitor"] and self.protocol["fits"])
+        return bool(self.record.plan["competitor"] and self.protocol["fits"] and self.current)
+
+    @property
+    def ruler(self) -> Any:
+        """What must be equal for two entries to be compared: the real images and the extractors, by content."""
+        return [self.protocol["splits"], self.protocol["extractors"]]
 
     def score(self, metric: str) -> Score | None:
         return next((one for one in self.record.scores if one.metric == metric and one.status == "ok"), None)
@@ -65,19 +71,20 @@ def boards(root: Path) -> list[str]:
 
 
 def entries(board: Path, *, every: bool = False) -> list[Entry]:
-    """The entries of a board, the newest per label unless every one is asked for; a damaged one is named and left out."""
+    """The entries of a board, oldest first; a damaged one is named and left out.
+
+    Unless every one is asked for, the newest per label, of those that fit the protocol and of those that do not.
+    """
     found = []
     for path in sorted((board / "entries").glob("*.json")):
         try:
             found.append(Entry(path.stem, record.read(path)))
         except (Damaged, UserError) as error:
             complain(f"damaged entry left out: {error}")
-    if every:
-        return found
-    newest: dict[str, Entry] = {}
-    for entry in sorted(found, key=lambda e: (e.record.created, e.id)):
-        newest[entry.label] = entry
-    return list(newest.values())
+    found.sort(key=lambda entry: (entry.record.created, entry.id))
+    found = [replace(entry, current=entry.ruler == found[-1].ruler) for entry in found]
+    newest = {(entry.label, entry.protocol["fits"]): entry for entry in found}
+    return found if every else list(newest.values())
 
 
 def metrics_of(found: Sequence[Entry]) -> list[str]:

@@ -79,7 +79,7 @@ class DDPM:
         self,
         checkpoint: Path | None = None,
         device: Any = "cpu",
-        steps: Annotated[int, f"of the sampler, 1 to {TIMES}"] = 25,
+        steps: Annotated[int, f"of the sampler, 1 to {TIMES}"] = 50,
         eta: Annotated[float, "0 is DDIM, deterministic; 1 is ancestral sampling"] = 0.0,
     ) -> None:
         if not 1 <= steps <= TIMES:
