@@ -6,8 +6,9 @@ Whatever would be lost in silence later is refused here, with the line to change
 from __future__ import annotations
 
 import inspect
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -39,6 +40,8 @@ class Description:
 
 def describe(target: Any, name: str, origin: str) -> Description:
     """Read off abilities, options and attributes; UserError with the line to change when the generator is wrong."""
+    if not isinstance(target, ModuleType) and not inspect.isclass(target):
+        raise UserError(f"{name} is {type(target).__name__}; give a module or a class with @genbench.hookimpl methods")
     module = target if isinstance(target, ModuleType) else sys.modules.get(getattr(target, "__module__", ""))
     if isinstance(target, ModuleType):
         target = _generator_in(target, name)
@@ -48,8 +51,40 @@ def describe(target: Any, name: str, origin: str) -> Description:
         raise UserError(f"{where} has no sample hook; write: @genbench.hookimpl above def sample(n)")
     abilities = {hook: _arguments(function, hook, where) for hook, function in implementations.items()}
     found, given = _constructor(target, where) if inspect.isclass(target) else ({}, ())
-    attributes = {a: getattr(target, a) for a in ATTRIBUTES if hasattr(target, a)}
+    attributes = {name: getattr(target, name) for name in ATTRIBUTES if hasattr(target, name)}
+    _check_attributes(attributes, where)
     return Description(name, origin, target, module, abilities, found, given, attributes)
+
+
+def _check_attributes(attributes: Mapping[str, Any], where: str) -> None:
+    """Attributes that are of another kind than the manual says are refused, with what is wanted."""
+    for name, (fits, wanted) in WANTED.items():
+        if name in attributes and not fits(attributes[name]):
+            raise UserError(f"{where}: its attribute {name} is {attributes[name]!r:.60}; wanted is {wanted}")
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    return numbers and all(map(math.isfinite, value)) and value[0] < value[1]
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(e, Mapping) and all(isinstance(v, str) for v in e.values()) for e in value.values())
+
+
+WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "range": (_is_range, "two finite numbers, (low, high), low below high"),
+    "classes": (_is_count, "a whole number above 0"),
+    "resolution": (_is_count, "a whole number above 0"),
+    "competitor": (lambda value: isinstance(value, bool), "True or False"),
+    "checkpoints": (_is_table, '{data set: {"file" or "url": ..}}, all texts'),
+    "training": (lambda value: isinstance(value, Mapping) and all(map(_is_count, value.values())), '{"epochs": .., "batch": ..}, whole numbers above 0'),
+    "spaces": (lambda value: isinstance(value, tuple | list) and all(isinstance(v, str) for v in value), "names"),
+}
 
 
 def _generator_in(module: ModuleType, name: str) -> Any:
@@ -107,12 +142,13 @@ def _arguments(function: Any, hook: str, where: str) -> tuple[str, ...]:
 
 
 def _constructor(target: type, where: str) -> tuple[dict[str, options.Option], tuple[str, ...]]:
-    if target.__init__ is object.__init__:  # type: ignore[misc]
+    constructor = target.__init__  # type: ignore[misc]
+    if constructor is object.__init__ or getattr(constructor, "__module__", "").partition(".")[0] == "torch":  # nn.Module's own takes *args
         return {}, ()
     try:
-        hints = get_type_hints(target.__init__, include_extras=True)  # type: ignore[misc]
+        hints = get_type_hints(constructor, include_extras=True)
     except NameError as error:
         raise UserError(f"{where}: an annotation of its constructor cannot be read: {error}") from None
-    parameters = [p for p in inspect.signature(target.__init__).parameters.values() if p.name != "self"]  # type: ignore[misc]
+    parameters = [p for p in inspect.signature(constructor).parameters.values() if p.name != "self"]
     found = {p.name: options.read(p, hints.get(p.name), where) for p in parameters if p.name not in GIVEN}
     return found, tuple(p.name for p in parameters if p.name in GIVEN)

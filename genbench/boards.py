@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from genbench import record
 from genbench.files import Damaged, folder_to_write, locked, sweep, write
 from genbench.record import Record, Score
-from genbench.say import clean, complain
+from genbench.say import UserError, clean, complain
 from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_of, escaped, markdown, number, ordered, people, sorting
 
+T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 SAME = 1e-3  # two measurements of one thing on two processors agree to this, relative to the value or its standard error
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
 LEGEND = (
     "± is half a 95 % interval over the generator's samples, against this reference. Rank: simultaneous 95 % range by the first number. "
-    "Rows marked \\* are not ranked: lines of reference, runs off the protocol's n or labels, and entries measured with an older reference or extractor."
+    "Not ranked are lines of reference, runs off the protocol's n or labels, and entries measured with an older reference or extractor."
 )
 
 
@@ -43,21 +45,25 @@ def _keep(entry: Entry, folder: Path, grid: Path) -> None:
 
 
 def _agrees(path: Path, ours: Record) -> bool:
-    """Whether an entry says the same already: then it is left untouched, and running README's command in a checkout changes nothing."""
+    """Whether an entry says the same already, or the same and more: then it is left, and running README's command in a checkout changes nothing."""
     try:
-        theirs = {one.metric: one for one in record.read(path).scores}
+        theirs = record.read(path)
     except FileNotFoundError:
         return False
-    except Damaged as error:
+    except (Damaged, UserError) as error:
         complain(f"damaged entry: {error}; writing it again")
         return False
-    return set(theirs) == {one.metric for one in ours.scores} and all(_same(one, theirs[one.metric]) for one in ours.scores)
+    known = {one.metric: one for one in theirs.scores}
+    return all(one.metric in known and _same(one, known[one.metric]) for one in ours.scores)
 
 
 def _same(a: Score, b: Score) -> bool:
-    if a.status != b.status or a.value is None or b.value is None:
-        return a.status == b.status
-    return abs(a.value - b.value) <= SAME * max(abs(a.value), a.se or 0.0)
+    """Whether two scores agree in status, flags and, to SAME, in every number that people read."""
+    if (a.status, a.flags, a.value is None) != (b.status, b.flags, b.value is None):
+        return False
+    slack = SAME * max(abs(a.value or 0.0), a.se or 0.0)
+    pairs = [(getattr(a, key), getattr(b, key)) for key in ("value", "low", "high", "se", "se_reference", "real", "real_high")]
+    return all((x is None) == (y is None) and (x is None or abs(x - y) <= slack) for x, y in pairs)
 
 
 def _rewrite(board: Path) -> None:
@@ -66,7 +72,7 @@ def _rewrite(board: Path) -> None:
     sort = sorting(found, None)
     for name, text in {"table.csv": FORMATS["csv"](found, sort), "README.md": readme(board, found, sort)}.items():
         path = board / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_bytes() != text.encode():
             write(path, text.encode())
 
 
@@ -95,12 +101,12 @@ def _real_line(found: Sequence[Entry], sort: str) -> list[str]:
 
 
 def _better_than_real(found: Sequence[Entry]) -> list[str]:
-    """A sentence for each ranked entry whose interval lies beyond what real data scores, on the better side."""
+    """A sentence for each ranked entry that is shown beyond what real data scores, on the better side, with the errors of both sides."""
     lines = []
     for entry in found:
         for score in (s for s in entry.record.scores if entry.ranked and s.status == "ok" and s.real is not None):
-            better = number(score.high) < number(score.real) if score.better == "lower" else number(score.low) > number(score.real_high)
-            if better:
+            gap = (number(score.real) - number(score.value)) * (1 if score.better == "lower" else -1)
+            if gap > T19 * math.hypot(score.se or 0.0, score.se_reference or 0.0):
                 lines.append(f"- {escaped(entry.label)} lies beyond real data on `{score.metric}`: {cell(entry, score.metric)}, real {score.real:.3g}.")
     why = (
         "Better than real data is no contradiction: a generator that draws near the centre of each class and leaves out what is rare scores well on "

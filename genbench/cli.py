@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import signal
 import sys
@@ -16,8 +18,9 @@ from typing import Any
 import click
 
 from genbench import __version__, shelves
-from genbench.say import PluginFailed, UserError, choices, complain
+from genbench.say import PluginFailed, UserError, choices, clean, complain
 
+PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}  # the user named a path that cannot be
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -61,6 +64,11 @@ def group() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: what is said is lost, the work is not
+            setattr(sys, name, io.StringIO())
+        with contextlib.suppress(AttributeError):
+            getattr(sys, name).reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone shall not end a run
     with contextlib.suppress(ValueError):  # not in the main thread: then somebody else handles signals
         signal.signal(signal.SIGTERM, _terminated)
     try:
@@ -84,8 +92,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 5
+    except OSError as error:
+        complain(f"genbench: {_one_line(error)}")
+        return 2 if error.errno in PATHS else 5
     except Exception:
         import traceback
 
@@ -99,7 +108,7 @@ def _status(returned: object) -> int:
 
 
 def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+    return clean(" ".join(str(error).split()))
 
 
 class Terminated(KeyboardInterrupt):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,8 @@ def folder_to_write(path: Path, what: str) -> Path:
 def sweep(folder: Path) -> None:
     """Remove what a killed process left under temporary names."""
     for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+        if left.is_file():
+            left.unlink(missing_ok=True)
 
 
 def sha256(data: bytes) -> str:
@@ -93,13 +95,27 @@ def digest(value: Any) -> str:
     return sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode())
 
 
+def source_text(path: Path) -> str:
+    """The text of a Python file, in the encoding that it declares."""
+    with tokenize.open(path) as file:
+        return file.read()
+
+
 def code_sha256(source: str) -> str:
     """SHA-256 of Python source without comments and docstrings: rewording changes nothing, behaviour does."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return sha256(ast.dump(tree).encode())
+    return sha256(_plain(tree).encode())
+
+
+def _plain(node: Any) -> str:
+    """A syntax tree as text, the same under every Python: ast.dump adds fields from version to version, and empty ones are left out here."""
+    if isinstance(node, ast.AST):
+        parts = [f"{name}={_plain(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({','.join(parts)})"
+    return f"[{','.join(map(_plain, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _arrays_sha256(arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> str:
@@ -119,7 +135,7 @@ def write_arrays(path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapp
 
 def read_arrays(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]]:
     """What write_arrays wrote; FileNotFoundError when there is none, Damaged when it was altered."""
-    data = path.read_bytes()
+    data = _bytes(path)
     try:
         arrays = safetensors_numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -132,6 +148,15 @@ def read_arrays(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str
     return arrays, meta
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # a folder in its place, a loop of links
+        raise Damaged(f"{path} cannot be read: {error.strerror or error}") from None
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, sealed by its key "digest"."""
     write(path, (json.dumps({**content, "digest": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
@@ -139,11 +164,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """What write_json wrote; FileNotFoundError when there is none, Damaged when it was altered."""
+    data = _bytes(path)
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(data)
         said = content.pop("digest")
         whole = digest(content) == said
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Damaged(f"{path} cannot be read: {type(error).__name__} {error}") from None
     if not whole:
         raise Damaged(f"{path} does not match its checksum")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
-import io
 import os
 import random
 import re
@@ -20,10 +19,10 @@ import pluggy
 
 from genbench import hookspecs, images, shelves
 from genbench.abilities import Description, describe
-from genbench.files import code_sha256, digest
+from genbench.files import code_sha256, digest, source_text
 from genbench.lazy import np, torch
 from genbench.rows import Dataset, source_of
-from genbench.say import PluginFailed, UserError, choices, clean
+from genbench.say import PluginFailed, UserError, aside, choices, clean
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -83,14 +82,21 @@ def device_of(word: str) -> str:
 
 
 def code_of(description: Description) -> str:
-    """SHA-256 of the generator's source without docstrings, its neighbours in the same folder that it imports included; "" for one made in memory."""
+    """SHA-256 of the generator's source without docstrings; "" for one made in memory.
+
+    Of a file, and of a reference generator: itself and the neighbours in its folder that it imports. Of a package: every Python file in it.
+    """
     file = getattr(description.module, "__file__", None)
-    if file is None or getattr(description.module, "__name__", "") == "__main__":
+    if file is None or description.origin == "memory" or description.module is None or description.module.__name__ == "__main__":
         return ""
+    top, dot, _ = description.module.__name__.partition(".")
+    if dot and top != shelves.FOLDERS["generators"]:
+        folder = Path(str(sys.modules[top].__file__)).parent
+        return digest({str(path.relative_to(folder)): code_sha256(source_text(path)) for path in sorted(folder.rglob("*.py"))})
     waiting, seen = [Path(file)], {}
     while waiting:
         path = waiting.pop()
-        source = path.read_text(encoding="utf-8")
+        source = source_text(path)
         seen[path.name] = code_sha256(source)
         waiting += [near for near in _neighbours(source, path.parent) if near.name not in seen]
     return digest(seen)
@@ -131,6 +137,14 @@ class Generator:
             if step is None:
                 return
             yield step
+
+    def cost(self) -> dict[str, float]:
+        """What the generator says of its cost, as plain numbers; {} where it has no such hook."""
+        told = self.call("cost") if "cost" in self.description.abilities else {}
+        try:
+            return {str(name): float(value) for name, value in told.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise PluginFailed(f'{self.description.name}: cost returned {told!r:.80}; return {{"parameters": .., "evaluations": ..}}') from None
 
     def draw(self, indices: ndarray[Any, Any], first_seed: int, labels: ndarray[Any, Any] | None, batch_size: int, quantise: str) -> torch.Tensor:
         """Images uint8 [n, 3, H, W] on the device for the run's samples `indices` int64 [n]; seed of sample i is first_seed + i."""
@@ -186,19 +200,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-class _Aside(io.TextIOBase):
-    """Where a plugin's prints go: standard error, since standard output is the answer; closing it closes nothing."""
-
-    def write(self, text: str) -> int:
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        pass
-
-
 def _is_open(descriptor: int) -> bool:
     try:
         os.fstat(descriptor)
@@ -212,7 +213,7 @@ def _calling(name: str, what: str) -> Iterator[None]:
     """Run a stranger's code: its prints to standard error, its failures with its name in front and its own traceback."""
     there = _is_open(1)
     try:
-        with contextlib.redirect_stdout(_Aside()):
+        with aside():
             yield
         if there and not _is_open(1):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the next file to be opened would be taken for standard output
@@ -221,8 +222,15 @@ def _calling(name: str, what: str) -> Iterator[None]:
         raise
     except SystemExit as error:
         raise PluginFailed(f"{name}: {what} exited ({error.code}); a plugin returns images or raises") from error
-    except Exception as error:
-        raise PluginFailed(f"{name}: {what} raised {type(error).__name__}: {clean(str(error))}", _own_trace(error)) from error
+    except BaseException as error:  # GeneratorExit and the like are no way for a plugin to end the run unheard
+        raise PluginFailed(f"{name}: {what} raised {type(error).__name__}: {_text_of(error)}", _own_trace(error)) from error
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return clean(" ".join(str(error).split()))
+    except Exception:  # an exception whose own text raises
+        return "(no text)"
 
 
 def _own_trace(error: BaseException) -> str:

@@ -41,20 +41,24 @@ hookspec = pluggy.HookspecMarker("genbench")
 hookimpl = pluggy.HookimplMarker("genbench")
 
 #: Arguments of `sample` that are one entry per image, given by the run's conditions.
-CONDITIONS = ("labels",)
+CONDITIONS = ("labels", "prompts", "sources")
 
 
 class Hooks:
     """One method per hook; the first implementation that returns something other than None answers."""
 
     @hookspec(firstresult=True)
-    def sample(self, n: int, seeds: torch.Tensor, indices: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:  # type: ignore[empty-body]
+    def sample(  # type: ignore[empty-body]
+        self, n: int, seeds: torch.Tensor, indices: torch.Tensor, labels: torch.Tensor, prompts: list[str], sources: torch.Tensor
+    ) -> torch.Tensor:
         """Draw n images; called once per batch of a run.
 
         n        how many
         seeds    int64 [n]; naming it promises that image i depends on seed i alone (draw with genbench.noise and genbench.uniform)
         indices  int64 [n], the place of each image in the run
         labels   int64 [n], the class of each image, 0 .. classes-1; naming it makes the generator class-conditional
+        prompts  n texts; naming it makes the generator text-conditional (a data set must give them)
+        sources  uint8 [n, 3, h, w], for image-to-image and restoration (a data set must give them)
         returns  uint8 [n, 3, H, W] or [n, 1, H, W], taken as it is; or float in the declared `range`, quantised by the protocol. Any device.
 
         A generator that does not name `seeds` is called once per 50 images with torch, numpy and random seeded globally, and the record says so.
@@ -70,6 +74,10 @@ class Hooks:
 
         Unquantised: a path length at epsilon 1e-4 would measure rounding.
         """
+
+    @hookspec(firstresult=True)
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:  # type: ignore[empty-body]
+        """An autoencoder's reconstruction of images uint8 [n, 3, h, w]; returned as by `sample`."""
 
     @hookspec(firstresult=True)
     def train(self, batches: Iterable[Any], seed: int) -> Generator[tuple[int, int, dict[str, float]], None, None]:  # type: ignore[empty-body]

@@ -90,15 +90,14 @@ def _dtype(images: torch.Tensor) -> str:
     return str(images.dtype).removeprefix("torch.")
 
 
-def grid_png(images: ndarray[Any, Any], columns: int, *, enlarge: int = 1) -> bytes:
-    """A PNG of images uint8 [n, 3, h, w], `columns` to a row, separated by two white pixels; enlarged by whole factors only, without smoothing."""
+def grid_png(images: ndarray[Any, Any], columns: int) -> bytes:
+    """A PNG of images uint8 [n, 3, h, w], `columns` to a row, separated by two white pixels, neither enlarged nor smoothed."""
     n, _, h, w = images.shape
     rows = -(-n // columns)
-    h, w = h * enlarge, w * enlarge
     sheet = np.full((rows * (h + 2) - 2, columns * (w + 2) - 2, 3), 255, dtype=np.uint8)
     for i, image in enumerate(images):
         top, left = (i // columns) * (h + 2), (i % columns) * (w + 2)
-        sheet[top : top + h, left : left + w] = image.transpose(1, 2, 0).repeat(enlarge, 0).repeat(enlarge, 1)
+        sheet[top : top + h, left : left + w] = image.transpose(1, 2, 0)
     grey = bool((sheet[..., 0] == sheet[..., 1]).all() and (sheet[..., 0] == sheet[..., 2]).all())
     with io.BytesIO() as buffer:
         Image.fromarray(sheet[..., 0] if grey else sheet).save(buffer, format="PNG", optimize=True)

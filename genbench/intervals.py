@@ -59,13 +59,6 @@ def wilson(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
 
 
-def mean_interval(values: Array, level: float = LEVEL) -> tuple[float, float, float]:
-    """Mean, and the ends of its t interval, of independent values [n]; the ends are NaN for n < 2."""
-    values = np.asarray(values, dtype=np.float64)
-    se = float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
-    return (float(values.mean()), *t_interval(float(values.mean()), se, len(values), level))
-
-
 def interval(method: Literal["jackknife", "wilson", "mean"], value: float, left_out: Array, sizes: Array) -> tuple[float, float, float]:
     """Standard error, low and high (95 %) of a metric's value by the method that its row names. left_out, sizes [B].
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "F",
     "Image",
-    "figure",
-    "jinja2",
     "linalg",
     "np",
     "pd",
@@ -37,8 +35,6 @@ class _Lazy(types.ModuleType):
 
 
 if TYPE_CHECKING:
-    import jinja2 as jinja2
-    import matplotlib.figure as figure
     import numpy as np
     import pandas as pd
     import PIL.Image as Image
@@ -51,8 +47,6 @@ if TYPE_CHECKING:
     import torch as torch
     import torch.nn.functional as F
 else:
-    jinja2 = _Lazy("jinja2")
-    figure = _Lazy("matplotlib.figure")
     np = _Lazy("numpy")
     pd = _Lazy("pandas")
     Image = _Lazy("PIL.Image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,15 +13,16 @@ from typing import Any
 from genbench import options, shelves
 from genbench.abilities import Description
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
-from genbench.files import SEAL, code_sha256, digest, file_sha256
+from genbench.files import SEAL, code_sha256, digest, file_sha256, source_text
 from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
 from genbench.record import Plan
 from genbench.rows import NEEDS, Dataset, Extractor, Measure, Metric, Protocol, source_of
-from genbench.say import UserError, choices
+from genbench.say import UserError, choices, clean
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
-ARITHMETIC = ("stats.py", "intervals.py", "scoring.py")  # with a metric's own file, the code that made its number
+POLICIES = ("balanced", "iid", "training")
+ARITHMETIC = ("stats.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def settle(request: Request, description: Description) -> Plan:
     unnamed = _unplaced(request.metrics, protocols)
     return Plan(
         identity=identity,
-        protocols={p.name: _measures(p, dataset, request.metrics, unnamed, n, conditions) for p in protocols},
+        protocols={p.name: _measures(p, dataset, request.metrics, unnamed, n, conditions, protocols[0].quantise) for p in protocols},
         label=_label(description, options.plain(chosen), request.checkpoint),
         origin=description.origin,
         seeding="per image" if "seeds" in description.abilities["sample"] else "per call",
@@ -92,8 +94,10 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
     """The first seed and n, from --seed and --n or from --seeds A-B."""
     if request.seeds:
         low, dash, high = request.seeds.partition("-")
-        if not (dash and low.isdecimal() and high.isdecimal() and int(low) <= int(high)):
-            raise UserError(f"--seeds {request.seeds}: write FIRST-LAST, as in 50000-99999")
+        if not (dash and re.fullmatch(r"\d{1,18}", low) and re.fullmatch(r"\d{1,18}", high) and int(low) <= int(high)):
+            raise UserError(f"--seeds {clean(request.seeds)}: write FIRST-LAST, as in 50000-99999, below 10^18")
+        if request.seed:
+            raise UserError(f"--seeds {request.seeds} and --seed {request.seed}: give one of them")
         if request.n not in (None, int(high) - int(low) + 1):
             raise UserError(f"--seeds {request.seeds} names {int(high) - int(low) + 1} samples, --n {request.n} another number; give one of them")
         first, n = int(low), int(high) - int(low) + 1
@@ -108,6 +112,11 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
 
 def _conditions(description: Description, dataset: Dataset, policy: str) -> dict[str, Any]:
     """What the samples are asked for: {} for an unconditional generator."""
+    if policy not in POLICIES:
+        raise UserError(f"--labels {clean(policy)}: {choices(policy, POLICIES)}")
+    for condition in description.conditions:
+        if condition != "labels":
+            raise UserError(f"{description.name} is asked for images by {condition}, which the data set {dataset.name} does not give")
     if "labels" not in description.conditions:
         return {}
     classes = len(dataset.classes)
@@ -118,8 +127,6 @@ def _conditions(description: Description, dataset: Dataset, policy: str) -> dict
     if policy == "training":
         counts = torch.bincount(torch.cat([labels for _, labels in dataset.open("train")]), minlength=classes).tolist()
         found["frequencies"] = [count / sum(counts) for count in counts]
-    elif policy not in ("balanced", "iid"):
-        raise UserError(f"--labels {policy}: {choices(policy, ('balanced', 'iid', 'training'))}")
     return found
 
 
@@ -140,7 +147,8 @@ def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path
     """The row's name on a board: plugin, options off default, checkpoint."""
     defaults = options.plain({name: option.default for name, option in description.options.items()})
     off = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
-    return " ".join([description.name, *off, *([f"[{checkpoint.name}]"] if checkpoint else [])])
+    name = Path(description.origin).name if description.origin.endswith(".py") else description.name  # a file is no shipped generator of its name
+    return " ".join([name, *off, *([f"[{checkpoint.name} {file_sha256(checkpoint)[:6]}]"] if checkpoint else [])])
 
 
 def _unplaced(wanted: Sequence[str], protocols: Sequence[Protocol]) -> list[str]:
@@ -153,20 +161,25 @@ def _unplaced(wanted: Sequence[str], protocols: Sequence[Protocol]) -> list[str]
     return unplaced
 
 
-def _measures(protocol: Protocol, dataset: Dataset, wanted: Sequence[str], unplaced: Sequence[str], n: int, conditions: Mapping[str, Any]) -> dict[str, Any]:
+def _measures(
+    protocol: Protocol, dataset: Dataset, wanted: Sequence[str], unplaced: Sequence[str], n: int, conditions: Mapping[str, Any], quantise: str
+) -> dict[str, Any]:
     """A protocol as plain data for the Plan: what decides its numbers, to the code's hash."""
     own = [m for m in protocol.measures if not wanted or "all" in wanted or m.name in wanted or m.metric in wanted]
     rows = {measure.name: shelves.find("metrics", measure.metric) for measure in protocol.measures}
     measures = [*own, *(_usual(shelves.find("metrics", name), protocol, rows, dataset) for name in unplaced)]
     extractors = {name: shelves.find("extractors", name) for name in sorted({m.features.split(".")[0] for m in measures})}
     splits = sorted({m.reference for m in measures if m.reference} | set(protocol.real))
+    for split in splits:
+        if split not in dataset.splits:
+            raise UserError(f"protocol {protocol.name} names the split {split!r} of {dataset.name}: {choices(split, dataset.splits)}")
     for measure in measures:
         _check_features(measure, extractors[measure.features.split(".")[0]])
     return {
         "dataset": dataset.name,
         "n": protocol.n,
         "labels": protocol.labels,
-        "fits": n == protocol.n and conditions.get("labels", protocol.labels) == protocol.labels,
+        "fits": n == protocol.n and conditions.get("labels", protocol.labels) == protocol.labels and quantise == protocol.quantise,
         "splits": {split: dataset.fingerprint(split) for split in splits},
         "real": list(protocol.real),
         "extractors": {name: {"weights": _weights_sha256(row), "code": source_code(row.load)} for name, row in extractors.items()},
@@ -204,12 +217,12 @@ def _weights_sha256(row: Extractor) -> str:
 
 def source_code(function: Callable[..., Any]) -> str:
     """The code hash of the file in which a row's function stands."""
-    return code_sha256(source_of(function).read_text(encoding="utf-8"))
+    return code_sha256(source_text(source_of(function)))
 
 
 def _arithmetic(metric: Metric) -> str:
     here = Path(__file__).parent
-    return digest([source_code(metric.value), *(code_sha256((here / name).read_text(encoding="utf-8")) for name in ARITHMETIC)])
+    return digest([source_code(metric.value), *(code_sha256(source_text(here / name)) for name in ARITHMETIC)])
 
 
 def going_on(plan: Plan, batch_size: int, keep_images: bool) -> Plan:

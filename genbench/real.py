@@ -10,6 +10,7 @@ from genbench import shelves
 from genbench.files import cache, cached, digest, home
 from genbench.lazy import np
 from genbench.rows import Arrays, Metric
+from genbench.say import complain
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -50,6 +51,9 @@ def real_lines(measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarra
             metric = shelves.find("metrics", measure["metric"])
             scale = _scale(metric, int(counts.sum()), int(used.sum()), against)
             found = values[measure["name"]] * scale
+            if not np.isfinite(found).all():
+                complain(f"real against real: {measure['name']} is not a number on every split; it stands without that line")
+                continue
             lines[measure["name"]] = RealLine(float(np.median(found)), float(np.quantile(found, 0.95)), int(used.sum()))
     return lines
 
@@ -111,5 +115,8 @@ def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: ndarray[
         features = pool.features[measure["features"]]
         given = {"samples": features[ours], "logits": features[ours], "labels": pool.labels[ours], "reference": features[held]}
         arrays = shared.setdefault((measure["features"], metric.needs), Arrays({need: given[need] for need in metric.needs}))
-        values.append(metric.value(arrays, **measure["constants"]))
+        try:
+            values.append(float(metric.value(arrays, **measure["constants"])))
+        except (Exception, SystemExit):  # a stranger's metric may take the samples and not the real images
+            values.append(float("nan"))
     return values

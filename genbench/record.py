@@ -117,9 +117,22 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
         content = UPGRADES[step](content)
     try:
         scores = tuple(Score(**{**score, "flags": tuple(score["flags"]), "left_out": tuple(score["left_out"])}) for score in content.pop("scores"))
-        return Record(scores=scores, **content)
-    except (TypeError, KeyError) as error:
+        found = Record(scores=scores, **content)
+        _check(found)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise UserError(f"{source} is not a record of schema {schema}: {error}") from None
+    return found
+
+
+def _check(found: Record) -> None:
+    """What the rest of the program relies on; TypeError or ValueError where a sealed file holds something else."""
+    if not (isinstance(found.created, str) and isinstance(found.id, str) and isinstance(found.plan["label"], str) and int(found.plan["identity"]["n"]) > 0):
+        raise TypeError("id, label, n or date are of another kind")
+    if not found.plan["protocols"] or not all(isinstance(p["measures"], list | tuple) for p in found.plan["protocols"].values()):
+        raise ValueError("it names no protocol")
+    for score in found.scores:
+        if score.status == "ok" and not all(isinstance(v, int | float) for v in (score.value, score.low, score.high)):
+            raise ValueError(f"{score.metric} has no value or no interval")
 
 
 def read(path: Path) -> Record:

@@ -40,7 +40,11 @@ def _check(row: Any, *claims: tuple[bool, str]) -> None:
 
 def source_of(function: Callable[..., Any]) -> Path:
     """The file in which a row's function stands."""
-    return Path(str(sys.modules[function.__module__].__file__))
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    if file is None:
+        raise RowError(f"{function!r} stands in no file, so its code cannot be identified; define it in a module")
+    return Path(file)
 
 
 def _is_name(name: str) -> bool:
@@ -134,7 +138,9 @@ class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
     def __init__(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         unknown = set(arrays) - set(NEEDS)
         assert not unknown, f"not on the list of needs: {unknown}"
-        self._arrays = dict(arrays)
+        self._arrays = {need: array.view() for need, array in arrays.items()}
+        for array in self._arrays.values():
+            array.setflags(write=False)  # metrics share them: one that writes would change the others' numbers
         self._made: dict[Any, Any] = {}
 
     def __getitem__(self, need: str) -> np.ndarray[Any, Any]:
@@ -194,7 +200,9 @@ class Metric:
             self,
             (re.fullmatch(r"[a-z][a-z0-9_]*", self.name) is not None, "its name may hold lower-case letters, digits and '_'"),
             (len(self.needs) > 0 and set(self.needs) <= set(NEEDS), f"needs {self.needs}, allowed are {', '.join(NEEDS)}"),
+            (callable(self.value), "value is not a function"),
             (self.better in ("lower", "higher"), f"better is {self.better!r}, allowed are lower and higher"),
+            (self.interval in ("jackknife", "wilson", "mean"), f"interval is {self.interval!r}, allowed are jackknife, wilson and mean"),
             (self.range[0] < self.range[1], f"range {self.range} is empty"),
             (self.properties <= set(PROPERTIES), f"unknown properties {set(self.properties) - set(PROPERTIES)}; known are {', '.join(PROPERTIES)}"),
             (self.smallest_n >= 2, "smallest_n is at least 2: one sample has no interval"),
@@ -212,7 +220,11 @@ class Measure:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _check(self, ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"))
+        _check(
+            self,
+            ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"),
+            (all(isinstance(value, int | float) for value in self.constants.values()), f"constants {dict(self.constants)} are not numbers"),
+        )
         if not self.name:
             object.__setattr__(self, "name", f"{self.metric}_{self.features.split('.')[0]}")
 
@@ -236,7 +248,9 @@ class Protocol:
         _check(
             self,
             (_is_name(self.name), "its name may hold lower-case letters, digits, '-', '_' and '.'"),
-            (self.n >= 2, f"n is {self.n}; at least 2"),
+            (isinstance(self.n, int) and self.n >= 2, f"n is {self.n}; a whole number, at least 2"),
+            (self.labels in ("balanced", "iid", "training"), f"labels are {self.labels!r}, allowed are balanced, iid and training"),
+            (self.quantise in ("round", "truncate"), f"quantise is {self.quantise!r}, allowed are round and truncate"),
             (len(names) > 0, "has no measures"),
             (len(set(names)) == len(names), f"names a number twice: {names}"),
         )

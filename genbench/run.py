@@ -21,7 +21,7 @@ from genbench.lazy import np, torch
 from genbench.plan import Request, going_on, settle
 from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
-from genbench.say import RunFailed, complain, tell
+from genbench.say import RunFailed, UserError, aside, choices, complain, tell
 from genbench.scoring import Drawn, score
 from genbench.shelves import find
 
@@ -33,19 +33,27 @@ def evaluate(
 ) -> Record:
     """Draw samples from a generator, measure them, and return the Record; finished work in `out` is taken over.
 
-    plugin: a name, a path to a file, or a module or class with hooks. settings: the generator's options, {"steps": 10} or ["steps=10"]. request: the fields of
-    genbench.plan.Request (protocols, metrics, n, seed, seeds, labels, checkpoint, batch_size, device, save_samples). Raises UserError.
+    plugin: a name, a path to a file, or a module or class with hooks. settings: the generator's options, {"steps": 10} or ["steps=10"].
+    request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels, checkpoint, batch_size, device, save_samples).
+    A generator without a source file has no identity: its run gets a fresh id. Raises UserError.
     """
     words = tuple(f"{k}={v}" for k, v in settings.items()) if isinstance(settings, dict) else tuple(settings)
-    description = locate(plugin) if isinstance(plugin, str) else describe(plugin, getattr(plugin, "__name__", "memory").rpartition(".")[2].lower(), "memory")
-    asked = Request(dataset=dataset, options=words, **request)
+    given: dict[str, Any] = {name: (value,) if name in ("protocols", "metrics") and isinstance(value, str) else value for name, value in request.items()}
+    if given.get("checkpoint") is not None:
+        given["checkpoint"] = Path(given["checkpoint"])
+    unknown = sorted(set(given) - set(Request.__dataclass_fields__))
+    if unknown:
+        raise UserError(f"evaluate has no argument {unknown[0]!r}: {choices(unknown[0], Request.__dataclass_fields__)}")
+    named = isinstance(plugin, str | Path)
+    description = locate(str(plugin)) if named else describe(plugin, getattr(plugin, "__name__", type(plugin).__name__).rpartition(".")[2].lower(), "memory")
+    asked = Request(dataset=dataset, options=words, **given)
     return execute(settle(asked, description), description, asked, Path(out), fresh=fresh)
 
 
 def execute(plan: Plan, description: Description, request: Request, out: Path, *, fresh: bool = False) -> Record:
     """Carry a plan out in out/<run id>, going on where an earlier call stopped; raises RunFailed after keeping what was finished."""
     folder = folder_to_write(folder_to_write(out, "--out") / plan.id, "the run's folder")
-    with locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"), deterministic():
+    with locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"), deterministic(), aside():
         if fresh:
             _forget(folder)
         sweep(folder)
@@ -60,7 +68,8 @@ def execute(plan: Plan, description: Description, request: Request, out: Path, *
 def _carried_out(plan: Plan, description: Description, request: Request, folder: Path, earlier: Record | None) -> Record:
     clock = shards.Clock()
     then = time.monotonic()
-    generator = _constructed(plan, description, request)
+    generator = constructed(description, request, plan.device)
+    generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
     then = clock.add("load", then)
     real = real_features(plan, loaded)
@@ -97,14 +106,15 @@ def failed(found: Record) -> None:
 def deterministic() -> Iterator[None]:
     """Deterministic algorithms on and TF32 off while the body runs; operations that have no deterministic form warn."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cuda.matmul.allow_tf32
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.backends.cuda.matmul.allow_tf32 = before[2]
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
 
 
 def _forget(folder: Path) -> None:
@@ -121,53 +131,78 @@ def _stored(plan: Plan, folder: Path) -> Plan:
     except Damaged as error:
         complain(f"{error}; going on with the plan of this call")
         return plan
-    return going_on(plan, before["batch_size"], before["keep_images"])
+    try:
+        return going_on(plan, int(before["batch_size"]), bool(before["keep_images"]))
+    except (KeyError, TypeError, ValueError) as error:
+        complain(f"{folder / 'plan.json'} is no plan ({error!r}); going on with the plan of this call")
+        return plan
 
 
 def _earlier(folder: Path) -> Record | None:
+    """The record of an earlier call without what failed in it: that is no result, and it is done again when it is asked for."""
     try:
-        return record.read(folder / "run.json")
+        found = record.read(folder / "run.json")
+        return replace(found, scores=tuple(one for one in found.scores if one.status != "failed"))
     except FileNotFoundError:
         return None
     except Damaged as error:
         complain(f"damaged record: {error}; making it again from the shards")
         return None
+    except UserError as error:
+        raise UserError(f"{error}; genbench run --fresh does the run again") from None
 
 
 def _answers(earlier: Record, plan: Plan) -> bool:
     """Whether a record holds every number that the plan asks for, made from the same data by the same code."""
     before = earlier.plan["protocols"]
     asked = asdict(plan)["protocols"]
+    if earlier.plan["quantise"] != plan.quantise:
+        return False
     for name, protocol in asked.items():
         known = before.get(name)
-        if known is None or any(known[key] != protocol[key] for key in ("splits", "extractors", "real")):
+        if known is None or known["real"] != protocol["real"] or not _still_stands(earlier, plan, name):
             return False
-        failed_ones = {one.metric for one in earlier.scores if one.protocol == name and one.status == "failed"}
-        if any(measure not in known["measures"] or measure["name"] in failed_ones for measure in protocol["measures"]):
+        there = {one.metric for one in earlier.scores if one.protocol == name}
+        if any(measure not in known["measures"] or measure["name"] not in there for measure in protocol["measures"]):
             return False
     return True
 
 
 def _kept(earlier: Record | None, plan: Plan) -> tuple[Score, ...]:
-    """Scores of an earlier call that this one did not take again."""
+    """Scores of an earlier call that this one did not take again and that still stand: of the same real images, extractors and quantisation."""
     again = {(name, measure["name"]) for name, protocol in plan.protocols.items() for measure in protocol["measures"]}
-    return tuple(one for one in (earlier.scores if earlier else ()) if (one.protocol, one.metric) not in again)
+    return tuple(
+        one
+        for one in (earlier.scores if earlier else ())
+        if (one.protocol, one.metric) not in again and earlier is not None and _still_stands(earlier, plan, one.protocol)
+    )
+
+
+def _still_stands(earlier: Record, plan: Plan, protocol: str) -> bool:
+    """Whether what an earlier call measured under a protocol contradicts nothing of this one."""
+    before, now = earlier.plan["protocols"][protocol], plan.protocols.get(protocol, {})
+    agrees = all(before[part].get(name, value) == value for part in ("splits", "extractors") for name, value in now.get(part, {}).items())
+    return agrees and earlier.plan["quantise"] == plan.quantise
 
 
 def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
-    """The plan with the protocols and measures of earlier calls beside its own, so that the record describes every score it holds."""
-    merged = {name: dict(protocol) for name, protocol in (earlier.plan["protocols"] if earlier else {}).items()}
-    for name, protocol in plan.protocols.items():
-        names = {measure["name"] for measure in protocol["measures"]}
-        others = [m for m in merged.get(name, {}).get("measures", []) if m["name"] not in names]
-        merged[name] = {**protocol, "measures": [*protocol["measures"], *others]}
+    """The plan with the protocols and measures of kept scores beside its own, so that the record describes every score it holds."""
+    kept = {(one.protocol, one.metric) for one in _kept(earlier, plan)}
+    merged = {name: dict(protocol) for name, protocol in plan.protocols.items()}
+    for name, before in (earlier.plan["protocols"] if earlier else {}).items():
+        others = [measure for measure in before["measures"] if (name, measure["name"]) in kept]
+        if others:
+            now = merged.get(name, {**before, "measures": []})
+            parts = {part: {**before[part], **now[part]} for part in ("splits", "extractors")}
+            merged[name] = {**now, **parts, "measures": [*now["measures"], *others]}
     return replace(plan, protocols=merged)
 
 
-def _constructed(plan: Plan, description: Description, request: Request) -> Generator:
+def constructed(description: Description, request: Request, device: str) -> Generator:
+    """The generator that the words ask for, ready on its device."""
     dataset = find("datasets", request.dataset)
     chosen = options.chosen(request.options, description.options, description.name)
-    return construct(description, chosen, checkpoint_of(description, dataset, request.checkpoint), plan.device, dataset)
+    return construct(description, chosen, checkpoint_of(description, dataset, request.checkpoint), device, dataset)
 
 
 def samples_png(plan: Plan, folder: Path) -> bytes:
@@ -189,7 +224,7 @@ def _cost(generator: Generator, clock: shards.Clock, plan: Plan, earlier: Record
     import resource
     import sys
 
-    told = generator.call("cost") if "cost" in generator.description.abilities else None
+    told = generator.cost()
     before = earlier.cost if earlier else {}
     drew = clock.images > 0
     gpu = torch.cuda.max_memory_allocated() if plan.device.startswith("cuda") else None
@@ -199,8 +234,8 @@ def _cost(generator: Generator, clock: shards.Clock, plan: Plan, earlier: Record
         "images_per_second": round(clock.images / clock.seconds["sample"], 3) if drew else before.get("images_per_second"),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "peak_gpu_memory_bytes": gpu,
-        "parameters": (told or {}).get("parameters"),
-        "evaluations_per_image": (told or {}).get("evaluations"),
+        "parameters": told.get("parameters"),
+        "evaluations_per_image": told.get("evaluations"),
         "batch_size": plan.batch_size,
         "device": plan.device,
     }

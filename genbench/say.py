@@ -11,6 +11,7 @@ Nothing is printed except through this file: answers go to standard output, ever
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -87,8 +88,9 @@ def plus_minus(value: float, low: float, high: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Names from strangers (classes, labels, files) without control characters, so that no terminal or log obeys them."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """Names from strangers (classes, labels, files) without control characters, so that no terminal or log obeys them; very long ones cut."""
+    safe = "".join(c if c.isprintable() else "?" for c in text)
+    return safe if len(safe) <= 400 else f"{safe[:200]}...{safe[-100:]}"
 
 
 def answer(text: str) -> None:
@@ -105,7 +107,7 @@ def answer(text: str) -> None:
 def tell(text: str) -> None:
     """One line to standard error: progress, warnings, where things lie. Silent under --quiet."""
     if not os.environ.get("GENBENCH_QUIET"):
-        complain(text)
+        complain(clean(text))
 
 
 def complain(text: str) -> None:
@@ -113,6 +115,20 @@ def complain(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+class _Aside(io.TextIOBase):
+    """Where a stranger's prints go: standard error, since standard output is the answer; closing it closes nothing."""
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+        return len(text)
+
+
+def aside() -> contextlib.AbstractContextManager[object]:
+    """While strangers' code runs (plugins, metrics, files of --with) what it prints goes to standard error."""
+    return contextlib.redirect_stdout(_Aside())
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:

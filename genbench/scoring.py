@@ -13,7 +13,7 @@ from genbench.lazy import np
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
 from genbench.rows import NEEDS, Arrays, Metric, Side, Sighting
-from genbench.say import complain
+from genbench.say import clean, complain
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -96,13 +96,18 @@ def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], arrays: 
             return replace(blank, status="undefined", reason=f"{metric.name} of these samples is {value}")
         left_out = leave_outs(metric, arrays, blocks, "samples", constants)
         se, low, high = intervals.interval(metric.interval, value, left_out, _sizes(blocks))
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if not all(map(math.isfinite, (low, high, *left_out))):
             return replace(blank, status="skipped", reason=f"{blank.n} samples are too few for its interval; --n with more")
         ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()))
         return replace(ours, se_reference=_reference_error(metric, measure, value, arrays, real)) if measure["reference"] else ours
-    except Exception as error:  # a metric may be a stranger's; the others' numbers are kept, and the exit status is 5
-        complain(f"{measure['name']}: {type(error).__name__}: {error}")
-        return replace(blank, status="failed", reason=f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # a metric may be a stranger's; the others' numbers are kept, and the exit status is 5
+        return _failed(blank, error)
+
+
+def _failed(blank: Score, error: BaseException) -> Score:
+    reason = clean(f"{type(error).__name__}: {error}")
+    complain(f"{blank.metric}: {reason}")
+    return Score(blank.protocol, blank.metric, n=blank.n, method=blank.method, better=blank.better, status="failed", reason=reason)
 
 
 def leave_outs(metric: Metric, arrays: Arrays, blocks: ndarray[Any, Any], side: Side, constants: Mapping[str, Any]) -> ndarray[Any, Any]:
@@ -134,17 +139,17 @@ def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real
         identity=[[protocol["splits"][split] for split in protocol["real"]], protocol["extractors"]],
     )
     sizes = {split: len(one.labels) for split, one in real.items()}
-    try:
-        return real_lines(taken, pool, counts_per_class(drawn.labels, pool.labels, n), sizes)
-    except Exception as error:  # a stranger's metric may take the samples and not the real images
-        complain(f"real against real: {type(error).__name__}: {error}; the numbers stand without that line")
-        return {}
+    return real_lines(taken, pool, counts_per_class(drawn.labels, pool.labels, n), sizes)
 
 
 def _beside(ours: Score, line: RealLine | None, metric: Metric, width: int) -> Score:
     """The score with what real data scores, and the flags that the metric's rule raises on both."""
     assert ours.value is not None, "an ok score has a value"
-    flags = metric.flags(Sighting(ours.n, width, ours.value, line.high if line else None))
+    try:
+        flags = tuple(str(flag) for flag in metric.flags(Sighting(ours.n, width, ours.value, line.high if line else None)))
+    except (Exception, SystemExit) as error:
+        return _failed(ours, error)
+    flags += ("no spread between blocks",) if ours.se == 0 and metric.interval != "wilson" else ()
     if line is None:
         return replace(ours, flags=flags)
     extrapolated = () if line.used == ours.n else (f"real extrapolated from n = {line.used}",)

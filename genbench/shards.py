@@ -75,7 +75,7 @@ def shards_of(blocks: ndarray[Any, Any]) -> list[Shard]:
 
 def probes_of(plan: Plan) -> dict[str, dict[str, str]]:
     """Probe name -> what its files say of themselves; a file that says otherwise is of another time and done again."""
-    common = {"run": plan.id, "quantise": plan.quantise}
+    common = {"run": plan.id, "quantise": plan.quantise, "device": plan.device.split(":")[0]}
     probes = {"images": common} if plan.keep_images else {}
     for protocol in plan.protocols.values():
         probes |= {name: {**common, **used} for name, used in protocol["extractors"].items()}
@@ -96,7 +96,7 @@ def _read(folder: Path, shard: Shard, probe: str, says: Mapping[str, str]) -> tu
     except Damaged as error:
         complain(f"damaged shard: {error}; doing it again")
         return None
-    return (arrays, meta) if all(meta.get(key) == value for key, value in says.items()) else None
+    return (arrays, meta) if all(meta.get(key) == value for key, value in {**says, "shard": shard.name}.items()) else None
 
 
 def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> None:
@@ -114,6 +114,8 @@ def _missing(folder: Path, shard: Shard, probes: Mapping[str, Mapping[str, str]]
     """The probes of a shard to compute; all of them when two present ones were made from different images."""
     there = {probe: _read(folder, shard, probe, says) for probe, says in probes.items()}
     origins = {found[1]["images"] for found in there.values() if found}
+    if len(origins) > 1:
+        complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
     return list(probes) if len(origins) > 1 else [probe for probe, found in there.items() if found is None]
 
 
@@ -149,7 +151,7 @@ def _draw_shard(
         missing = list(probes)
     for probe in missing:
         arrays = {"images": pixels} if probe == "images" else {output: values.cpu().numpy() for output, values in extracted[probe].items()}
-        write_arrays(_path(folder, shard, probe), arrays, {**probes[probe], "images": origin, "quantised": how})
+        write_arrays(_path(folder, shard, probe), arrays, {**probes[probe], "shard": shard.name, "images": origin, "quantised": how})
     clock.add("write", then)
 
 

@@ -6,6 +6,7 @@ of the group `genbench.<shelf>` whose name is the row's name.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -18,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from genbench import rows
-from genbench.say import UserError, choices, clean
+from genbench.say import UserError, aside, choices, clean
 
 KINDS: dict[str, type] = {"datasets": rows.Dataset, "extractors": rows.Extractor, "metrics": rows.Metric, "protocols": rows.Protocol}
 FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in KINDS}}
@@ -111,28 +112,34 @@ def every(shelf: str) -> dict[str, Any]:
 
 @cache
 def module_of(path: Path) -> ModuleType:
-    """A Python file as a module, imported once under a name of its own."""
-    spec = importlib.util.spec_from_file_location(f"genbench_file_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
+    """A Python file as a module, imported once under a name of its own; neighbours that it imports are its own too, not the next file's."""
+    name = f"genbench_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} is not a Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    before = set(sys.modules)
+    sys.modules[name] = module
     sys.path.insert(0, str(path.parent))  # as `python file.py` does, so that it may import its neighbours
     try:
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(path.parent))
+        for other in set(sys.modules) - before - {name}:
+            if Path(getattr(sys.modules[other], "__file__", None) or "/").parent == path.parent:
+                del sys.modules[other]
     return module
 
 
 def add_file(path: Path) -> None:
     """Put the rows of a file on their shelves (--with FILE)."""
     if not path.is_file():
-        raise UserError(f"--with {path}: there is no such file")
+        raise UserError(f"--with {clean(str(path))}: there is no such file")
     try:
-        module = module_of(path.resolve())
-    except Exception as error:
-        raise UserError(f"--with {path}: {type(error).__name__}: {error}") from error
+        with aside():
+            module = module_of(path.resolve())
+    except (Exception, SystemExit) as error:
+        raise UserError(f"--with {clean(str(path))}: {type(error).__name__}: {clean(str(error))}") from error
     if not any(_rows_of(module, kind) for kind in KINDS.values()):
         raise UserError(f"--with {path}: it holds no row; define a {', '.join(kind.__name__ for kind in KINDS.values())} at its top level")
     if all(module is not other for _, other in _with):

@@ -48,10 +48,9 @@ class Entry:
     def ranked(self) -> bool:
         return bool(self.record.plan["competitor"] and self.protocol["fits"] and self.current)
 
-    @property
-    def ruler(self) -> Any:
-        """What must be equal for two entries to be compared: the real images and the extractors, by content."""
-        return [self.protocol["splits"], self.protocol["extractors"]]
+    def comparable(self, other: Entry) -> bool:
+        """Whether what both were measured with, real images and extractors, is equal by content."""
+        return all(self.protocol[part].get(name, value) == value for part in ("splits", "extractors") for name, value in other.protocol[part].items())
 
     def score(self, metric: str) -> Score | None:
         return next((one for one in self.record.scores if one.metric == metric and one.status == "ok"), None)
@@ -82,7 +81,8 @@ def entries(board: Path, *, every: bool = False) -> list[Entry]:
         except (Damaged, UserError) as error:
             complain(f"damaged entry left out: {error}")
     found.sort(key=lambda entry: (entry.record.created, entry.id))
-    found = [replace(entry, current=entry.ruler == found[-1].ruler) for entry in found]
+    newest_ranked = next((entry for entry in reversed(found) if entry.ranked), None)
+    found = [replace(entry, current=newest_ranked is None or entry.comparable(newest_ranked)) for entry in found]
     newest = {(entry.label, entry.protocol["fits"]): entry for entry in found}
     return found if every else list(newest.values())
 
@@ -138,7 +138,7 @@ def people(found: Sequence[Entry], sort: str) -> DataFrame:
     names = [sort, *(name for name in names if name != sort)]
     rows = []
     for entry in ordered(found, sort):
-        cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + ("" if entry.ranked else " *")}
+        cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + ("" if entry.ranked else " (not ranked)")}
         rows.append(cells | {f"{name} {ARROW[direction(found, name)]}": cell(entry, name) for name in names})
     return pd.DataFrame(rows)
 
@@ -232,7 +232,7 @@ def result(found: Record, root: Path | None) -> str:
         rows = [_row(score, ranks(known, score.metric).get(own.id)) for score in own.record.scores if score.status == "ok"]
         heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples"
         parts.append(f"{heading}\n\n{table(['metric', 'value', 'real data', 'better', 'rank'], rows)}")
-        flagged = [f"{s.metric}: {', '.join(s.flags)}" for s in own.record.scores if s.flags]
+        flagged = [clean(f"{s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags]
         parts += [f"* {'; '.join(flagged)}"] if flagged else []
         absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok"]
         parts += ["\n".join(absent)] if absent else []

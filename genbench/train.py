@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import __version__, options, shelves
+from genbench.draws import LARGEST_SEED
 from genbench.files import SEAL, file_sha256, folder_to_write, write
 from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
@@ -37,7 +38,8 @@ class Batches(Sequence["Batch"]):
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, epochs: int, size: int, seed: int, device: str) -> None:
         self._images, self._labels = images.to(device), labels.to(device)
-        self._size, self._per_epoch = size, -(-len(images) // size)
+        self._size = min(size, len(images))
+        self._per_epoch = -(-len(images) // self._size)
         self._length = epochs * self._per_epoch
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -71,6 +73,8 @@ def train(plugin: str, wish: Training) -> str:
     size = usual.get("batch", 64) if wish.batch_size is None else wish.batch_size
     if epochs < 1 or size < 1:
         raise UserError(f"--epochs {epochs}, --batch-size {size}: each at least 1")
+    if not 0 <= wish.seed <= LARGEST_SEED:
+        raise UserError(f"--seed {wish.seed}: 0 to {LARGEST_SEED}")
     seed_everything(wish.seed)
     device = device_of(wish.device)
     chosen = options.chosen(wish.options, description.options, description.name)

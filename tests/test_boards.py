@@ -135,7 +135,7 @@ def test_only_competitors_that_fit_are_ranked(tmp_path):
         boards.enter(one, tmp_path)
     found = standings.entries(tmp_path / "digits")
     frame = standings.people(found, "fd_digits")
-    assert frame["generator"].tolist() == ["real *", "short *", "best", "worst"]
+    assert frame["generator"].tolist() == ["real (not ranked)", "short (not ranked)", "best", "worst"]
     assert frame["rank"].tolist() == ["–", "–", "1", "2"]
 
 

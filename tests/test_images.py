@@ -123,15 +123,15 @@ def test_a_float_batch_without_a_range_is_told_the_line_to_add(low, advice):
 
 
 def test_the_grid_holds_every_pixel_where_it_belongs():
-    """The PNG shows image i at row i // columns, column i % columns, two white pixels apart, enlarged without smoothing, the last row filled up in white."""
+    """The PNG shows image i at row i // columns, column i % columns, two white pixels apart, the last row filled up in white."""
     images = np.random.default_rng(0).integers(0, 255, (5, 3, 4, 6), dtype=np.uint8)
-    sheet = np.asarray(Image.open(io.BytesIO(grid_png(images, 3, enlarge=2))))
-    assert sheet.shape == (2 * 8 + 2, 3 * 12 + 4, 3)
+    sheet = np.asarray(Image.open(io.BytesIO(grid_png(images, 3))))
+    assert sheet.shape == (2 * 4 + 2, 3 * 6 + 4, 3)
     for i, image in enumerate(images):
-        top, left = (i // 3) * 10, (i % 3) * 14
-        assert np.array_equal(sheet[top : top + 8 : 2, left + 1 : left + 12 : 2], image.transpose(1, 2, 0))
-    assert (sheet[8:10] == 255).all()
-    assert (sheet[10:, 28:] == 255).all()
+        top, left = (i // 3) * 6, (i % 3) * 8
+        assert np.array_equal(sheet[top : top + 4, left : left + 6], image.transpose(1, 2, 0))
+    assert (sheet[4:6] == 255).all()
+    assert (sheet[6:, 16:] == 255).all()
 
 
 def test_a_grid_of_grey_images_is_a_grey_file():

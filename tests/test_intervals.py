@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from genbench.intervals import Estimate, difference, estimate, holm, interval, jackknife, mean_interval, rank_ranges, t_interval, wilson
+from genbench.intervals import Estimate, difference, estimate, holm, interval, jackknife, rank_ranges, t_interval, wilson
 
 
 @pytest.fixture
@@ -92,14 +92,6 @@ def test_wilson_against_scipy(hits, n):
 def test_wilson_of_nothing():
     """A share of no samples has no interval."""
     assert all(math.isnan(end) for end in wilson(0.5, 0))
-
-
-def test_mean_interval_against_scipy(rng):
-    """The t interval of a plain mean is scipy's, and one value has none."""
-    x = rng.normal(size=30)
-    theirs = scipy.stats.ttest_1samp(x, 0).confidence_interval(0.95)
-    assert mean_interval(x) == pytest.approx((x.mean(), theirs.low, theirs.high), rel=1e-12)
-    assert math.isnan(mean_interval(x[:1])[1])
 
 
 @pytest.mark.parametrize("method", ["jackknife", "mean", "wilson"])

@@ -22,7 +22,7 @@ OK = Score(
 SKIPPED = Score("digits", "is_digits", status="skipped", reason="needs at least 50 samples – größer", better="higher")
 FOUND = Record(
     id="0123456789abcdef",
-    plan={"label": "noise", "identity": {"n": 40, "options": {}}, "protocols": {"digits": {"dataset": "digits"}}},
+    plan={"label": "noise", "identity": {"n": 40, "options": {}}, "protocols": {"digits": {"dataset": "digits", "measures": []}}},
     scores=(OK, SKIPPED),
     environment={"python": "3.11", "cuda": None, "tf32": False},
     cost={"seconds": {"sample": 0.25}},

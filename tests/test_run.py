@@ -130,7 +130,7 @@ def test_prints_of_a_plugin_never_reach_standard_output(here, cli):
     """What a plugin prints goes to standard error, so that --json stays one object."""
     (here / "chatty.py").write_text(LEAST.replace("    return", "    print('hello from the plugin')\n    return"))
     status, out, err = cli("run", "--plugin", "chatty.py", *FEW, "--json")
-    assert (status, json.loads(out)["plan"]["label"]) == (0, "chatty")
+    assert (status, json.loads(out)["plan"]["label"]) == (0, "chatty.py")
     assert "hello from the plugin" in err
 
 

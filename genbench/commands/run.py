@@ -46,17 +46,23 @@ def command(
     from genbench import shelves
     from genbench.generator import locate
     from genbench.plan import Request, settle
+    from genbench.run import constructed
+    from genbench.say import UserError
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
         shelves.add_file(file)
     for name in ("protocols", "metrics"):
-        words[name] = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
+        parts = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
+        if words[name] and not parts:
+            raise UserError(f"--{name.removesuffix('s') if name == 'protocols' else name} names nothing: leave it out for the default")
+        words[name] = parts
     request = Request(**words)
     description = locate(plugin)
     plan = settle(request, description)
     if dry_run:
+        constructed(description, request, plan.device)  # what the constructor refuses is refused here too
         show_plan(plan, out, as_json)
         return
     go(plan, description, request, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)

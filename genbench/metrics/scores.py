@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, stats
 from genbench.lazy import np
-from genbench.rows import Arrays, Metric, Side
+from genbench.rows import Arrays, Metric, Side, Sighting
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -75,6 +75,11 @@ def _score(means: Array) -> Array:
     return np.exp(means[..., -1] + entropy)
 
 
+def near_its_maximum(seen: Sighting) -> tuple[str, ...]:
+    """Within a tenth of the number of classes the score is skewed: its 95 % interval was seen to cover 93 % (tests/bench/coverage.md)."""
+    return ("interval narrow near its maximum",) if seen.value > 0.9 * seen.d else ()
+
+
 IS = Metric(
     name="is",
     title="Inception score by the data set's recogniser",
@@ -86,6 +91,7 @@ IS = Metric(
     left_out=inception_score_left_out,
     paper="Salimans et al. 2016, arXiv:1606.03498",
     properties=frozenset({"order_invariant"}),
+    flags=near_its_maximum,
 )
 
 LABEL_ACCURACY = Metric(
