@@ -105,14 +105,21 @@ def _better_than_real(found: Sequence[Entry]) -> list[str]:
     lines = []
     for entry in found:
         for score in (s for s in entry.record.scores if entry.ranked and s.status == "ok" and s.real is not None):
-            gap = (number(score.real) - number(score.value)) * (1 if score.better == "lower" else -1)
-            if gap > T19 * math.hypot(score.se or 0.0, score.se_reference or 0.0):
+            if _beyond(score):
                 lines.append(f"- {escaped(entry.label)} lies beyond real data on `{score.metric}`: {cell(entry, score.metric)}, real {score.real:.3g}.")
     why = (
         "Better than real data is no contradiction: a generator that draws near the centre of each class and leaves out what is rare scores well on "
         "precision, density and a classifier's certainty; recall, coverage and the distances show what it left out."
     )
     return [why + "\n\n" + "\n".join(lines)] if lines else []
+
+
+def _beyond(score: Score) -> bool:
+    """Whether a score lies on the better side of real data by more than its own interval, and by more than the errors of both sides."""
+    sign = 1 if score.better == "lower" else -1
+    side = number(score.high) if score.better == "lower" else number(score.low)
+    gap = sign * (number(score.real) - number(score.value))
+    return gap > max(abs(side - number(score.value)), T19 * math.hypot(score.se or 0.0, score.se_reference or 0.0))
 
 
 def _picture(board: Path, entry: Entry) -> str:
