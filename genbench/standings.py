@@ -231,15 +231,15 @@ def result(found: Record, root: Path | None) -> str:
         own = entry_of(found, name, protocol)
         rows = [_row(score, ranks(known, score.metric).get(own.id)) for score in own.record.scores if score.status == "ok"]
         heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples"
-        parts.append(f"{heading}\n\n{table(['metric', 'value', 'real data', 'better', 'rank'], rows)}")
-        flagged = [clean(f"{s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags]
-        parts += [f"* {'; '.join(flagged)}"] if flagged else []
+        parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'better', 'rank'], rows)}")
+        flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags]
+        parts += ["\n".join(flagged)] if flagged else []
         absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok"]
         parts += ["\n".join(absent)] if absent else []
     return "\n\n".join(parts)
 
 
 def _row(score: Score, rank: tuple[int, int] | None) -> list[str]:
-    real = "" if score.real is None else f"{score.real:.3g} (95 %: {number(score.real_high):.3g})"
+    real, high = ("", "") if score.real is None else (f"{score.real:#.3g}", f"{number(score.real_high):#.3g}")
     star = "*" if score.flags else ""
-    return [score.metric + star, plus_minus(number(score.value), number(score.low), number(score.high)), real, score.better, rank_text(rank)]
+    return [score.metric + star, plus_minus(number(score.value), number(score.low), number(score.high)), real, high, score.better, rank_text(rank)]
