@@ -215,9 +215,8 @@ def _calling(name: str, what: str) -> Iterator[None]:
     try:
         with aside():
             yield
-        if there and not _is_open(1):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the next file to be opened would be taken for standard output
-            raise PluginFailed(f"{name}: {what} closed standard output, which carries the answer; finished shards are kept")
+            if there and not _is_open(1):
+                raise PluginFailed(f"{name}: {what} closed standard output, which carries the answer; finished shards are kept")
     except (UserError, KeyboardInterrupt):
         raise
     except SystemExit as error:

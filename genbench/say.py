@@ -126,9 +126,22 @@ class _Aside(io.TextIOBase):
         return len(text)
 
 
-def aside() -> contextlib.AbstractContextManager[object]:
-    """While strangers' code runs (plugins, metrics, files of --with) what it prints goes to standard error."""
-    return contextlib.redirect_stdout(_Aside())
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """While strangers' code runs (plugins, metrics, files of --with) what it prints, from Python or below it, goes to standard error."""
+    with contextlib.redirect_stdout(_Aside()):
+        try:
+            kept = os.dup(1)
+        except OSError:  # standard output is closed already
+            yield
+            return
+        try:
+            with contextlib.suppress(OSError):
+                os.dup2(2, 1)
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:

@@ -128,10 +128,12 @@ def test_a_plugin_that_fails_late_keeps_its_finished_shards(here, cli):
 
 def test_prints_of_a_plugin_never_reach_standard_output(here, cli):
     """What a plugin prints goes to standard error, so that --json stays one object."""
-    (here / "chatty.py").write_text(LEAST.replace("    return", "    print('hello from the plugin')\n    return"))
+    words = "    print('hello from the plugin')\n    import os; os.write(1, b'from below')\n    return"
+    (here / "chatty.py").write_text(LEAST.replace("    return", words))
     status, out, err = cli("run", "--plugin", "chatty.py", *FEW, "--json")
     assert (status, json.loads(out)["plan"]["label"]) == (0, "chatty.py")
     assert "hello from the plugin" in err
+    assert "from below" in err
 
 
 def test_a_metric_that_fails_leaves_the_others_and_exit_5(here, cli):

@@ -43,7 +43,11 @@ def test_a_checkpoint_says_what_made_it_and_who_its_parent_is(cli, here):
     assert first.keys() == second.keys()
     status, out, _ = cli("run", "--plugin", "vae", "--checkpoint", str(here / "child.safetensors"), "--n", "40", "--metrics", "fd", "--json")
     plan = json.loads(out)["plan"]
-    assert (status, plan["parent"], plan["label"]) == (0, file_sha256(here / "parent.safetensors"), "vae [child.safetensors]")
+    assert (status, plan["parent"], plan["label"]) == (
+        0,
+        file_sha256(here / "parent.safetensors"),
+        f"vae [child.safetensors {file_sha256(here / 'child.safetensors')[:6]}]",
+    )
     assert plan["identity"]["checkpoint"] == file_sha256(here / "child.safetensors")
 
 

@@ -15,16 +15,19 @@ import click
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(plugin: str, dataset: str, options: tuple[str, ...], checkpoint: Path | None, device: str, as_json: bool) -> int:
+def command(plugin: str, dataset: str, options: tuple[str, ...], checkpoint: Path | None, device: str, with_files: tuple[Path, ...], as_json: bool) -> int:
     """Check that a generator does what its hooks promise.
 
     A line per check: pass, fail or skip, what came, the remedy. Exit 5 when one fails.
     """
-    from genbench import conformance
+    from genbench import conformance, shelves
     from genbench.generator import locate
     from genbench.say import answer, clean
 
+    for file in with_files:
+        shelves.add_file(file)
     results = conformance.check(locate(plugin), dataset=dataset, options=options, checkpoint=checkpoint, device=device)
     if as_json:
         answer(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))

@@ -18,8 +18,9 @@ import click
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the initial weights, the order of the images and all noise.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
-def command(plugin: str, quiet: bool, options: tuple[str, ...], **words: Any) -> None:
+def command(plugin: str, quiet: bool, options: tuple[str, ...], with_files: tuple[Path, ...], **words: Any) -> None:
     """Train a generator and write its checkpoint.
 
     It sees the train split; `genbench run --checkpoint` reads what this writes.
@@ -29,9 +30,11 @@ def command(plugin: str, quiet: bool, options: tuple[str, ...], **words: Any) ->
     """
     import os
 
-    from genbench import train
+    from genbench import shelves, train
     from genbench.say import answer
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
+    for file in with_files:
+        shelves.add_file(file)
     answer(train.train(plugin, train.Training(options=options, **words)))
