@@ -107,9 +107,9 @@ def measure(what: str, place: int) -> dict[str, tuple[float, np.ndarray]]:
 
 
 def beside(what: str, place: int) -> dict[str, float]:
-    """Each metric between two draws of one distribution (of digits' moments where a plugin is drawn): what stands for real against real."""
+    """Each metric between two draws of one distribution (a Gaussian per class where a plugin is drawn): what stands for real against real."""
     torch.set_num_threads(1)
-    kind = "classes" if what == "classes" else "equal"
+    kind = "equal" if what in ("equal", "worse") else "classes"
     one, other = (population(kind, np.random.default_rng(2 * 10**9 + 2 * place + k)) for k in (0, 1))
     arrays = Arrays({**one, "reference": other["reference"]})
     return {name: row.value(arrays if "reference" in row.needs else Arrays({need: arrays[need] for need in row.needs})) for name, row in ROWS.items()}
@@ -131,7 +131,7 @@ def line(name: str, found: list[tuple[float, np.ndarray]], real_high: float) -> 
     boards = [found[start : start + BOARD] for start in range(0, len(found) - BOARD + 1, BOARD)]
     apart = [np.mean([separated(row.better, board, paired) for board in boards]) for paired in (True, False)]
     numbers = [f"{values.mean():.4g}", f"{values.std(ddof=1):.2g}", f"{covered:.3f}", f"{ratio:.2f}", f"{np.mean(plain) / spread:.2f}"]
-    raised = [flag for value in values for flag in row.flags(Sighting(N, 64, value, real_high))]
+    raised = [flag for value in values for flag in row.flags(Sighting(N, CLASSES if "logits" in row.needs else 64, value, real_high))]
     flags = ", ".join(f"{flag} ({count / len(values):.0%})" for flag, count in Counter(raised).items())
     return [name, row.interval, *numbers, *(f"{share:.3f}" for share in apart), verdict, flags or "–"]
 
