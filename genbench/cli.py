@@ -21,6 +21,7 @@ from genbench import __version__, shelves
 from genbench.say import PluginFailed, UserError, choices, clean, complain
 
 PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}  # the user named a path that cannot be
+LONGEST = 800  # characters of a line of error; a word of five thousand letters is not repeated
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -108,7 +109,8 @@ def _status(returned: object) -> int:
 
 
 def _one_line(error: object) -> str:
-    return clean(" ".join(str(error).split()))
+    line = clean(" ".join(str(error).split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 class Terminated(KeyboardInterrupt):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from typing import Any
@@ -17,13 +17,22 @@ def show_shelf(shelf: str, name: str | None, as_json: bool) -> None:
     """Print the names on a shelf with what they are, or everything about one row."""
     if name is not None:
         row = plain(shelves.find(shelf, name))
-        answer(json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields({key: words(value) for key, value in row.items()}))
+        answer(json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields(dict(_lines(row))))
         return
     rows = [(one.name, getattr(one.target, "title", ""), one.origin) for one in shelves.standing(shelf).values()]
     if as_json:
         answer(json.dumps([{"name": a, "title": b, "origin": c} for a, b, c in rows], indent=1, ensure_ascii=False))
     else:
         answer(listing((a, b if c == "built in" else f"{b} ({c})".strip()) for a, b, c in rows))
+
+
+def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A row's fields in a line each; a list of rows (a protocol's measures) in a line per row."""
+    for key, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            yield from ((f"{key} {item['name']}", words({k: v for k, v in item.items() if k != "name"})) for item in value)
+        else:
+            yield key, words(value)
 
 
 def plain(value: Any) -> Any:
@@ -44,7 +53,7 @@ def plain(value: Any) -> Any:
 def words(value: Any) -> str:
     """Plain data in a line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {words(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {words(item)}" for key, item in value.items() if item not in ("", None, {}, []))
     if isinstance(value, list):
-        return (" · " if value and isinstance(value[0], Mapping) else ", ").join(words(item) for item in value)
+        return ", ".join(words(item) for item in value)
     return "" if value is None else str(value)

@@ -200,6 +200,8 @@ def find(word: str | None, out: Path) -> Record:
         paths = sorted((p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")), key=lambda path: path.stat().st_mtime)
     if not paths or (word and len({path.parent for path in paths}) > 1):
         near = ", ".join(sorted(path.parent.name for path in paths or out.glob("*/run.json"))[:8]) or "there is none"
+        if word is None:
+            raise UserError(f"there is no finished run in {out}: genbench run makes one")
         raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {clean(word or 'anything')} in {out}: {near}")
     try:
         return read(paths[-1])

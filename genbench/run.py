@@ -41,9 +41,10 @@ def evaluate(
     given: dict[str, Any] = {name: (value,) if name in ("protocols", "metrics") and isinstance(value, str) else value for name, value in request.items()}
     if given.get("checkpoint") is not None:
         given["checkpoint"] = Path(given["checkpoint"])
-    unknown = sorted(set(given) - set(Request.__dataclass_fields__))
+    known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options"}
+    unknown = sorted(set(given) - known)
     if unknown:
-        raise UserError(f"evaluate has no argument {unknown[0]!r}: {choices(unknown[0], Request.__dataclass_fields__)}")
+        raise UserError(f"evaluate has no argument {unknown[0]!r}: {choices(unknown[0], known)}")
     named = isinstance(plugin, str | Path)
     description = locate(str(plugin)) if named else describe(plugin, getattr(plugin, "__name__", type(plugin).__name__).rpartition(".")[2].lower(), "memory")
     asked = Request(dataset=dataset, options=words, **given)

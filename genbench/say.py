@@ -88,9 +88,8 @@ def plus_minus(value: float, low: float, high: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Names from strangers (classes, labels, files) without control characters, so that no terminal or log obeys them; very long ones cut."""
-    safe = "".join(c if c.isprintable() else "?" for c in text)
-    return safe if len(safe) <= 400 else f"{safe[:200]}...{safe[-100:]}"
+    """Names from strangers (classes, labels, files) without control characters, so that no terminal or log obeys them."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def answer(text: str) -> None:

@@ -229,9 +229,9 @@ def result(found: Record, root: Path | None) -> str:
         board = root / board_name(protocol["dataset"], name) if root else None
         known = entries(board) if board and board.is_dir() else []
         own = entry_of(found, name, protocol)
-        rows = [_row(score, ranks(known, score.metric).get(own.id)) for score in own.record.scores if score.status == "ok"]
+        rows = [_row(score, own.id, ranks(known, score.metric)) for score in own.record.scores if score.status == "ok"]
         heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples"
-        parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'better', 'rank'], rows)}")
+        parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'rank'], rows)}")
         flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags]
         parts += ["\n".join(flagged)] if flagged else []
         absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok"]
@@ -239,7 +239,8 @@ def result(found: Record, root: Path | None) -> str:
     return "\n\n".join(parts)
 
 
-def _row(score: Score, rank: tuple[int, int] | None) -> list[str]:
+def _row(score: Score, entry: str, place: Mapping[str, tuple[int, int]]) -> list[str]:
     real, high = ("", "") if score.real is None else (f"{score.real:#.3g}", f"{number(score.real_high):#.3g}")
-    star = "*" if score.flags else ""
-    return [score.metric + star, plus_minus(number(score.value), number(score.low), number(score.high)), real, high, score.better, rank_text(rank)]
+    name = f"{score.metric} {ARROW[score.better]}{'*' if score.flags else ''}"
+    rank = f"{rank_text(place[entry])} of {len(place)}" if entry in place else "–"
+    return [name, plus_minus(number(score.value), number(score.low), number(score.high)), real, high, rank]

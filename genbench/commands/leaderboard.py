@@ -28,6 +28,8 @@ def command(board: str | None, sort: str | None, how: str, as_json: bool, every:
             raise UserError(f"there is no board in {leaderboards}: genbench run writes one")
         answer("\n".join(names))
         return
+    if board is not None and not names:
+        raise UserError(f"there is no board in {leaderboards}: genbench run writes one")
     if board is not None and board not in names:
         raise UserError(f"no board {board!r} in {leaderboards}: {choices(board, names)}")
     found = standings.entries(leaderboards / (board or names[0]), every=every)

@@ -19,7 +19,7 @@ def fd(arrays: Arrays) -> float:
 
     Heusel et al. (2017), eq. 6; covariances divided by n - 1 as in the original code. Other codes differ: scipy.linalg.sqrtm with 1e-6 added to
     singular covariances (original, clean-fid), eigenvalues of S C (torch-fidelity; 1e-6 off when singular), and the resize before the extractor.
-    The least moving part is the sample size: the expectation falls with 1/n towards the population's distance.
+    What moves it most is the sample size: the expectation falls with 1/n towards the population's distance.
     """
     x, y = arrays["samples"], arrays["reference"]
     mean, a = y.mean(0), _factor(arrays, "reference")
