@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from genbench.say import VERSION
+
 if TYPE_CHECKING:
     from genbench.checkpoints import load_checkpoint as load_checkpoint
     from genbench.draws import noise as noise
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from genbench.run import evaluate as evaluate
     from genbench.say import UserError as UserError
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _PUBLIC = {
     "Record": "record",

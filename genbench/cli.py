@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from genbench import __version__, shelves
-from genbench.say import PluginFailed, UserError, choices, clean, complain
+from genbench import shelves
+from genbench.say import VERSION, PluginFailed, UserError, choices, clean, complain
 
 PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}  # the user named a path that cannot be
 LONGEST = 800  # characters of a line of error; a word of five thousand letters is not repeated
@@ -53,7 +53,7 @@ def _quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 160})
-@click.version_option(__version__, prog_name="genbench")
+@click.version_option(VERSION, prog_name="genbench")
 @click.option("--quiet", is_flag=True, expose_value=False, callback=_quiet, help="No progress and no remarks on standard error.")
 def group() -> None:
     """Evaluate and benchmark image generators: a plugin with a sample(n) hook goes in, numbers with intervals come out.

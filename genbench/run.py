@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from genbench import __version__, options, record, shards
+from genbench import options, record, shards
 from genbench.abilities import Description, describe
 from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
@@ -21,7 +21,7 @@ from genbench.lazy import np, torch
 from genbench.plan import Request, going_on, settle
 from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
-from genbench.say import RunFailed, UserError, aside, choices, complain, tell
+from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
 from genbench.scoring import Drawn, score
 from genbench.shelves import find
 
@@ -91,7 +91,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         environment=record.environment(plan.device),
         cost=_cost(generator, clock, plan, earlier),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        genbench=__version__,
+        genbench=VERSION,
     )
     return record.write(folder / "run.json", found)
 

@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+VERSION = "0.1.0"  # of genbench; pyproject.toml and CITATION.cff say the same (tests/test_packaging.py)
+
 
 class UserError(Exception):
     """What the user said or gave is wrong. One line: what came, what is allowed, the remedy."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import __version__, options, shelves
+from genbench import options, shelves
 from genbench.draws import LARGEST_SEED
 from genbench.files import SEAL, file_sha256, folder_to_write, write
 from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
-from genbench.say import PluginFailed, UserError, progress, tell
+from genbench.say import VERSION, PluginFailed, UserError, progress, tell
 
 if TYPE_CHECKING:
     from genbench.rows import Batch, Dataset
@@ -82,7 +82,7 @@ def train(plugin: str, wish: Training) -> str:
     images, labels = (torch.cat(parts) for parts in zip(*dataset.open("train"), strict=True))
     _step_through(generator, Batches(images, labels, epochs, size, wish.seed, device), wish.seed)
     meta = {
-        "genbench": __version__,
+        "genbench": VERSION,
         "plugin": description.name,
         "code": code_of(description),
         "dataset": wish.dataset,
