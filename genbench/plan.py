@@ -12,12 +12,13 @@ from typing import Any
 
 from genbench import options, shelves
 from genbench.abilities import Description
+from genbench.arrays import NEEDS
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.files import SEAL, code_sha256, digest, file_sha256, source_text
 from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
 from genbench.record import Plan
-from genbench.rows import NEEDS, Dataset, Extractor, Measure, Metric, Protocol, source_of
+from genbench.rows import Dataset, Extractor, Measure, Metric, Protocol, source_of
 from genbench.say import UserError, choices, clean
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves
+from genbench.arrays import Arrays
 from genbench.files import cache, cached, digest, home
 from genbench.lazy import np
-from genbench.rows import Arrays, Metric
+from genbench.rows import Metric
 from genbench.say import complain
 
 if TYPE_CHECKING:

@@ -12,18 +12,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
+
+from genbench.arrays import NEEDS, Sighting
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
 Batch = tuple["torch.Tensor", "torch.Tensor"]  # images uint8 [b, 3, h, w], labels int64 [b]
-Side = Literal["samples", "reference"]
-T = TypeVar("T")
+Constant = float | str
 
-#: What a metric may need, and on which side of the comparison it lies.
-NEEDS: Mapping[str, Side] = {"samples": "samples", "logits": "samples", "labels": "samples", "reference": "reference"}
 #: A metric's properties, tested by tests/test_laws.py on every row that has them, and the opposite on every row that has not.
 PROPERTIES = ("symmetric", "order_invariant", "rotation_invariant", "scale_invariant", "zero_on_identical", "one_on_identical", "unbiased")
 
@@ -90,20 +89,35 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A weights file: where it lies, or where it is published, and what it must be."""
+class File:
+    """One published file of weights."""
 
-    file: str  # beside the row's module
-    sha256: str
-    bytes: int
+    file: str  # its name
+    sha256: str = ""  # "" where none is published: the first one seen is written down and held to
+    bytes: int = 0  # 0 where unknown
+    url: str = ""  # "": it lies beside the row's module
+    form: str = ""  # whose format it is
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a network: every published file of the same parameters, the preferred first. `--weights NAME=PATH` names one by hand."""
+
+    name: str
     licence: str
+    files: tuple[File, ...]
+
+    def __post_init__(self) -> None:
+        _check(self, (_is_name(self.name), "its name may hold lower-case letters, digits, '-', '_' and '.'"), (len(self.files) > 0, "names no file"))
 
 
 @dataclass(frozen=True)
 class Extractor:
     """A network that turns images into features.
 
-    load(device) returns a function: images uint8 [n, 3, h, w] on the device -> {output: float32 [n, width]}, one row per image, independent of the others.
+    load(device), or load(device, weights) where it has weights and names a second argument (the path of the file that was found), returns a function:
+    images uint8 [n, 3, h, w] (or float32 in 0 to 255, where a protocol does not quantise) on the device -> {output: float32 [n, width]}, one row per
+    image, independent of the others. An output of width 0 is as wide as the images make it (LPIPS embeddings): runs keep its sums, not its rows.
     """
 
     name: str
@@ -113,7 +127,7 @@ class Extractor:
     resize: str  # how images of another size get there
     weights: Weights | None  # None: it has none
     trained_on: str
-    load: Callable[[Any], Callable[[torch.Tensor], dict[str, torch.Tensor]]]
+    load: Callable[..., Callable[[torch.Tensor], dict[str, torch.Tensor]]]
 
     def __post_init__(self) -> None:
         _check(
@@ -121,56 +135,6 @@ class Extractor:
             (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"),
             (len(self.outputs) > 0, "has no outputs"),
         )
-
-    @property
-    def weights_path(self) -> Path:
-        """The weights file beside the row's module."""
-        assert self.weights is not None, "asked only of extractors that have weights"
-        return source_of(self.load).parent / self.weights.file
-
-
-class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
-    """What a metric is given: one array per need, rows in the order of the samples' indices.
-
-    samples float64 [n, d], reference float64 [m, d], logits float64 [n, C], labels int64 [n].
-    """
-
-    def __init__(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        unknown = set(arrays) - set(NEEDS)
-        assert not unknown, f"not on the list of needs: {unknown}"
-        self._arrays = {need: array.view() for need, array in arrays.items()}
-        for array in self._arrays.values():
-            array.setflags(write=False)  # metrics share them: one that writes would change the others' numbers
-        self._made: dict[Any, Any] = {}
-
-    def __getitem__(self, need: str) -> np.ndarray[Any, Any]:
-        return self._arrays[need]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def once(self, key: Any, make: Callable[[], T]) -> T:
-        """What several metrics derive from the same arrays (neighbour distances), made once."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
-    def keep(self, side: Side, rows: np.ndarray[Any, Any]) -> Arrays:
-        """The same arrays with only these rows (a mask or indices) of one side."""
-        return Arrays({need: array[rows] if NEEDS[need] == side else array for need, array in self._arrays.items()})
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What a metric's flags may look at: n samples of width d, the value, and the 95 % point of real against real (None where there is none)."""
-
-    n: int
-    d: int
-    value: float
-    real_high: float | None
 
 
 @dataclass(frozen=True)
@@ -193,6 +157,9 @@ class Metric:
     left_out: Callable[..., np.ndarray[Any, Any]] | None = None
     smallest_n: int = 2
     properties: frozenset[str] = frozenset()
+    from_moments: bool = False  # mean and covariance of the reference suffice: it can be held against a published statistics file
+    per_class: bool = False  # also taken class by class, under the part "class 3"
+    experimental: bool = False
     flags: Callable[[Sighting], tuple[str, ...]] = field(default=lambda seen: ())  # known failings of the interval, by the coverage table
 
     def __post_init__(self) -> None:
@@ -210,23 +177,63 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Latent pairs for a path length: points at t and t + epsilon on a path between the latents of two seeds, both rendered and compared."""
+
+    space: str = "z"  # of the generator's latent spaces
+    path: Literal["lerp", "slerp", "slerp_unit"] = "lerp"  # slerp: of the directions, with the interpolated length; slerp_unit: NVIDIA's, of unit length
+    where: Literal["end", "full"] = "end"  # t = 0, or t uniform on 0 to 1
+    epsilon: float = 1e-4
+    crop: bool = False  # NVIDIA's crop of faces: rows 3/8 to 7/8, columns 2/8 to 6/8
+    size: int = 0  # images are brought to this size: torch-fidelity by resizing to it, NVIDIA by box averages down to it; 0: left as they are
+    reduce: Literal["box", "resize"] = "box"
+    levels: Literal["float", "uint8"] = "float"  # uint8 at epsilon 1e-4 measures rounding
+
+    def __post_init__(self) -> None:
+        _check(self, (self.epsilon > 0, f"epsilon {self.epsilon} is not positive"), (self.where in ("end", "full"), f"where is {self.where!r}"))
+
+
+@dataclass(frozen=True)
 class Measure:
-    """How a protocol takes one metric. `name` is the number's name on boards: "fid" or, by default, METRIC_EXTRACTOR."""
+    """How a number is taken: a metric, in a feature space, against a reference, with its constants. `name` is its name on boards.
+
+    A measure at the top level of a leaf gives a number its published name ("fid") wherever a user asks for it; a protocol's own measures say more.
+    """
 
     metric: str
     features: str  # EXTRACTOR.OUTPUT
-    reference: str = ""  # the split it is held against; "" for a metric that needs none
-    constants: Mapping[str, float] = field(default_factory=dict)
-    name: str = ""
+    reference: str = ""  # the split it is held against; "" in a protocol for a metric that needs none, elsewhere for the protocol's own
+    constants: Mapping[str, Constant] = field(default_factory=dict)
+    name: str = ""  # METRIC_EXTRACTOR by default
+    title: str = ""
+    reference_n: int = 0  # only the first so many images of the reference; 0: all
+    mirrored: bool = False  # the reference with its mirror images
+    precision: Literal["float64", "float32", "float16"] = "float64"  # to which features are rounded first, as the published code does
+    batch: int = 0  # only whole batches of this size count (the original drops the rest); 0: all samples
+    pairs: Pairs | None = None  # for metrics that need pairs
+    note: str = ""  # where ours must differ from the published code: an unseeded source, float16 that depends on the block
 
     def __post_init__(self) -> None:
         _check(
             self,
             ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"),
-            (all(isinstance(value, int | float) for value in self.constants.values()), f"constants {dict(self.constants)} are not numbers"),
+            (all(isinstance(value, int | float | str) for value in self.constants.values()), f"constants {dict(self.constants)} are not numbers or words"),
+            (self.precision in ("float64", "float32", "float16"), f"precision is {self.precision!r}, allowed are float64, float32 and float16"),
+            (min(self.reference_n, self.batch) >= 0, "reference_n and batch are 0 or more"),
         )
         if not self.name:
             object.__setattr__(self, "name", f"{self.metric}_{self.features.split('.')[0]}")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that a protocol should reproduce, beside its row."""
+
+    dataset: str
+    model: str
+    metric: str
+    value: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -235,22 +242,28 @@ class Protocol:
 
     name: str
     title: str
-    dataset: str
-    n: int
+    dataset: str  # "any": every data set that has the splits
+    n: int  # 0: as many samples as the reference has images
     labels: Literal["balanced", "iid", "training"]
-    quantise: Literal["round", "truncate"]
+    quantise: Literal["round", "truncate", "none"]
     measures: tuple[Measure, ...]
-    real: tuple[str, ...]  # the splits pooled and split again for real against real
+    real: tuple[str, ...] = ()  # the splits pooled and split again for real against real; (): every split of the data set
+    train: str = ""  # the training split, for metrics of memorisation; "": the data set's "train"
+    repeats: int = 1  # n samples so many times, with consecutive seeds,
+    reducer: Literal["mean", "min"] = "mean"  # and what is reported of the repeats
+    published: tuple[Published, ...] = ()
     paper: str = ""
+    note: str = ""
 
     def __post_init__(self) -> None:
         names = [measure.name for measure in self.measures]
         _check(
             self,
             (_is_name(self.name), "its name may hold lower-case letters, digits, '-', '_' and '.'"),
-            (isinstance(self.n, int) and self.n >= 2, f"n is {self.n}; a whole number, at least 2"),
+            (isinstance(self.n, int) and (self.n == 0 or self.n >= 2), f"n is {self.n}; a whole number, at least 2, or 0 for as many as the reference"),
             (self.labels in ("balanced", "iid", "training"), f"labels are {self.labels!r}, allowed are balanced, iid and training"),
-            (self.quantise in ("round", "truncate"), f"quantise is {self.quantise!r}, allowed are round and truncate"),
+            (self.quantise in ("round", "truncate", "none"), f"quantise is {self.quantise!r}, allowed are round, truncate and none"),
+            (self.repeats >= 1 and self.reducer in ("mean", "min"), f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min"),
             (len(names) > 0, "has no measures"),
             (len(set(names)) == len(names), f"names a number twice: {names}"),
         )

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, shelves
+from genbench.arrays import NEEDS, Arrays, Side, Sighting
 from genbench.draws import blocks_of
 from genbench.lazy import np
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
-from genbench.rows import NEEDS, Arrays, Metric, Side, Sighting
+from genbench.rows import Metric
 from genbench.say import clean, complain
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import genbench
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    "lazy say",
+    "lazy say arrays",
     "files rows hookspecs",
     "record shelves",
     "images draws checkpoints stats intervals options",

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from genbench import shelves
+from genbench.arrays import NEEDS, Arrays, Sighting
 from genbench.draws import blocks_of
-from genbench.rows import NEEDS, PROPERTIES, Arrays, Metric, Sighting
+from genbench.rows import PROPERTIES, Metric
 
 ROWS: dict[str, Metric] = shelves.every("metrics")
 Data = dict[str, np.ndarray]

@@ -12,8 +12,8 @@ import scipy.linalg
 from scipy.spatial.distance import cdist
 
 from genbench import shelves, stats
+from genbench.arrays import Arrays
 from genbench.draws import blocks_of
-from genbench.rows import Arrays
 
 
 @pytest.fixture

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.checkpoints import load_checkpoint
 from genbench.lazy import F, torch
-from genbench.rows import Extractor, Weights
+from genbench.rows import Extractor, File, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SIZE = 32
-WEIGHTS = Weights(file="digits.safetensors", sha256="68e98f3808e6ad151258312384690d8112fa0b6e5e6d30fb05f370de73611077", bytes=424132, licence="MIT")
+WEIGHTS = Weights(
+    name="digits",
+    licence="MIT",
+    files=(File("digits.safetensors", sha256="68e98f3808e6ad151258312384690d8112fa0b6e5e6d30fb05f370de73611077", bytes=424132),),
+)
 
 
 def network() -> nn.Sequential:
@@ -37,7 +41,7 @@ def prepare(images: Tensor) -> Tensor:
     return grey
 
 
-def load_digits(device: Any) -> Callable[[Tensor], dict[str, Tensor]]:
+def load_digits(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
     """The network in evaluation mode: images uint8 [n, 3, h, w] on the device -> pool float32 [n, 64], logits float32 [n, 10]."""
     weights = load_checkpoint(Path(__file__).with_name(WEIGHTS.file), device)
     scale = weights.pop("scale")  # makes the mean of |pool|^2 / 64 over the training images 1

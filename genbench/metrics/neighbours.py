@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, stats
+from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
-from genbench.rows import Arrays, Metric, Side, Sighting
+from genbench.rows import Metric
 
 if TYPE_CHECKING:
     from numpy import ndarray

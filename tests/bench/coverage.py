@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from genbench import draws, generator, shelves
+from genbench.arrays import Arrays, Sighting
 from genbench.intervals import Estimate, estimate, interval, jackknife, rank_ranges
-from genbench.rows import Arrays, Sighting
 
 ROWS = {name: row for name, row in shelves.every("metrics").items() if set(row.needs) <= {"samples", "reference", "logits", "labels"}}
 N, CLASSES, BOARD = 870, 10, 5
