@@ -22,9 +22,14 @@ LEGEND = (
 
 
 def enter(found: Record, root: Path) -> list[str]:
-    """Enter a record on one board per protocol, under the board's lock; the boards' names. The entry is whole before the table is rewritten."""
+    """Enter a record on one board per protocol, under the board's lock; the boards' names. The entry is whole before the table is rewritten.
+
+    Numbers that are a ruler only (another n, label policy or quantisation than the protocol's, foreign weights) enter no board.
+    """
     names = []
     for name, protocol in found.plan["protocols"].items():
+        if not protocol["board"]:
+            continue
         entry = entry_of(found, name, protocol)
         board = folder_to_write(root / board_name(protocol["dataset"], name), "--leaderboards")
         with locked(board / ".lock", f"another genbench writes {board}; waiting for it"):
@@ -53,8 +58,8 @@ def _agrees(path: Path, ours: Record) -> bool:
     except (Damaged, UserError) as error:
         complain(f"damaged entry: {error}; writing it again")
         return False
-    known = {one.metric: one for one in theirs.scores}
-    return all(one.metric in known and _same(one, known[one.metric]) for one in ours.scores)
+    known = {(one.metric, one.part): one for one in theirs.scores}
+    return all((one.metric, one.part) in known and _same(one, known[one.metric, one.part]) for one in ours.scores)
 
 
 def _same(a: Score, b: Score) -> bool:

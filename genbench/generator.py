@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from genbench import hookspecs, images, shelves
+from genbench import draws, hookspecs, images, paths, shelves
 from genbench.abilities import Description, describe
 from genbench.files import code_sha256, digest, source_text
 from genbench.lazy import np, torch
-from genbench.rows import Dataset, source_of
+from genbench.rows import Dataset, Pairs, source_of
 from genbench.say import PluginFailed, UserError, aside, choices, clean
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
+PATHS = 2**31  # the stream of a path's t, beyond those that plugins draw from
 PER_CALL = 50  # images to a call of a generator that does not take seeds, whatever the batch size
 
 
@@ -49,12 +50,12 @@ def locate(word: str) -> Description:
 
 
 def checkpoint_of(description: Description, dataset: Dataset, named: Path | None) -> Path | None:
-    """The checkpoint file: the one named, else the generator's own for this data set, else None."""
+    """The checkpoint, a file or a folder: the one named, else the generator's own for this data set, else None."""
     if named is not None:
         if "checkpoint" not in description.given:
             raise UserError(f"{description.name} takes no checkpoint: its constructor does not name one")
-        if not named.is_file():
-            raise UserError(f"--checkpoint {named}: there is no such file")
+        if not named.exists():
+            raise UserError(f"--checkpoint {named}: there is no such file or folder")
         return named
     table: Mapping[str, Mapping[str, str]] = description.attributes.get("checkpoints", {})
     if "checkpoint" not in description.given or not table:
@@ -174,6 +175,28 @@ class Generator:
             raise PluginFailed(f"{name}: sample returned images of {size[0]}x{size[1]} after {self.size[0]}x{self.size[1]}; every image of a run has one size")
         self.size = size
         return drawn.to(self.device)
+
+
+    def pair(self, indices: ndarray[Any, Any], first_seed: int, labels: ndarray[Any, Any] | None, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images at the two points of each sample's path, float32 [n, 3, h, w] on a scale of 0 to 255; noise and labels are equal within a pair."""
+        seeds = torch.as_tensor(indices + first_seed, device=self.device)
+        own = None if labels is None else torch.as_tensor(labels, device=self.device)
+        with torch.no_grad():
+            ends = [self.call("latents", seeds=seeds + far, labels=own, space=pairs.space) for far in (0, paths.OTHER_END)]
+            t = draws.uniform(seeds, (1,), stream=PATHS, device=self.device)[:, 0] if pairs.where == "full" else torch.zeros(len(seeds), device=self.device)
+            return tuple(self._rendered(paths.point(*ends, at, pairs.path), seeds, own, pairs) for at in (t, t + pairs.epsilon))  # type: ignore[return-value]
+
+    def _rendered(self, latents: torch.Tensor, seeds: torch.Tensor, labels: torch.Tensor | None, pairs: Pairs) -> torch.Tensor:
+        images = self.call("synthesize", latents=latents, labels=labels, seeds=seeds, space=pairs.space)
+        name = self.description.name
+        if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
+            came = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, torch.Tensor) else type(images).__name__
+            raise PluginFailed(f"{name}: synthesize returned {came}; return float [n, 3, H, W] or [n, 1, H, W] in -1 to 1, unquantised")
+        if len(images) != len(seeds):
+            raise PluginFailed(f"{name}: synthesize returned {len(images)} images for {len(seeds)} latents")
+        if not torch.isfinite(images).all():
+            raise PluginFailed(f"{name}: synthesize returned NaN or infinite values")
+        return paths.compared(images.to(self.device), pairs)
 
 
 def construct(description: Description, chosen: Mapping[str, Any], checkpoint: Path | None, device: Any, dataset: Any) -> Generator:

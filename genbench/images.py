@@ -22,7 +22,12 @@ def _truncated(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
     return ((images - low) * (255 / (high - low))).clamp(0, 255).to(torch.uint8)
 
 
-QUANTISE = {"round": to_uint8, "truncate": _truncated}
+def _unquantised(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """As BigGAN-PyTorch's code does: float32 on a scale of 0 to 255, neither rounded nor clipped."""
+    return (images - low) * (255 / (high - low))
+
+
+QUANTISE = {"round": to_uint8, "truncate": _truncated, "none": _unquantised}
 
 
 def as_tensor(batch: Any) -> torch.Tensor:
@@ -49,7 +54,8 @@ def as_tensor(batch: Any) -> torch.Tensor:
 
 
 def checked(batch: Any, n: int, declared: tuple[float, float] | None, quantise: str) -> tuple[torch.Tensor, str]:
-    """A generator's answer to sample(n) as images uint8 [n, 3, H, W], and how they were quantised; PluginFailed with the remedy otherwise."""
+    """A generator's answer to sample(n) as images [n, 3, H, W], uint8 or, unquantised, float32 in 0 to 255, and how they were quantised; PluginFailed
+    with the remedy otherwise."""
     images = as_tensor(batch)
     shape = tuple(images.shape)
     if images.ndim != 4:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genbench import options, shelves
 from genbench.abilities import Description
-from genbench.arrays import NEEDS
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
-from genbench.files import SEAL, code_sha256, digest, file_sha256, source_text
+from genbench.files import SEAL, file_sha256
 from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
+from genbench.measures import Asked, taken, unplaced, wanted_n
 from genbench.record import Plan
-from genbench.rows import Dataset, Extractor, Measure, Metric, Protocol, source_of
+from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, choices, clean
+from genbench.weights import words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
 POLICIES = ("balanced", "iid", "training")
-ARITHMETIC = ("stats.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ class Request:
     batch_size: int = 50
     device: str = "auto"
     save_samples: bool = False
+    weights: tuple[str, ...] = ()
 
 
 def settle(request: Request, description: Description) -> Plan:
     """The plan of a run; UserError in one line for whatever is wrong."""
     dataset: Dataset = shelves.find("datasets", request.dataset)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
-    first, n = _seeds(request, protocols[0].n)
+    first, n = _seeds(request, wanted_n(protocols[0], dataset))
     conditions = _conditions(description, dataset, request.labels or protocols[0].labels)
     chosen = options.chosen(request.options, description.options, description.name)
     checkpoint = checkpoint_of(description, dataset, request.checkpoint)
@@ -62,10 +63,24 @@ def settle(request: Request, description: Description) -> Plan:
         "n": n,
         "conditions": conditions,
     }
-    unnamed = _unplaced(request.metrics, protocols)
+    asked = Asked(
+        dataset=dataset,
+        metrics=request.metrics,
+        n=n,
+        labels=conditions.get("labels", ""),
+        quantise=protocols[0].quantise,
+        weights=words(request.weights),
+        generator=description.name,
+        spaces=_spaces(description),
+        pretrained_on=tuple(description.attributes.get("pretrained_on", ())),
+    )
+    others = unplaced(request.metrics, protocols)
+    under = {p.name: taken(p, asked, others, first=p is protocols[0]) for p in protocols}
     return Plan(
         identity=identity,
-        protocols={p.name: _measures(p, dataset, request.metrics, unnamed, n, conditions, protocols[0].quantise) for p in protocols},
+        dataset=request.dataset,
+        weights={name: path for _, paths in under.values() for name, path in paths.items()},
+        protocols={name: plain for name, (plain, _) in under.items()},
         label=_label(description, options.plain(chosen), request.checkpoint),
         origin=description.origin,
         seeding="per image" if "seeds" in description.abilities["sample"] else "per call",
@@ -83,6 +98,12 @@ def _protocol(name: str, dataset: Dataset) -> Protocol:
     if row.dataset not in (dataset.name, "any"):
         raise UserError(f"protocol {name} is for the data set {row.dataset}, not {dataset.name}: --dataset {row.dataset}")
     return row
+
+
+def _spaces(description: Description) -> tuple[str, ...]:
+    """The latent spaces that a generator renders; the first of none declared is z."""
+    renders = {"latents", "synthesize"} <= set(description.abilities)
+    return tuple(description.attributes.get("spaces", ("z",))) if renders else ()
 
 
 def _positive(value: int, word: str) -> int:
@@ -150,80 +171,6 @@ def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path
     off = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
     name = Path(description.origin).name if description.origin.endswith(".py") else description.name  # a file is no shipped generator of its name
     return " ".join([name, *off, *([f"[{checkpoint.name} {file_sha256(checkpoint)[:6]}]"] if checkpoint else [])])
-
-
-def _unplaced(wanted: Sequence[str], protocols: Sequence[Protocol]) -> list[str]:
-    """Metrics asked for that no protocol has: rows of the shelf, taken with each protocol's features and reference."""
-    placed = {word for p in protocols for measure in p.measures for word in (measure.name, measure.metric)}
-    unplaced = [word for word in wanted if word not in placed and word != "all"]
-    for word in unplaced:
-        if word not in shelves.standing("metrics"):
-            raise UserError(f"unknown metric {word!r}: {choices(word, placed | set(shelves.standing('metrics')))}")
-    return unplaced
-
-
-def _measures(
-    protocol: Protocol, dataset: Dataset, wanted: Sequence[str], unplaced: Sequence[str], n: int, conditions: Mapping[str, Any], quantise: str
-) -> dict[str, Any]:
-    """A protocol as plain data for the Plan: what decides its numbers, to the code's hash."""
-    own = [m for m in protocol.measures if not wanted or "all" in wanted or m.name in wanted or m.metric in wanted]
-    rows = {measure.name: shelves.find("metrics", measure.metric) for measure in protocol.measures}
-    measures = [*own, *(_usual(shelves.find("metrics", name), protocol, rows, dataset) for name in unplaced)]
-    extractors = {name: shelves.find("extractors", name) for name in sorted({m.features.split(".")[0] for m in measures})}
-    splits = sorted({m.reference for m in measures if m.reference} | set(protocol.real))
-    for split in splits:
-        if split not in dataset.splits:
-            raise UserError(f"protocol {protocol.name} names the split {split!r} of {dataset.name}: {choices(split, dataset.splits)}")
-    for measure in measures:
-        _check_features(measure, extractors[measure.features.split(".")[0]])
-    return {
-        "dataset": dataset.name,
-        "n": protocol.n,
-        "labels": protocol.labels,
-        "fits": n == protocol.n and conditions.get("labels", protocol.labels) == protocol.labels and quantise == protocol.quantise,
-        "splits": {split: dataset.fingerprint(split) for split in splits},
-        "real": list(protocol.real),
-        "extractors": {name: {"weights": _weights_sha256(row), "code": source_code(row.load)} for name, row in extractors.items()},
-        "measures": [{**asdict(m), "constants": dict(m.constants), "code": _arithmetic(shelves.find("metrics", m.metric))} for m in measures],
-    }
-
-
-def _usual(metric: Metric, protocol: Protocol, rows: Mapping[str, Metric], dataset: Dataset) -> Measure:
-    """How a metric outside the protocol is taken: in the space and against the reference of the protocol's first measure of a set."""
-    held = next((m for m in protocol.measures if "samples" in rows[m.name].needs), protocol.measures[0])
-    features = dataset.recogniser if "logits" in metric.needs else held.features
-    against = any(NEEDS[need] == "reference" for need in metric.needs)
-    return Measure(metric.name, features, held.reference if against else "")
-
-
-def _check_features(measure: Measure, extractor: Extractor) -> None:
-    output = measure.features.split(".")[1]
-    if output not in extractor.outputs:
-        raise UserError(f"extractor {extractor.name} has no output {output!r}: {choices(output, extractor.outputs)}")
-
-
-def _weights_sha256(row: Extractor) -> str:
-    """The hash of an extractor's weights, which must be the published one."""
-    if row.weights is None:
-        return "none"
-    path = row.weights_path
-    if not path.is_file():
-        wanted = f"{row.weights.bytes} bytes, SHA-256 {row.weights.sha256}"
-        raise UserError(f"extractor {row.name}: its weights {path} are missing ({wanted}); install the package again")
-    found = file_sha256(path)
-    if found != row.weights.sha256:
-        raise UserError(f"extractor {row.name}: {path} has SHA-256 {found}, wanted {row.weights.sha256}; install the package again")
-    return found
-
-
-def source_code(function: Callable[..., Any]) -> str:
-    """The code hash of the file in which a row's function stands."""
-    return code_sha256(source_text(source_of(function)))
-
-
-def _arithmetic(metric: Metric) -> str:
-    here = Path(__file__).parent
-    return digest([source_code(metric.value), *(code_sha256(source_text(here / name)) for name in ARITHMETIC)])
 
 
 def going_on(plan: Plan, batch_size: int, keep_images: bool) -> Plan:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves
-from genbench.arrays import Arrays
+from genbench.arrays import NEEDS, Arrays
 from genbench.files import cache, cached, digest, home
 from genbench.lazy import np
+from genbench.probes import sums_of_rows
 from genbench.rows import Metric
-from genbench.say import complain
+from genbench.say import complain, progress
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 SPLITS = 100
+SHARED = 0.75  # of the pool: a reference that takes more leaves too little beside it, and is shrunk with the samples
+LARGEST_PRODUCT = 4_000_000_000  # samples times held images times width of the features, for metrics of all pairs
 SEED = 870
 
 
@@ -38,25 +42,55 @@ class Pool:
     identity: Any
 
 
-def real_lines(measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarray[Any, Any], reference_sizes: Mapping[str, int]) -> dict[str, RealLine]:
-    """{measure's name: RealLine} for samples with these counts per class int64 [C]; cached by content, sizes and code."""
+@dataclass(frozen=True)
+class Roles:
+    """How many real images of each class stand for the samples [C], and how many in all for the reference and the training split (0: not needed)."""
+
+    samples: ndarray[Any, Any]
+    reference: int
+    train: int
+
+    @property
+    def held(self) -> int:
+        return self.reference + self.train
+
+
+def real_lines(
+    measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarray[Any, Any], sizes: Mapping[str, int], train: str
+) -> dict[str, RealLine]:
+    """{measure's name: RealLine} for samples with these counts per class int64 [C]; cached by content, sizes and code. sizes: of each split."""
     lines = {}
-    for reference in sorted({measure["reference"] for measure in measures}):
-        of_it = [measure for measure in measures if measure["reference"] == reference]
-        against = reference_sizes.get(reference, 0)
-        used = _fitting(counts, np.bincount(pool.labels, minlength=len(counts)), against)
-        if used.sum() < 2:
+    wanted = {measure["name"]: _wanted(measure, counts, sizes, train) for measure in measures}
+    groups: dict[tuple[int, int, bool], list[Mapping[str, Any]]] = {}
+    for measure in measures:
+        ask = wanted[measure["name"]]
+        groups.setdefault((ask.reference, ask.train, _quadratic(measure)), []).append(measure)
+    for (_, _, quadratic), of_it in groups.items():
+        ask = wanted[of_it[0]["name"]]
+        widest = max(pool.features[measure["features"]].shape[1] for measure in of_it)
+        used = _fitting(ask, np.bincount(pool.labels, minlength=len(counts)), LARGEST_PRODUCT // widest if quadratic else 0)
+        if used.samples.sum() < 2:
             continue
-        values = _values(of_it, pool, used, against)
+        values = _values(of_it, pool, used)
         for measure in of_it:
-            metric = shelves.find("metrics", measure["metric"])
-            scale = _scale(metric, int(counts.sum()), int(used.sum()), against)
-            found = values[measure["name"]] * scale
+            found = values[measure["name"]] * _scale(shelves.find("metrics", measure["metric"]), ask, used)
             if not np.isfinite(found).all():
                 complain(f"real against real: {measure['name']} is not a number on every split; it stands without that line")
                 continue
-            lines[measure["name"]] = RealLine(float(np.median(found)), float(np.quantile(found, 0.95)), int(used.sum()))
+            lines[measure["name"]] = RealLine(float(np.median(found)), float(np.quantile(found, 0.95)), int(used.samples.sum()))
     return lines
+
+
+def _wanted(measure: Mapping[str, Any], counts: ndarray[Any, Any], sizes: Mapping[str, int], train: str) -> Roles:
+    needs = shelves.find("metrics", measure["metric"]).needs
+    held = sizes.get(measure["reference"], 0) if {NEEDS[need] for need in needs} & {"reference"} else 0
+    return Roles(counts, min(held, measure["reference_n"] or held), sizes.get(train, 0) if "train" in needs else 0)
+
+
+def _quadratic(measure: Mapping[str, Any]) -> bool:
+    """Whether a metric looks at every pair of a sample and a real image: those that do not do with mean and covariance."""
+    metric: Metric = shelves.find("metrics", measure["metric"])
+    return not metric.from_moments and any(NEEDS[need] != "samples" for need in metric.needs)
 
 
 def counts_per_class(labels: ndarray[Any, Any] | None, pooled: ndarray[Any, Any], n: int) -> ndarray[Any, Any]:
@@ -70,54 +104,80 @@ def counts_per_class(labels: ndarray[Any, Any] | None, pooled: ndarray[Any, Any]
     return counts
 
 
-def _fitting(wanted: ndarray[Any, Any], there: ndarray[Any, Any], against: int) -> ndarray[Any, Any]:
-    """The wanted counts, shrunk in proportion where the pool does not hold them beside a reference of its size."""
-    free = there - _quota(there, against)
-    factor = min(1.0, float((free / np.maximum(wanted, 1))[wanted > 0].min()))
-    return np.floor(wanted * factor + 1e-9).astype(np.int64)
+def _fitting(wanted: Roles, there: ndarray[Any, Any], largest: int) -> Roles:
+    """The wanted sizes, shrunk in proportion: the samples' alone where the pool holds them beside a reference of its size, else all alike.
+
+    largest: of samples times held images, for metrics of all pairs, so that a hundred splits end in minutes; 0: any.
+    """
+    held = wanted.held
+    if held < SHARED * there.sum() and not (0 < largest < wanted.samples.sum() * held):
+        free = there - _quota(there, held)
+        factor = min(1.0, float((free / np.maximum(wanted.samples, 1))[wanted.samples > 0].min()))
+        return Roles(np.floor(wanted.samples * factor + 1e-9).astype(np.int64), wanted.reference, wanted.train)
+    needed = wanted.samples + there * held / there.sum()
+    factor = min(1.0, float((there / np.maximum(needed, 1))[needed > 0].min()))
+    if largest:
+        factor = min(factor, (largest / max(wanted.samples.sum() * held, 1)) ** 0.5)
+    return Roles(np.floor(wanted.samples * factor + 1e-9).astype(np.int64), int(wanted.reference * factor), int(wanted.train * factor))
 
 
 def _quota(there: ndarray[Any, Any], against: int) -> ndarray[Any, Any]:
     return there * against // there.sum()
 
 
-def _scale(metric: Metric, n: int, used: int, against: int) -> float:
+def _scale(metric: Metric, wanted: Roles, used: Roles) -> float:
     """Distances between sets of one distribution fall as 1/n + 1/m; shares and scores do not."""
-    if used == n or not ({"zero_on_identical", "unbiased"} & metric.properties):
+    n, m = int(wanted.samples.sum()), int(used.samples.sum())
+    if (n, wanted.held) == (m, used.held) or not ({"zero_on_identical", "unbiased"} & metric.properties):
         return 1.0
-    return (1 / n + 1 / against) / (1 / used + 1 / against)
+    return (1 / n + 1 / max(wanted.held, 1)) / (1 / m + 1 / max(used.held, 1))
 
 
-def _values(measures: Sequence[Mapping[str, Any]], pool: Pool, used: ndarray[Any, Any], against: int) -> dict[str, ndarray[Any, Any]]:
+def _values(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles) -> dict[str, ndarray[Any, Any]]:
     """{name: float64 [SPLITS]}, from the cache where it has them."""
-    keys = {m["name"]: digest([pool.identity, dict(m), used.tolist(), against, SPLITS, SEED]) for m in measures}
+    sizes = [used.samples.tolist(), used.reference, used.train]
+    keys = {m["name"]: digest([pool.identity, dict(m), sizes, SPLITS, SEED]) for m in measures}
     paths = {name: home() / "real" / f"{key[:32]}.safetensors" for name, key in keys.items()}
     known = {name: found[0]["values"] for name, path in paths.items() if (found := cached(path))}
     fresh = [measure for measure in measures if measure["name"] not in known]
     if fresh:
-        rows = [_one_split(fresh, pool, used, against, turn) for turn in range(SPLITS)]
+        with progress("real against real", SPLITS, "splits") as done:
+            rows = []
+            for turn in range(SPLITS):
+                rows.append(_one_split(fresh, pool, used, turn))
+                done(1)
         for column, measure in enumerate(fresh):
             known[measure["name"]] = np.array([row[column] for row in rows], dtype=np.float64)
             cache(paths[measure["name"]], {"values": known[measure["name"]]}, {"measure": measure["name"]})
     return known
 
 
-def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: ndarray[Any, Any], against: int, turn: int) -> list[float]:
-    """Every measure of one split: within each class a random part stands for the reference and another for the samples."""
+def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles, turn: int) -> list[float]:
+    """Every measure of one split: within each class random parts stand for the reference, the training split and the samples."""
     rng = np.random.default_rng([SEED, turn])
-    members = [rng.permutation(np.flatnonzero(pool.labels == c)) for c in range(len(used))]
-    quota = _quota(np.bincount(pool.labels, minlength=len(used)), against)
-    held = np.concatenate([m[:q] for m, q in zip(members, quota, strict=True)])
-    ours = np.concatenate([m[q : q + u] for m, q, u in zip(members, quota, used, strict=True)])
+    members = [rng.permutation(np.flatnonzero(pool.labels == c)) for c in range(len(used.samples))]
+    there = np.bincount(pool.labels, minlength=len(used.samples))
+    quotas = [_quota(there, used.reference), _quota(there, used.train), used.samples]
+    bounds = np.cumsum([np.zeros_like(used.samples), *quotas], axis=0)
+    held, train, ours = (np.concatenate([m[a:b] for m, a, b in zip(members, low, high, strict=True)]) for low, high in itertools.pairwise(bounds))
     shared: dict[Any, Arrays] = {}
     values = []
     for measure in measures:
         metric: Metric = shelves.find("metrics", measure["metric"])
-        features = pool.features[measure["features"]]
-        given = {"samples": features[ours], "logits": features[ours], "labels": pool.labels[ours], "reference": features[held]}
-        arrays = shared.setdefault((measure["features"], metric.needs), Arrays({need: given[need] for need in metric.needs}))
+        key = (measure["features"], measure["precision"], metric.needs)
+        if key not in shared:
+            rows = pool.features[measure["features"]].astype(measure["precision"]).astype(np.float64)
+            shared[key] = _arrays(metric, rows, pool.labels, held, train, ours)
         try:
-            values.append(float(metric.value(arrays, **measure["constants"])))
+            values.append(float(metric.value(shared[key], **measure["constants"])))
         except (Exception, SystemExit):  # a stranger's metric may take the samples and not the real images
             values.append(float("nan"))
     return values
+
+
+def _arrays(metric: Metric, rows: Any, labels: Any, held: Any, train: Any, ours: Any) -> Arrays:
+    given = {"samples": rows[ours], "logits": rows[ours], "labels": labels[ours], "train": rows[train]}
+    given |= {"reference": rows[held], "reference_logits": rows[held]}
+    if "sums" in metric.needs:
+        given["sums"] = sums_of_rows(rows[ours], np.zeros(len(ours), dtype=np.int64), labels[ours])
+    return Arrays({need: given[need] for need in metric.needs})

@@ -43,6 +43,8 @@ class Plan:
     quantised: str = ""  # how it was done: by `quantise`, or by the plugin; known when the run has ended
     block_sizes: tuple[int, ...] = ()  # of the blocks that left_out leaves out
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
+    dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
+    weights: Mapping[str, str] = field(default_factory=dict)  # extractor -> the file that was found
 
     @property
     def id(self) -> str:

@@ -19,6 +19,7 @@ from genbench.generator import Generator, checkpoint_of, construct, locate
 from genbench.images import grid_png
 from genbench.lazy import np, torch
 from genbench.plan import Request, going_on, settle
+from genbench.probes import probes_of
 from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
@@ -38,7 +39,7 @@ def evaluate(
     A generator without a source file has no identity: its run gets a fresh id. Raises UserError.
     """
     words = tuple(f"{k}={v}" for k, v in settings.items()) if isinstance(settings, dict) else tuple(settings)
-    given: dict[str, Any] = {name: (value,) if name in ("protocols", "metrics") and isinstance(value, str) else value for name, value in request.items()}
+    given: dict[str, Any] = {name: (value,) if name in ("protocols", "metrics", "weights") and isinstance(value, str) else value for name, value in request.items()}
     if given.get("checkpoint") is not None:
         given["checkpoint"] = Path(given["checkpoint"])
     known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options"}
@@ -73,12 +74,12 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
     then = clock.add("load", then)
-    real = real_features(plan, loaded)
+    real = real_features(plan, find("datasets", request.dataset), loaded)
     clock.add("reference", then)
     write_json(folder / "plan.json", asdict(plan))
     shards.draw(plan, generator, loaded, folder, clock)
     then = time.monotonic()
-    gathered = {f"{name}.{output}": array.astype(np.float64) for name in loaded for output, array in shards.gather(plan, folder, name).items()}
+    gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     scores = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
     done = replace(plan, quantised=shards.quantised(plan, folder), block_sizes=tuple(np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()))

@@ -11,8 +11,10 @@ from genbench import intervals, shelves
 from genbench.arrays import NEEDS, Arrays, Side, Sighting
 from genbench.draws import blocks_of
 from genbench.lazy import np
+from genbench.probes import probe_name, sums_of_rows
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
+from genbench.reference import MIRRORED
 from genbench.rows import Metric
 from genbench.say import clean, complain
 
@@ -22,14 +24,27 @@ if TYPE_CHECKING:
     from genbench.record import Plan
     from genbench.reference import Real
 
+REDUCE = {"mean": lambda values: np.mean(values, axis=0), "min": lambda values: np.min(values, axis=0)}
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a run drew: features {"EXTRACTOR.OUTPUT": float64 [n, d]}, labels int64 [n] or None, blocks int64 [n]; row i is sample i."""
+    """What a run drew, by probe: rows float64 [n, d] or distances [n], row i for sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None,
+    blocks int64 [n]."""
 
-    features: Mapping[str, ndarray[Any, Any]]
+    probes: Mapping[str, ndarray[Any, Any]]
     labels: ndarray[Any, Any] | None
     blocks: ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one measure is computed from: arrays by need, the block of each of the samples' rows, and of the reference's and train's by side."""
+
+    arrays: Arrays
+    blocks: Mapping[Side, ndarray[Any, Any]]
+    sizes: ndarray[Any, Any]  # samples in each block [B]
+    parts: int = 1  # repeats, consecutive in the samples' rows
 
 
 def score(plan: Plan, drawn: Drawn, real: Mapping[str, Mapping[str, Real]]) -> tuple[Score, ...]:
@@ -39,26 +54,31 @@ def score(plan: Plan, drawn: Drawn, real: Mapping[str, Mapping[str, Real]]) -> t
 
 def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> list[Score]:
     protocol = plan.protocols[name]
-    metrics: dict[str, Metric] = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in protocol["measures"]}
     found = []
     taken = []
-    shared: dict[Any, Arrays] = {}  # measures of the same features and reference share what they derive from them
+    shared: dict[Any, Given] = {}  # measures of the same features and reference share what they derive from them
     for measure in protocol["measures"]:
-        metric = metrics[measure["name"]]
+        metric: Metric = shelves.find("metrics", measure["metric"])
         blank = Score(name, measure["name"], n=plan.n, method=metric.interval, better=metric.better)
-        why = _unfit(metric, measure, plan, drawn, real)
+        why = measure["skip"] or _unfit(metric, measure, plan, drawn, real)
         if why:
             found.append(replace(blank, status="skipped", reason=why))
             continue
-        key = (measure["features"], measure["reference"], metric.needs)
+        key = tuple(str(measure[part]) for part in ("features", "reference", "reference_n", "mirrored", "precision", "batch", "pairs")) + metric.needs
         if key not in shared:
-            shared[key] = _arrays(measure, metric, drawn, real)
-        found.append(_measured(blank, metric, measure, shared[key], drawn.blocks, real))
-        if found[-1].status == "ok":
+            shared[key] = _given(measure, metric, protocol, drawn, real)
+        scores = [_measured(blank, metric, measure, shared[key], protocol["reducer"]), *_per_class(blank, metric, measure, shared[key], drawn)]
+        found += [replace(one, flags=(*one.flags, *measure["flags"])) for one in scores]
+        if scores[0].status == "ok":
             taken.append(measure)
     lines = _lines(taken, protocol, real, drawn, plan.n)
-    widths = {measure["name"]: drawn.features[measure["features"]].shape[1] for measure in taken}
-    return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if one.status == "ok" else one for one in found]
+    metrics = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in taken}
+    widths = {measure["name"]: drawn.probes[probe_name(measure)].shape[-1] for measure in taken}
+    return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if _whole(one) else one for one in found]
+
+
+def _whole(score: Score) -> bool:
+    return score.status == "ok" and score.part == "all"
 
 
 def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> str:
@@ -67,10 +87,12 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
     classes = int(plan.identity["conditions"].get("classes", 1))
     if "labels" in metric.needs and drawn.labels is None:
         return f"{plan.identity['generator']} takes no labels"
-    if "reference" in metric.needs and not measure["reference"]:
+    if {"reference", "reference_logits"} & set(metric.needs) and not measure["reference"]:
         return "the protocol names no reference for it"
     if plan.n < smallest:
         return f"needs at least {smallest} samples, the run has {plan.n}: --n {smallest}"
+    if measure["batch"] and plan.n < measure["batch"] * 2:
+        return f"takes whole batches of {measure['batch']} samples alone, the run has {plan.n}: --n {2 * measure['batch']}"
     if measure["reference"] and len(real[measure["reference"]].labels) < smallest:
         return f"needs at least {smallest} reference images, {measure['reference']} has {len(real[measure['reference']].labels)}"
     if len(np.unique(drawn.blocks)) < 2:
@@ -78,69 +100,139 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
     return ""
 
 
-def _arrays(measure: Mapping[str, Any], metric: Metric, drawn: Drawn, real: Mapping[str, Real]) -> Arrays:
-    features = measure["features"]
-    given: dict[str, Any] = {"samples": drawn.features[features], "logits": drawn.features[features], "labels": drawn.labels}
-    if measure["reference"]:
-        given["reference"] = real[measure["reference"]].features[features]
-    return Arrays({need: given[need] for need in metric.needs})
+def _given(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
+    """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
+    ours = drawn.probes[probe_name(measure)]
+    n = len(drawn.blocks) // measure["batch"] * measure["batch"] if measure["batch"] else len(drawn.blocks)
+    blocks = np.unique(drawn.blocks[:n], return_inverse=True)[1]
+    sizes = np.bincount(blocks)
+    given: dict[str, Any] = {}
+    if "sums" in metric.needs:
+        given["sums"] = ours if ours.ndim == 3 else sums_of_rows(ours[:n], blocks, None if drawn.labels is None else drawn.labels[:n])
+        blocks = np.arange(len(given["sums"]))
+    else:
+        rows = ours[:n].astype(measure["precision"]).astype(np.float64)
+        given |= {"samples": rows, "logits": rows, "pairs": rows, "labels": None if drawn.labels is None else drawn.labels[:n]}
+    places: dict[Side, ndarray[Any, Any]] = {"samples": blocks}
+    made = {}
+    for side, split in (("reference", measure["reference"]), ("train", protocol["train"])):
+        if not split or side not in {NEEDS[need] for need in metric.needs}:
+            continue
+        rows, labels, moments = _held(measure, real[split], whole=side == "train")
+        if moments is not None:
+            made["moments", "reference"] = moments
+            continue
+        given |= {side: rows, f"{side}_logits": rows}
+        places[side] = blocks_of(labels)  # type: ignore[index]
+    parts = 1 if "sums" in metric.needs else int(protocol["repeats"])
+    return Given(Arrays({need: given[need] for need in metric.needs if need in given}, made), places, sizes, parts)
 
 
-def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], arrays: Arrays, blocks: ndarray[Any, Any], real: Mapping[str, Real]) -> Score:
+def _held(measure: Mapping[str, Any], real: Real, *, whole: bool) -> tuple[Any, ndarray[Any, Any], Any]:
+    """Rows and labels of a split as a measure takes it, or its moments where a statistics file stands for it."""
+    moments = real.moments.get(measure["features"].partition(".")[2])
+    if moments is not None:
+        return None, real.labels, moments
+    mirrored = measure["mirrored"] and not whole
+    rows = real.features[measure["features"] + (MIRRORED if mirrored else "")]
+    labels = np.tile(real.labels, 2) if mirrored else real.labels
+    if measure["reference_n"] and not whole:
+        rows, labels = rows[: measure["reference_n"]], labels[: measure["reference_n"]]
+    return rows.astype(measure["precision"]).astype(np.float64), labels, None
+
+
+def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: Given, reducer: str) -> Score:
+    arrays, constants = given.arrays, measure["constants"]
     bad = next((need for need in arrays if not np.isfinite(arrays[need]).all()), None)
     if bad:
         return replace(blank, status="failed", reason=f"the features {measure['features']} of the {NEEDS[bad]} hold NaN or infinite values")
-    constants = measure["constants"]
     try:
-        value = float(metric.value(arrays, **constants))
+        value = _value(metric, given, constants, reducer)
         if not math.isfinite(value):
             return replace(blank, status="undefined", reason=f"{metric.name} of these samples is {value}")
-        left_out = leave_outs(metric, arrays, blocks, "samples", constants)
-        se, low, high = intervals.interval(metric.interval, value, left_out, _sizes(blocks))
+        left_out = leave_outs(metric, given, "samples", constants, reducer)
+        se, low, high = intervals.interval(metric.interval, value, left_out, given.sizes)
         if not all(map(math.isfinite, (low, high, *left_out))):
             return replace(blank, status="skipped", reason=f"{blank.n} samples are too few for its interval; --n with more")
         ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()))
-        return replace(ours, se_reference=_reference_error(metric, measure, value, arrays, real)) if measure["reference"] else ours
+        return replace(ours, se_reference=_reference_error(metric, measure, value, given, reducer))
     except (Exception, SystemExit) as error:  # a metric may be a stranger's; the others' numbers are kept, and the exit status is 5
         return _failed(blank, error)
+
+
+def _per_class(blank: Score, metric: Metric, measure: Mapping[str, Any], given: Given, drawn: Drawn) -> list[Score]:
+    """The same number class by class, where the metric's row says so and sums per class were kept."""
+    sums = given.arrays.get("sums")
+    if not metric.per_class or sums is None or drawn.labels is None or sums.shape[1] == 1:
+        return []
+    found = []
+    for c in range(sums.shape[1]):
+        counts = sums[:, c, -1]
+        held = counts > 0
+        named = replace(blank, part=f"class {c}", n=int(counts.sum()))
+        if held.sum() < 2:
+            found.append(replace(named, status="skipped", reason=f"{named.n} samples of the class are too few for an interval"))
+            continue
+        own = Given(Arrays({"sums": sums[held, c : c + 1]}), {"samples": np.arange(int(held.sum()))}, counts[held])
+        found.append(_measured(named, metric, measure, own, "mean"))
+    return found
 
 
 def _failed(blank: Score, error: BaseException) -> Score:
     reason = clean(f"{type(error).__name__}: {error}")
     complain(f"{blank.metric}: {reason}")
-    return Score(blank.protocol, blank.metric, n=blank.n, method=blank.method, better=blank.better, status="failed", reason=reason)
+    return replace(blank, status="failed", reason=reason, value=None, se=None, se_reference=None, low=None, high=None, left_out=(), flags=())
 
 
-def leave_outs(metric: Metric, arrays: Arrays, blocks: ndarray[Any, Any], side: Side, constants: Mapping[str, Any]) -> ndarray[Any, Any]:
-    """The metric without each block of one side, float64 [B]; blocks int64 [rows of that side]."""
-    _, dense = np.unique(blocks, return_inverse=True)
-    if metric.left_out is not None:
-        return np.asarray(metric.left_out(arrays, dense, side, **constants), dtype=np.float64)
-    return np.array([metric.value(arrays.keep(side, dense != b), **constants) for b in range(dense.max() + 1)], dtype=np.float64)
+def _repeats(given: Given) -> list[Given]:
+    """The samples' rows in their repeats: consecutive parts, each with its own blocks."""
+    if given.parts == 1:
+        return [given]
+    n = len(given.blocks["samples"]) // given.parts
+    parts = [np.arange(at, at + n) for at in range(0, n * given.parts, n)]
+    return [replace(given, arrays=given.arrays.keep("samples", part), blocks={**given.blocks, "samples": given.blocks["samples"][part]}) for part in parts]
 
 
-def _sizes(blocks: ndarray[Any, Any]) -> ndarray[Any, Any]:
-    return np.unique(blocks, return_counts=True)[1]
+def _value(metric: Metric, given: Given, constants: Mapping[str, Any], reducer: str) -> float:
+    return float(REDUCE[reducer]([float(metric.value(part.arrays, **constants)) for part in _repeats(given)]))
 
 
-def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, arrays: Arrays, real: Mapping[str, Real]) -> float | None:
-    blocks = blocks_of(real[measure["reference"]].labels)
-    se = intervals.jackknife(leave_outs(metric, arrays, blocks, "reference", measure["constants"]), _sizes(blocks), value)
-    return se if math.isfinite(se) else None
+def leave_outs(metric: Metric, given: Given, side: Side, constants: Mapping[str, Any], reducer: str = "mean") -> ndarray[Any, Any]:
+    """The metric without each block of one side, float64 [B]; of repeats, what the reducer makes of theirs."""
+    found = []
+    for part in _repeats(given):
+        blocks = part.blocks[side]
+        if metric.left_out is not None:
+            found.append(np.asarray(metric.left_out(part.arrays, blocks, side, **constants), dtype=np.float64))
+        else:
+            found.append(np.array([metric.value(part.arrays.keep(side, blocks != b), **constants) for b in range(blocks.max() + 1)], dtype=np.float64))
+    return np.asarray(REDUCE[reducer](found))
+
+
+def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, given: Given, reducer: str) -> float | None:
+    """The standard error from the real images, of the reference and of the training split where it counts; None where there is no such error."""
+    found = 0.0
+    sides = [side for side in given.blocks if side != "samples"]
+    for side in sides:
+        sizes = np.unique(given.blocks[side], return_counts=True)[1]
+        found += intervals.jackknife(leave_outs(metric, given, side, measure["constants"], reducer), sizes, value) ** 2
+    return math.sqrt(found) if sides and math.isfinite(found) else None
 
 
 def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real: Mapping[str, Real], drawn: Drawn, n: int) -> dict[str, RealLine]:
+    """What real data scores on the measures that compare rows of features."""
     parts = [real[split] for split in protocol["real"]]
-    if not parts or not taken:
+    able = [m for m in taken if parts and m["features"] in parts[0].features and "pairs" not in shelves.find("metrics", m["metric"]).needs]
+    if not able:
         return {}
-    names = {measure["features"] for measure in taken}
+    names = {measure["features"] for measure in able}
     pool = Pool(
         features={name: np.concatenate([part.features[name] for part in parts]) for name in sorted(names)},
         labels=np.concatenate([part.labels for part in parts]),
         identity=[[protocol["splits"][split] for split in protocol["real"]], protocol["extractors"]],
     )
     sizes = {split: len(one.labels) for split, one in real.items()}
-    return real_lines(taken, pool, counts_per_class(drawn.labels, pool.labels, n), sizes)
+    return real_lines(able, pool, counts_per_class(drawn.labels, pool.labels, n), sizes, protocol["train"])
 
 
 def _beside(ours: Score, line: RealLine | None, metric: Metric, width: int) -> Score:

@@ -1,13 +1,13 @@
 """Samples to probes to one atomic file per shard and probe; which are missing.
 
 A shard is the next 50 members of one block (500 from n = 10,000): the unit of resuming. A probe is what is computed from its images: the images
-themselves (kept), or an extractor's features. Present and whole means skipped.
+themselves (kept), an extractor's features or their sums, or distances of latent pairs. Present and whole means skipped.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.lazy import np, torch
-from genbench.reference import extract
+from genbench.probes import WIDE_AT_ONCE, Probe, probes_of, rows_of, sums_of
 from genbench.say import RunFailed, complain, progress
 
 if TYPE_CHECKING:
@@ -73,86 +73,126 @@ def shards_of(blocks: ndarray[Any, Any]) -> list[Shard]:
     return [Shard(block, at, inside[at : at + size]) for block, inside in enumerate(members) for at in range(0, len(inside), size)]
 
 
-def probes_of(plan: Plan) -> dict[str, dict[str, str]]:
-    """Probe name -> what its files say of themselves; a file that says otherwise is of another time and done again."""
-    common = {"run": plan.id, "quantise": plan.quantise, "device": plan.device.split(":")[0]}
-    probes = {"images": common} if plan.keep_images else {}
-    for protocol in plan.protocols.values():
-        probes |= {name: {**common, **used} for name, used in protocol["extractors"].items()}
-    return probes
-
-
 def _path(folder: Path, shard: Shard, probe: str) -> Path:
     return folder / "shards" / f"{shard.name}.{probe}.safetensors"
 
 
-def _read(folder: Path, shard: Shard, probe: str, says: Mapping[str, str]) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
+def _read(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
     """A probe's arrays and what its file says of itself (`images`: the SHA-256 of the images behind it); None where it is missing,
     damaged (named) or of another time."""
     try:
-        arrays, meta = read_arrays(_path(folder, shard, probe))
+        arrays, meta = read_arrays(_path(folder, shard, probe.name))
     except FileNotFoundError:
         return None
     except Damaged as error:
         complain(f"damaged shard: {error}; doing it again")
         return None
-    return (arrays, meta) if all(meta.get(key) == value for key, value in {**says, "shard": shard.name}.items()) else None
+    return (arrays, meta) if all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items()) else None
 
 
 def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> None:
     """Compute every probe of every shard that is not there and whole."""
     probes = probes_of(plan)
-    labels = labels_for(plan)
-    work = [(shard, missing) for shard in shards_of(run_blocks(plan)) if (missing := _missing(folder, shard, probes))]
-    with progress(f"sampling {plan.label}", sum(len(shard.indices) for shard, _ in work), "images") as done:
-        for shard, missing in work:
-            _draw_shard(plan, generator, loaded, folder, shard, missing, labels, clock)
+    work = Work(plan, generator, loaded, folder, clock, labels_for(plan), len(shards_of(run_blocks(plan))))
+    missing = [(shard, lacks) for shard in shards_of(run_blocks(plan)) if (lacks := _missing(folder, shard, probes))]
+    with progress(f"sampling {plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
+        for shard, lacks in missing:
+            _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+            _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
             done(len(shard.indices))
 
 
-def _missing(folder: Path, shard: Shard, probes: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The probes of a shard to compute; all of them when two present ones were made from different images."""
-    there = {probe: _read(folder, shard, probe, says) for probe, says in probes.items()}
-    origins = {found[1]["images"] for found in there.values() if found}
+def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
+    """The probes of a shard to compute; all of its images' when two present ones were made from different images."""
+    there = {name: _read(folder, shard, probe) for name, probe in probes.items()}
+    origins = {found[1]["images"] for name, found in there.items() if found and not probes[name].pairs}
     if len(origins) > 1:
         complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
-    return list(probes) if len(origins) > 1 else [probe for probe, found in there.items() if found is None]
+    return [probe for name, probe in probes.items() if there[name] is None or (len(origins) > 1 and not probe.pairs)]
 
 
-def _draw_shard(
-    plan: Plan,
-    generator: Generator,
-    loaded: Mapping[str, Any],
-    folder: Path,
-    shard: Shard,
-    missing: list[str],
-    labels: ndarray[Any, Any] | None,
-    clock: Clock,
-) -> None:
-    probes = probes_of(plan)
-    then = time.monotonic()
-    kept = _read(folder, shard, "images", probes["images"]) if "images" in probes and "images" not in missing else None
+@dataclass(frozen=True)
+class Work:
+    """What every shard of a run is computed with."""
+
+    plan: Plan
+    generator: Generator
+    loaded: Mapping[str, Any]  # extractor -> network
+    folder: Path
+    clock: Clock
+    labels: ndarray[Any, Any] | None
+    shards: int
+
+    def own(self, shard: Shard) -> ndarray[Any, Any] | None:
+        """The labels of a shard's samples."""
+        return None if self.labels is None else self.labels[shard.indices]
+
+
+def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
+    """The probes of a shard's images: kept ones are read, others drawn; one pass of an extractor for all its outputs."""
+    if not missing:
+        return
+    plan, clock, then = work.plan, work.clock, time.monotonic()
+    probes = {name: probe for name, probe in probes_of(plan).items() if not probe.pairs}
+    kept = _read(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
-        own = None if labels is None else labels[shard.indices]
-        images = generator.draw(shard.indices, plan.identity["first_seed"], own, plan.batch_size, plan.quantise)
-        clock.images, how = clock.images + len(images), generator.quantised
+        images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise)
+        clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
-    extracted = {probe: extract(network, images) for probe, network in loaded.items()}  # on the device: nothing is copied before features are out
+    extracted = _seen(work, shard, images, missing)
     _wait_for(plan.device)
     then = clock.add("features", then)
     pixels = images.cpu().numpy()
     origin = sha256(pixels.tobytes())
-    others = {p: found for p in probes if p not in missing and (found := _read(folder, shard, p, probes[p]))}
+    others = {p.name: found for p in probes.values() if p not in missing and (found := _read(work.folder, shard, p))}
     if any(found[1]["images"] != origin for found in others.values()):
         complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")
-        missing = list(probes)
+        missing = list(probes.values())
+        extracted = _seen(work, shard, images, missing)
     for probe in missing:
-        arrays = {"images": pixels} if probe == "images" else {output: values.cpu().numpy() for output, values in extracted[probe].items()}
-        write_arrays(_path(folder, shard, probe), arrays, {**probes[probe], "shard": shard.name, "images": origin, "quantised": how})
+        array = pixels if probe.name == "images" else extracted[probe.name]
+        said = {**probe.says, "shard": shard.name, "images": origin, "quantised": how}
+        write_arrays(_path(work.folder, shard, probe.name), {_array_of(probe): array}, said)
     clock.add("write", then)
+
+
+def _array_of(probe: Probe) -> str:
+    """The name of a probe's array in its files."""
+    return probe.output or "images"
+
+
+def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) -> dict[str, ndarray[Any, Any]]:
+    """The images through each extractor that is missing, on the device: nothing is copied before features are out."""
+    found: dict[str, ndarray[Any, Any]] = {}
+    count = int(work.plan.identity["conditions"].get("classes", 1))
+    classes = work.own(shard) if count > 1 else None
+    for name in dict.fromkeys(probe.extractor for probe in missing if probe.extractor):
+        rows = {probe.output: probe.name for probe in missing if probe.extractor == name and not probe.sums}
+        if rows:
+            found |= {rows[output]: values.cpu().numpy() for output, values in rows_of(work.loaded[name], images, list(rows)).items()}
+        for probe in (probe for probe in missing if probe.extractor == name and probe.sums):
+            of = np.zeros(len(images), dtype=np.int64) if classes is None else classes
+            found[probe.name] = sums_of(work.loaded[name], images, probe.output, of, count, work.shards)
+    return found
+
+
+def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
+    """The probes of a shard's latent pairs: squared distances of the two renderings over epsilon squared."""
+    for probe in missing:
+        assert probe.pairs is not None
+        then = time.monotonic()
+        distances, at_once = [], min(work.plan.batch_size, WIDE_AT_ONCE)
+        labels = work.own(shard)
+        for at in range(0, len(shard.indices), at_once):
+            rows = slice(at, at + at_once)
+            ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
+            a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
+            distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
+        write_arrays(_path(work.folder, shard, probe.name), {_array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
+        work.clock.add("paths", then)
 
 
 def _wait_for(device: str) -> None:
@@ -161,17 +201,25 @@ def _wait_for(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def gather(plan: Plan, folder: Path, probe: str) -> dict[str, ndarray[Any, Any]]:
-    """A probe's arrays over the whole run, row i for sample i; RunFailed when a shard went missing since it was drawn."""
-    shards = shards_of(run_blocks(plan))
-    parts = []
-    for shard in shards:
-        found = _read(folder, shard, probe, probes_of(plan)[probe])
+def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any]]]:
+    """A probe's array of each shard; RunFailed when one went missing since it was drawn."""
+    for shard in shards_of(run_blocks(plan)):
+        found = _read(folder, shard, probe)
         if found is None:
-            raise RunFailed(f"{_path(folder, shard, probe)} went missing while it was needed; the same command draws it again")
-        parts.append(found[0])
-    order = np.argsort(np.concatenate([shard.indices for shard in shards]))
-    return {output: np.concatenate([part[output] for part in parts])[order] for output in parts[0]}
+            raise RunFailed(f"{_path(folder, shard, probe.name)} went missing while it was needed; the same command draws it again")
+        yield shard, found[0][_array_of(probe)]
+
+
+def gather(plan: Plan, folder: Path, probe: Probe) -> ndarray[Any, Any]:
+    """A probe's array over the whole run, float64: row i for sample i, or sums by block [B, C, d + 2]."""
+    if probe.sums:
+        sums: dict[int, ndarray[Any, Any]] = {}
+        for shard, array in _parts(plan, folder, probe):
+            sums[shard.block] = sums[shard.block] + array if shard.block in sums else array
+        return np.stack([sums[block] for block in sorted(sums)])
+    parts = list(_parts(plan, folder, probe))
+    order = np.argsort(np.concatenate([shard.indices for shard, _ in parts]))
+    return np.concatenate([array for _, array in parts])[order].astype(np.float64)
 
 
 def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:
@@ -180,14 +228,14 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     wanted = set(indices)
     for shard in shards_of(run_blocks(plan)):
         if wanted & set(shard.indices.tolist()):
-            kept = _read(folder, shard, "images", probes_of(plan)["images"])
+            kept = _read(folder, shard, probes_of(plan)["images"])
             assert kept is not None, "called after draw"
             found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
-    return np.stack([found[i] for i in indices])
+    return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
 
 
 def quantised(plan: Plan, folder: Path) -> str:
-    """How the run's images became 8 bits: by the plan's `quantise`, or by the plugin."""
-    probe, says = next(iter(probes_of(plan).items()))
-    found = _read(folder, shards_of(run_blocks(plan))[0], probe, says)
+    """How the run's images became 8 bits: by the plan's `quantise`, or by the plugin; "" where no probe of images is there."""
+    probe = next((probe for probe in probes_of(plan).values() if not probe.pairs), None)
+    found = _read(folder, shards_of(run_blocks(plan))[0], probe) if probe else None
     return found[1]["quantised"] if found else ""

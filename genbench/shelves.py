@@ -22,6 +22,7 @@ from genbench import rows
 from genbench.say import UserError, aside, choices, clean
 
 KINDS: dict[str, type] = {"datasets": rows.Dataset, "extractors": rows.Extractor, "metrics": rows.Metric, "protocols": rows.Protocol}
+SHELVED = {**KINDS, "measures": rows.Measure}  # kinds of rows; those without a folder of their own stand in other kinds' leaves
 FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in KINDS}}
 _with: list[tuple[str, ModuleType]] = []  # the catalogue of files that this process was told to read
 
@@ -45,11 +46,11 @@ def _leaves(shelf: str) -> Iterator[str]:
 
 @cache
 def _built_in(shelf: str) -> tuple[Standing, ...]:
-    if shelf not in KINDS:
+    if shelf not in SHELVED:
         names = {leaf: leaf.replace("_", "-") if shelf == "commands" else leaf for leaf in _leaves(shelf)}
         return tuple(Standing(shelf, name, "built in", f"{FOLDERS[shelf]}.{leaf}") for leaf, name in names.items())
     modules = [importlib.import_module(f"{FOLDERS[kind]}.{leaf}") for kind in KINDS for leaf in _leaves(kind)]  # a data set's leaf may bring its protocol
-    return tuple(Standing(shelf, row.name, "built in", row) for module in modules for row in _rows_of(module, KINDS[shelf]))
+    return tuple(Standing(shelf, row.name, "built in", row) for module in modules for row in _rows_of(module, SHELVED[shelf]))
 
 
 def _rows_of(module: ModuleType, kind: type) -> list[Any]:
@@ -63,9 +64,9 @@ def _strangers(shelf: str) -> tuple[Standing, ...]:
 
 
 def _from_files(shelf: str) -> Iterator[Standing]:
-    if shelf in KINDS:
+    if shelf in SHELVED:
         for path, module in _with:
-            yield from (Standing(shelf, row.name, path, row) for row in _rows_of(module, KINDS[shelf]))
+            yield from (Standing(shelf, row.name, path, row) for row in _rows_of(module, SHELVED[shelf]))
 
 
 def standing(shelf: str) -> dict[str, Standing]:
@@ -100,8 +101,8 @@ def find(shelf: str, name: str) -> Any:
     """The row of this name, loaded and of the shelf's kind."""
     one = known(shelf, name)
     row = load(one)
-    if shelf in KINDS and (not isinstance(row, KINDS[shelf]) or getattr(row, "name", None) != name):
-        raise UserError(f"{name} from {one.origin} is not a {KINDS[shelf].__name__} row of that name but {row!r:.80}")
+    if shelf in SHELVED and (not isinstance(row, SHELVED[shelf]) or getattr(row, "name", None) != name):
+        raise UserError(f"{name} from {one.origin} is not a {SHELVED[shelf].__name__} row of that name but {row!r:.80}")
     return row
 
 
@@ -140,7 +141,7 @@ def add_file(path: Path) -> None:
             module = module_of(path.resolve())
     except (Exception, SystemExit) as error:
         raise UserError(f"--with {clean(str(path))}: {type(error).__name__}: {clean(str(error))}") from error
-    if not any(_rows_of(module, kind) for kind in KINDS.values()):
-        raise UserError(f"--with {path}: it holds no row; define a {', '.join(kind.__name__ for kind in KINDS.values())} at its top level")
+    if not any(_rows_of(module, kind) for kind in SHELVED.values()):
+        raise UserError(f"--with {path}: it holds no row; define a {', '.join(kind.__name__ for kind in SHELVED.values())} at its top level")
     if all(module is not other for _, other in _with):
         _with.append((str(path), module))

@@ -53,7 +53,7 @@ class Entry:
         return all(self.protocol[part].get(name, value) == value for part in ("splits", "extractors") for name, value in other.protocol[part].items())
 
     def score(self, metric: str) -> Score | None:
-        return next((one for one in self.record.scores if one.metric == metric and one.status == "ok"), None)
+        return next((one for one in self.record.scores if (one.metric, one.part, one.status) == (metric, "all", "ok")), None)
 
 
 def board_name(dataset: str, protocol: str) -> str:
@@ -88,8 +88,8 @@ def entries(board: Path, *, every: bool = False) -> list[Entry]:
 
 
 def metrics_of(found: Sequence[Entry]) -> list[str]:
-    """The board's metrics, in the order of the protocol's measures, those of single entries after."""
-    ordered = [measure["name"] for entry in found for measure in entry.protocol["measures"]]
+    """The board's metrics that any entry has, in the order of the protocol's measures, those of single entries after."""
+    ordered = [measure["name"] for entry in found for measure in entry.protocol["measures"] if not measure.get("skip")]
     return list(dict.fromkeys(ordered))
 
 
@@ -229,12 +229,12 @@ def result(found: Record, root: Path | None) -> str:
         board = root / board_name(protocol["dataset"], name) if root else None
         known = entries(board) if board and board.is_dir() else []
         own = entry_of(found, name, protocol)
-        rows = [_row(score, own.id, ranks(known, score.metric)) for score in own.record.scores if score.status == "ok"]
-        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples"
+        rows = [_row(score, own.id, ranks(known, score.metric)) for score in own.record.scores if (score.part, score.status) == ("all", "ok")]
+        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{'' if protocol.get('board', True) else ' · ruler only'}"
         parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'rank'], rows)}")
-        flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags]
+        flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags and s.part == "all"]
         parts += ["\n".join(flagged)] if flagged else []
-        absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok"]
+        absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok" and s.part == "all"]
         parts += ["\n".join(absent)] if absent else []
     return "\n\n".join(parts)
 

@@ -14,13 +14,14 @@ import click
 @click.option("--plugin", "-p", required=True, metavar="NAME|FILE.py", help="The generator: a name (genbench plugins) or a file, FILE.py:Class.")
 @click.option("--dataset", "-d", default="digits", show_default=True, help="The real images (genbench datasets).")
 @click.option("--protocol", "protocols", multiple=True, help="How numbers are taken (genbench protocols); may be repeated. Default: the data set's.")
-@click.option("--metrics", multiple=True, help="Only these numbers, by comma or repeated; 'all' for the protocol's.")
+@click.option("--metrics", multiple=True, help="Only these numbers, by comma or repeated; 'all' for every number there is (genbench metrics).")
 @click.option("--n", type=int, help="How many samples. Default: the protocol's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Range of seeds: sample i has seed S * 2^20 + i.")
 @click.option("--seeds", default="", metavar="FIRST-LAST", help="The seeds themselves, as papers name them: 50000-99999.")
 @click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator (genbench plugins NAME).")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
+@click.option("--weights", multiple=True, metavar="NAME=PATH", help="Weights of an extractor, from this file (genbench weights).")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
@@ -53,7 +54,7 @@ def command(
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
         shelves.add_file(file)
-    for name in ("protocols", "metrics"):
+    for name in ("protocols", "metrics", "weights"):
         parts = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
         if words[name] and not parts:
             raise UserError(f"--{name.removesuffix('s') if name == 'protocols' else name} names nothing: leave it out for the default")

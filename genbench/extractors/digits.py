@@ -43,10 +43,10 @@ def prepare(images: Tensor) -> Tensor:
 
 def load_digits(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
     """The network in evaluation mode: images uint8 [n, 3, h, w] on the device -> pool float32 [n, 64], logits float32 [n, 10]."""
-    weights = load_checkpoint(Path(__file__).with_name(WEIGHTS.file), device)
-    scale = weights.pop("scale")  # makes the mean of |pool|^2 / 64 over the training images 1
+    tensors = load_checkpoint(weights, device)
+    scale = tensors.pop("scale")  # makes the mean of |pool|^2 / 64 over the training images 1
     net = network().to(device).eval()
-    net.load_state_dict(weights)
+    net.load_state_dict(tensors)
     body, head = net
 
     def extract(images: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,201 @@
+"""A protocol's measures for one run, as plain data for the Plan: which are taken, which are skipped and why, and what decides their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from genbench import shelves, weights
+from genbench.arrays import NEEDS
+from genbench.files import code_sha256, digest, source_text
+from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
+from genbench.say import UserError, choices
+
+ARITHMETIC = ("stats.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
+OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
+FOREIGN = "weights are not the published ones"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a protocol's measures must know of the run."""
+
+    dataset: Dataset
+    metrics: tuple[str, ...]  # names; () for the protocol's own, "all" for everything there is
+    n: int
+    labels: str  # the policy; "" for an unconditional generator
+    quantise: str
+    weights: Mapping[str, Path]  # named by hand
+    generator: str
+    spaces: tuple[str, ...]  # latent spaces that it renders; () without latents and synthesize
+    pretrained_on: tuple[str, ...] = ()
+    statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
+
+
+def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
+    """How many samples a protocol asks for, its repeats included."""
+    held = next((m.reference for m in protocol.measures if m.reference in dataset.splits), "")
+    return (protocol.n or dataset.splits.get(held, 0) or next(iter(dataset.splits.values()))) * protocol.repeats
+
+
+def unplaced(metrics: Sequence[str], protocols: Sequence[Protocol]) -> list[str]:
+    """Numbers asked for that no protocol has: rows of the shelves, taken with each protocol's features and reference."""
+    placed = {word for p in protocols for measure in p.measures for word in (measure.name, measure.metric)}
+    there = {**shelves.standing("metrics"), **shelves.standing("measures")}
+    for word in metrics:
+        if word not in placed and word != "all" and word not in there:
+            raise UserError(f"unknown metric {word!r}: {choices(word, placed | set(there))}")
+    if "all" in metrics:
+        return sorted(set(there) - placed)
+    return [word for word in metrics if word not in placed]
+
+
+@dataclass(frozen=True)
+class Used:
+    """An extractor as a run uses it: what identifies it, the weights file that was found, and what every number of it must say."""
+
+    weights: str  # SHA-256, or "none"
+    code: str
+    path: str = ""
+    flags: tuple[str, ...] = ()
+
+
+def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: bool) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a run measures under a protocol. UserError when a number that was named cannot be taken, or none can.
+
+    others: numbers beside the protocol's own. first: the run is drawn for this protocol; under any other that it does not fit, its numbers are
+    "ruler only" and enter no board. With it the weights file of each extractor.
+    """
+    extractors: dict[str, Used] = {}
+    measures = []
+    for measure in _chosen(protocol, asked, others):
+        why = _unfit(measure, protocol, asked)
+        name = measure.features.partition(".")[0]
+        if not why and name not in extractors:
+            found = _used(shelves.find("extractors", name), asked)
+            if isinstance(found, str):
+                why = found
+            else:
+                extractors[name] = found
+        if why and (measure.name in asked.metrics or measure.metric in asked.metrics):
+            raise UserError(f"{measure.name}: {why}")
+        flags = [] if why else list(extractors[name].flags)
+        metric = shelves.find("metrics", measure.metric)
+        measures.append({**asdict(measure), "constants": dict(measure.constants), "code": _arithmetic(metric), "skip": why, "flags": flags})
+    if all(measure["skip"] for measure in measures):
+        raise UserError(f"protocol {protocol.name}: {measures[0]['skip']}")
+    fits = asked.n == wanted_n(protocol, asked.dataset) and asked.labels in ("", protocol.labels) and asked.quantise == protocol.quantise
+    published = not any(FOREIGN in one.flags for one in extractors.values())
+    splits = _splits(protocol, asked, measures)
+    plain = {
+        "dataset": asked.dataset.name,
+        "n": wanted_n(protocol, asked.dataset),
+        "labels": protocol.labels,
+        "quantise": protocol.quantise,
+        "repeats": protocol.repeats if fits else 1,
+        "reducer": protocol.reducer,
+        "fits": fits,
+        "board": published and (fits or first),
+        "splits": {split: asked.dataset.fingerprint(split) for split in splits},
+        "train": protocol.train or "train",
+        "real": list(protocol.real or asked.dataset.splits) if asked.statistics is None else [],
+        "statistics": dict(asked.statistics) if asked.statistics else None,
+        "extractors": {name: {"weights": one.weights, "code": one.code} for name, one in extractors.items()},
+        "measures": measures,
+    }
+    return plain, {name: one.path for name, one in extractors.items() if one.path}
+
+
+def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator[Measure]:
+    """The protocol's measures that were asked for, those beside them, and one distance outside Inception where its weights are at hand."""
+    own = [m for m in protocol.measures if not asked.metrics or "all" in asked.metrics or m.name in asked.metrics or m.metric in asked.metrics]
+    yield from own
+    yield from (_usual(name, protocol, asked.dataset) for name in others)
+    if any(m.metric == "fd" and m.features.startswith("inception") for m in own) and not {m.name for m in own} & {*OUTSIDE, *others}:
+        for measure in (_usual(name, protocol, asked.dataset) for name in OUTSIDE if name in shelves.standing("measures")):
+            row = shelves.find("extractors", measure.features.partition(".")[0])
+            if weights.find(row.weights, source_of(row.load).parent, asked.weights) is not None:
+                yield measure
+                return
+
+
+def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
+    """How a number outside the protocol is taken: against the reference of the protocol's first measure of a set; a metric without a published name
+    in that measure's space, or in the recogniser's."""
+    rows = {measure.name: shelves.find("metrics", measure.metric) for measure in protocol.measures}
+    held = next((m for m in protocol.measures if m.reference and "samples" in rows[m.name].needs), protocol.measures[0])
+    if name in shelves.standing("measures"):
+        measure: Measure = shelves.find("measures", name)
+    else:
+        metric: Metric = shelves.find("metrics", name)
+        features = dataset.recogniser if {"logits", "reference_logits"} & set(metric.needs) else held.features
+        measure = Measure(metric.name, features, pairs=Pairs() if "pairs" in metric.needs else None)
+    against = any(NEEDS[need] == "reference" for need in shelves.find("metrics", measure.metric).needs)
+    return replace(measure, reference=measure.reference or (held.reference if against else ""))
+
+
+def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
+    """Why a measure cannot be taken of this data set and generator, or ""."""
+    metric: Metric = shelves.find("metrics", measure.metric)
+    extractor, _, output = measure.features.partition(".")
+    outputs = shelves.find("extractors", extractor).outputs
+    splits = asked.dataset.splits
+    train = protocol.train or "train"
+    if output not in outputs:
+        return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
+    if outputs[output] == 0 and set(metric.needs) - {"sums", "pairs"}:
+        return f"{measure.features} is too wide to keep its rows, which {metric.name} needs"
+    if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
+        return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
+    if "train" in metric.needs and train not in splits:
+        return f"needs a training split, the data set {asked.dataset.name} has {', '.join(splits)}"
+    if {"train", "reference"} <= set(metric.needs) and measure.reference == train:
+        return "needs a held-out split beside the training split, and is held against the training split here"
+    if asked.statistics is not None and any(NEEDS[need] != "samples" for need in metric.needs):
+        lacks = not metric.from_moments or output not in asked.statistics["outputs"]
+        return f"needs what the statistics file {Path(asked.statistics['path']).name} lacks: {'rows' if not metric.from_moments else output}" if lacks else ""
+    if measure.reference and measure.reference not in splits:
+        return f"is held against the split {measure.reference!r}, the data set {asked.dataset.name} has {', '.join(splits)}"
+    return ""
+
+
+def _used(row: Extractor, asked: Asked) -> Used | str:
+    """An extractor with the weights that were found, or why it cannot be used."""
+    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != asked.dataset.name]
+    used = Used("none", source_code(row.load), flags=tuple(f"generator and extractor have both seen {name}" for name in seen))
+    if row.weights is None:
+        return used
+    beside = source_of(row.load).parent
+    try:
+        found = weights.find(row.weights, beside, asked.weights) if "all" in asked.metrics else weights.need(row.weights, beside, asked.weights)
+    except UserError as error:
+        if row.weights.name in asked.weights or not row.weights.files[0].url:
+            raise  # a file that the user named or the package brings is wrong: that is no reason to go on without it
+        return str(error)
+    if found is None:
+        return f"weights missing: genbench weights fetch {row.weights.name}"
+    return replace(used, weights=found.sha256, path=str(found.path), flags=(*used.flags, *(() if found.published else (FOREIGN,))))
+
+
+def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every split that a measure or real data is taken from."""
+    taken = [m for m in measures if not m["skip"]]
+    if asked.statistics is not None:
+        return []
+    used = {m["reference"] for m in taken if m["reference"]} | set(protocol.real or asked.dataset.splits)
+    for split in used - set(asked.dataset.splits):
+        raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")
+    train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)
+    return sorted(used | ({protocol.train or "train"} if train else set()))
+
+
+def source_code(function: Callable[..., Any]) -> str:
+    """The code hash of the file in which a row's function stands."""
+    return code_sha256(source_text(source_of(function)))
+
+
+def _arithmetic(metric: Metric) -> str:
+    here = Path(__file__).parent
+    return digest([source_code(metric.value), *(code_sha256(source_text(here / name)) for name in ARITHMETIC)])
