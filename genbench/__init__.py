@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genbench.draws import uniform as uniform
     from genbench.hookspecs import hookimpl as hookimpl
     from genbench.images import to_uint8 as to_uint8
+    from genbench.pictures import open_images as open_images
     from genbench.record import Record as Record
     from genbench.run import evaluate as evaluate
     from genbench.say import UserError as UserError
@@ -29,10 +30,11 @@ _PUBLIC = {
     "hookimpl": "hookspecs",
     "load_checkpoint": "checkpoints",
     "noise": "draws",
+    "open_images": "pictures",
     "to_uint8": "images",
     "uniform": "draws",
 }
-__all__ = ["Record", "UserError", "__version__", "evaluate", "hookimpl", "load_checkpoint", "noise", "to_uint8", "uniform"]
+__all__ = ["Record", "UserError", "__version__", "evaluate", "hookimpl", "load_checkpoint", "noise", "open_images", "to_uint8", "uniform"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from genbench import hookspecs, options
 from genbench.say import UserError, choices
 
 GIVEN = ("checkpoint", "device", "dataset")  # constructor arguments that the harness gives; the rest are options
-ATTRIBUTES = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor")
+ATTRIBUTES = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor", "holds")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +35,22 @@ def write(path: Path, data: bytes) -> None:
 
     A power cut between the last two steps may leave the old file; never a torn one. RunFailed names the path when the disk or a permission says no.
     """
+    _write(path, [data], f" ({len(data)} bytes)")
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """As write, of pieces that arrive one by one (a download): whatever their maker raises leaves the old file, or none, and nothing else."""
+    _write(path, pieces, "")
+
+
+def _write(path: Path, pieces: Iterable[bytes], size: str) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                for piece in pieces:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -50,7 +60,7 @@ def write(path: Path, data: bytes) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunFailed(f"could not write {path} ({len(data)} bytes): {error.strerror or error}; what was finished is kept, make room and run again") from error
+        raise RunFailed(f"could not write {path}{size}: {error.strerror or error}; what was finished is kept, make room and run again") from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -88,6 +98,16 @@ def sha256(data: bytes) -> str:
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sha256(path: Path) -> str:
+    """SHA-256 of a file; of a folder, of the names in it and the contents, whatever lies deeper included, in the order of the names."""
+    if not path.is_dir():
+        return file_sha256(path)
+    total = hashlib.sha256()
+    for name, file in sorted((os.fsencode(file.relative_to(path)), file) for file in path.rglob("*") if file.is_file()):
+        total.update(name + b"\0" + bytes.fromhex(file_sha256(file)))
+    return total.hexdigest()
 
 
 def digest(value: Any) -> str:

@@ -176,15 +176,15 @@ class Generator:
         self.size = size
         return drawn.to(self.device)
 
-
     def pair(self, indices: ndarray[Any, Any], first_seed: int, labels: ndarray[Any, Any] | None, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
         """The images at the two points of each sample's path, float32 [n, 3, h, w] on a scale of 0 to 255; noise and labels are equal within a pair."""
         seeds = torch.as_tensor(indices + first_seed, device=self.device)
         own = None if labels is None else torch.as_tensor(labels, device=self.device)
         with torch.no_grad():
-            ends = [self.call("latents", seeds=seeds + far, labels=own, space=pairs.space) for far in (0, paths.OTHER_END)]
+            a, b = (self.call("latents", seeds=seeds + far, labels=own, space=pairs.space) for far in (0, paths.OTHER_END))
             t = draws.uniform(seeds, (1,), stream=PATHS, device=self.device)[:, 0] if pairs.where == "full" else torch.zeros(len(seeds), device=self.device)
-            return tuple(self._rendered(paths.point(*ends, at, pairs.path), seeds, own, pairs) for at in (t, t + pairs.epsilon))  # type: ignore[return-value]
+            one, other = (self._rendered(paths.point(a, b, at, pairs.path), seeds, own, pairs) for at in (t, t + pairs.epsilon))
+        return one, other
 
     def _rendered(self, latents: torch.Tensor, seeds: torch.Tensor, labels: torch.Tensor | None, pairs: Pairs) -> torch.Tensor:
         images = self.call("synthesize", latents=latents, labels=labels, seeds=seeds, space=pairs.space)

@@ -21,6 +21,7 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
     checkpoints     {data set: {"file": beside the module, or "url": published; "sha256", "licence"}}
     spaces          names of its latent spaces, the first is the default
     training        {"epochs": .., "batch": ..}: what `genbench train` does unless told otherwise
+    holds           of a set of stored images: a static method of the checkpoint's path that says how many there are; the run's n unless told otherwise
     competitor      False for a line of reference (real images served as samples), which boards show and never rank
 
 Tensors lie on the run's device. Calls run under torch.no_grad(). A genbench.UserError raised in a plugin ends the run in one line (exit 2); anything

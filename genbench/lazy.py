@@ -21,7 +21,10 @@ __all__ = [
     "safetensors_torch",
     "scipy_stats",
     "sklearn_datasets",
+    "timm_vit",
     "torch",
+    "torchvision_datasets",
+    "torchvision_models",
 ]
 
 
@@ -44,8 +47,11 @@ if TYPE_CHECKING:
     import scipy.linalg as linalg
     import scipy.stats as scipy_stats
     import sklearn.datasets as sklearn_datasets
+    import timm.models.vision_transformer as timm_vit
     import torch as torch
     import torch.nn.functional as F
+    import torchvision.datasets as torchvision_datasets
+    import torchvision.models as torchvision_models
 else:
     np = _Lazy("numpy")
     pd = _Lazy("pandas")
@@ -58,3 +64,6 @@ else:
     sklearn_datasets = _Lazy("sklearn.datasets")
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
+    timm_vit = _Lazy("timm.models.vision_transformer")
+    torchvision_datasets = _Lazy("torchvision.datasets")
+    torchvision_models = _Lazy("torchvision.models")

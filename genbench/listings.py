@@ -13,13 +13,14 @@ from genbench import shelves
 from genbench.say import answer, fields, listing
 
 
-def show_shelf(shelf: str, name: str | None, as_json: bool) -> None:
-    """Print the names on a shelf with what they are, or everything about one row."""
+def show_shelf(shelf: str | tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Print the names on a shelf, or on several, with what they are, or everything about one row."""
+    ones = (shelf,) if isinstance(shelf, str) else shelf
     if name is not None:
-        row = plain(shelves.find(shelf, name))
+        row = plain(shelves.find(ones[0], name))
         answer(json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields(dict(_lines(row))))
         return
-    rows = [(one.name, getattr(one.target, "title", ""), one.origin) for one in shelves.standing(shelf).values()]
+    rows = [(one.name, getattr(one.target, "title", ""), one.origin) for kind in ones for one in shelves.standing(kind).values()]
     if as_json:
         answer(json.dumps([{"name": a, "title": b, "origin": c} for a, b, c in rows], indent=1, ensure_ascii=False))
     else:
@@ -27,12 +28,17 @@ def show_shelf(shelf: str, name: str | None, as_json: bool) -> None:
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """A row's fields in a line each; a list of rows (a protocol's measures) in a line per row."""
+    """A row's fields in a line each; a list of rows (a protocol's measures, the published numbers) in a line per row, by its name or its number."""
     for key, value in row.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            yield from ((f"{key} {item['name']}", words({k: v for k, v in item.items() if k != "name"})) for item in value)
+            yield from ((f"{key} {item.get('name', i)}", words(_said(item))) for i, item in enumerate(value, 1))
         else:
             yield key, words(value)
+
+
+def _said(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a row in a list that say something: not its name, which stands before, nor a 0 for "all", a false, the usual precision."""
+    return {key: value for key, value in item.items() if key != "name" and value not in (0, "float64")}
 
 
 def plain(value: Any) -> Any:

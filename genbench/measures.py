@@ -88,7 +88,9 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         raise UserError(f"protocol {protocol.name}: {measures[0]['skip']}")
     fits = asked.n == wanted_n(protocol, asked.dataset) and asked.labels in ("", protocol.labels) and asked.quantise == protocol.quantise
     published = not any(FOREIGN in one.flags for one in extractors.values())
-    splits = _splits(protocol, asked, measures)
+    splits = {split: asked.dataset.fingerprint(split) for split in _splits(protocol, asked, measures)}
+    if asked.statistics is not None:
+        splits = {m["reference"]: asked.statistics["sha256"] for m in measures if m["reference"] and not m["skip"]}
     plain = {
         "dataset": asked.dataset.name,
         "n": wanted_n(protocol, asked.dataset),
@@ -98,7 +100,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "reducer": protocol.reducer,
         "fits": fits,
         "board": published and (fits or first),
-        "splits": {split: asked.dataset.fingerprint(split) for split in splits},
+        "splits": splits,
         "train": protocol.train or "train",
         "real": list(protocol.real or asked.dataset.splits) if asked.statistics is None else [],
         "statistics": dict(asked.statistics) if asked.statistics else None,
@@ -154,11 +156,20 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     if {"train", "reference"} <= set(metric.needs) and measure.reference == train:
         return "needs a held-out split beside the training split, and is held against the training split here"
     if asked.statistics is not None and any(NEEDS[need] != "samples" for need in metric.needs):
-        lacks = not metric.from_moments or output not in asked.statistics["outputs"]
-        return f"needs what the statistics file {Path(asked.statistics['path']).name} lacks: {'rows' if not metric.from_moments else output}" if lacks else ""
+        return _lacking(metric, output, outputs[output], asked.statistics)
     if measure.reference and measure.reference not in splits:
         return f"is held against the split {measure.reference!r}, the data set {asked.dataset.name} has {', '.join(splits)}"
     return ""
+
+
+def _lacking(metric: Metric, output: str, width: int, statistics: Mapping[str, Any]) -> str:
+    """What a metric needs that a statistics file does not have, or ""."""
+    name, there = Path(statistics["path"]).name, statistics["outputs"]
+    if not metric.from_moments or "train" in metric.needs:
+        return f"needs the features of every real image, and the statistics file {name} has mean and covariance alone"
+    if output not in there:
+        return f"needs {output} statistics, and the file {name} has {', '.join(there)}"
+    return f"is {width} wide, and the statistics in {name} are {there[output]} wide: of another extractor" if there[output] != width else ""
 
 
 def _used(row: Extractor, asked: Asked) -> Used | str:
@@ -182,8 +193,6 @@ def _used(row: Extractor, asked: Asked) -> Used | str:
 def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every split that a measure or real data is taken from."""
     taken = [m for m in measures if not m["skip"]]
-    if asked.statistics is not None:
-        return []
     used = {m["reference"] for m in taken if m["reference"]} | set(protocol.real or asked.dataset.splits)
     for split in used - set(asked.dataset.splits):
         raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")

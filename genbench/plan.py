@@ -13,13 +13,15 @@ from typing import Any
 from genbench import options, shelves
 from genbench.abilities import Description
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
-from genbench.files import SEAL, file_sha256
+from genbench.files import SEAL, content_sha256
+from genbench.folders import dataset_of
 from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
 from genbench.measures import Asked, taken, unplaced, wanted_n
 from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, choices, clean
+from genbench.statistics import read_statistics
 from genbench.weights import words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
@@ -43,20 +45,21 @@ class Request:
     device: str = "auto"
     save_samples: bool = False
     weights: tuple[str, ...] = ()
+    reference: Path | None = None
 
 
 def settle(request: Request, description: Description) -> Plan:
     """The plan of a run; UserError in one line for whatever is wrong."""
-    dataset: Dataset = shelves.find("datasets", request.dataset)
+    dataset = dataset_of(request.dataset)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
-    first, n = _seeds(request, wanted_n(protocols[0], dataset))
+    checkpoint = checkpoint_of(description, dataset, request.checkpoint)
+    first, n = _seeds(request, _held(description, checkpoint) or wanted_n(protocols[0], dataset))
     conditions = _conditions(description, dataset, request.labels or protocols[0].labels)
     chosen = options.chosen(request.options, description.options, description.name)
-    checkpoint = checkpoint_of(description, dataset, request.checkpoint)
     identity: dict[str, Any] = {
         "generator": description.name,
         "code": code_of(description) or f"in memory {secrets.token_hex(8)}",  # without source it has no identity: a fresh run each time
-        "checkpoint": file_sha256(checkpoint) if checkpoint else None,
+        "checkpoint": content_sha256(checkpoint) if checkpoint else None,
         "options": options.plain(chosen),
         "dataset": dataset.name,
         "first_seed": first,
@@ -72,7 +75,8 @@ def settle(request: Request, description: Description) -> Plan:
         weights=words(request.weights),
         generator=description.name,
         spaces=_spaces(description),
-        pretrained_on=tuple(description.attributes.get("pretrained_on", ())),
+        pretrained_on=_seen(description),
+        statistics=_statistics(request.reference),
     )
     others = unplaced(request.metrics, protocols)
     under = {p.name: taken(p, asked, others, first=p is protocols[0]) for p in protocols}
@@ -104,6 +108,26 @@ def _spaces(description: Description) -> tuple[str, ...]:
     """The latent spaces that a generator renders; the first of none declared is z."""
     renders = {"latents", "synthesize"} <= set(description.abilities)
     return tuple(description.attributes.get("spaces", ("z",))) if renders else ()
+
+
+def _held(description: Description, checkpoint: Path | None) -> int:
+    """How many images a generator of stored images has; 0 for one that draws as many as it is asked for."""
+    held = description.attributes.get("holds")
+    return int(held(checkpoint)) if held is not None and checkpoint is not None else 0
+
+
+def _seen(description: Description) -> tuple[str, ...]:
+    """The data sets that a generator says its weights have seen."""
+    said = description.attributes.get("pretrained_on", ())
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _statistics(path: Path | None) -> dict[str, Any] | None:
+    """A statistics file that stands for the reference, read once so that what is wrong with it is heard now."""
+    if path is None:
+        return None
+    found = read_statistics(path)
+    return {"path": str(path), "sha256": content_sha256(path), "outputs": {output: len(of.mean) for output, of in found.items()}}
 
 
 def _positive(value: int, word: str) -> int:
@@ -170,7 +194,7 @@ def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path
     defaults = options.plain({name: option.default for name, option in description.options.items()})
     off = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
     name = Path(description.origin).name if description.origin.endswith(".py") else description.name  # a file is no shipped generator of its name
-    return " ".join([name, *off, *([f"[{checkpoint.name} {file_sha256(checkpoint)[:6]}]"] if checkpoint else [])])
+    return " ".join([name, *off, *([f"[{checkpoint.name} {content_sha256(checkpoint)[:6]}]"] if checkpoint else [])])
 
 
 def going_on(plan: Plan, batch_size: int, keep_images: bool) -> Plan:

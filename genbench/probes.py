@@ -88,7 +88,11 @@ def sums_of(network: Any, images: torch.Tensor, output: str, classes: ndarray[An
         if total is None:
             per_class = count * (features.shape[1] + 2) * 8 * shards <= LARGEST_SUMS
             total = torch.zeros(count if per_class else 1, features.shape[1] + 2, dtype=torch.float64, device=features.device)
-        of = torch.as_tensor(classes[rows], device=features.device) if len(total) == count else torch.zeros(len(features), dtype=torch.int64, device=features.device)
+        of = (
+            torch.as_tensor(classes[rows], device=features.device)
+            if len(total) == count
+            else torch.zeros(len(features), dtype=torch.int64, device=features.device)
+        )
         squares = (features * features).sum(1, keepdim=True)
         total.index_add_(0, of, torch.cat([features, squares, torch.ones_like(squares)], 1))
     assert total is not None, "a shard has images"

@@ -55,9 +55,7 @@ class Roles:
         return self.reference + self.train
 
 
-def real_lines(
-    measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarray[Any, Any], sizes: Mapping[str, int], train: str
-) -> dict[str, RealLine]:
+def real_lines(measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarray[Any, Any], sizes: Mapping[str, int], train: str) -> dict[str, RealLine]:
     """{measure's name: RealLine} for samples with these counts per class int64 [C]; cached by content, sizes and code. sizes: of each split."""
     lines = {}
     wanted = {measure["name"]: _wanted(measure, counts, sizes, train) for measure in measures}

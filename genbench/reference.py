@@ -14,6 +14,7 @@ from genbench.lazy import np, torch
 from genbench.measures import source_code
 from genbench.probes import rows_of
 from genbench.say import progress
+from genbench.statistics import read_statistics
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -52,6 +53,8 @@ def real_features(plan: Plan, dataset: Dataset, loaded: Mapping[str, Any]) -> di
 
 
 def _split(protocol: Mapping[str, Any], split: str, dataset: Dataset, loaded: Mapping[str, Any], device: str) -> Real:
+    if protocol["statistics"] is not None:
+        return Real({}, np.zeros(0, dtype=np.int64), read_statistics(Path(protocol["statistics"]["path"])))
     found: dict[str, ndarray[Any, Any]] = {}
     labels = None
     for name, used in protocol["extractors"].items():

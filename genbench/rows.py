@@ -66,7 +66,7 @@ class Dataset:
     preparation: str  # what was done to the pixels, exactly
     source: str
     licence: str
-    recogniser: str  # the feature that tells its classes, "digits.logits"
+    recogniser: str  # the feature that tells its classes, "digits.logits"; "": there is none
     protocol: str  # the default protocol
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class Dataset:
             (len(self.classes) > 0, "has no classes; an unlabelled set has one"),
             (self.resolution > 0, f"resolution {self.resolution} is not positive"),
             (len(self.splits) > 0, "has no splits"),
-            ("." in self.recogniser, f"recogniser {self.recogniser!r} is not EXTRACTOR.OUTPUT"),
+            ("." in self.recogniser or not self.recogniser, f"recogniser {self.recogniser!r} is not EXTRACTOR.OUTPUT"),
         )
 
     def fingerprint(self, split: str) -> str:

@@ -15,6 +15,7 @@ from genbench import options, record, shards
 from genbench.abilities import Description, describe
 from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
+from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, locate
 from genbench.images import grid_png
 from genbench.lazy import np, torch
@@ -24,7 +25,6 @@ from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
 from genbench.scoring import Drawn, score
-from genbench.shelves import find
 
 COLUMNS = 10  # of the grid of samples: seeds
 
@@ -39,9 +39,10 @@ def evaluate(
     A generator without a source file has no identity: its run gets a fresh id. Raises UserError.
     """
     words = tuple(f"{k}={v}" for k, v in settings.items()) if isinstance(settings, dict) else tuple(settings)
-    given: dict[str, Any] = {name: (value,) if name in ("protocols", "metrics", "weights") and isinstance(value, str) else value for name, value in request.items()}
-    if given.get("checkpoint") is not None:
-        given["checkpoint"] = Path(given["checkpoint"])
+    given: dict[str, Any] = {
+        name: (value,) if name in ("protocols", "metrics", "weights") and isinstance(value, str) else value for name, value in request.items()
+    }
+    given |= {name: Path(given[name]) for name in ("checkpoint", "reference") if given.get(name) is not None}
     known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options"}
     unknown = sorted(set(given) - known)
     if unknown:
@@ -74,7 +75,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
     then = clock.add("load", then)
-    real = real_features(plan, find("datasets", request.dataset), loaded)
+    real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
     write_json(folder / "plan.json", asdict(plan))
     shards.draw(plan, generator, loaded, folder, clock)
@@ -202,7 +203,7 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
 
 def constructed(description: Description, request: Request, device: str) -> Generator:
     """The generator that the words ask for, ready on its device."""
-    dataset = find("datasets", request.dataset)
+    dataset = dataset_of(request.dataset)
     chosen = options.chosen(request.options, description.options, description.name)
     return construct(description, chosen, checkpoint_of(description, dataset, request.checkpoint), device, dataset)
 

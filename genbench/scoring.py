@@ -93,8 +93,9 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
         return f"needs at least {smallest} samples, the run has {plan.n}: --n {smallest}"
     if measure["batch"] and plan.n < measure["batch"] * 2:
         return f"takes whole batches of {measure['batch']} samples alone, the run has {plan.n}: --n {2 * measure['batch']}"
-    if measure["reference"] and len(real[measure["reference"]].labels) < smallest:
-        return f"needs at least {smallest} reference images, {measure['reference']} has {len(real[measure['reference']].labels)}"
+    held = real.get(measure["reference"])
+    if held is not None and not held.moments and len(held.labels) < smallest:
+        return f"needs at least {smallest} reference images, {measure['reference']} has {len(held.labels)}"
     if len(np.unique(drawn.blocks)) < 2:
         return f"has no interval with fewer than 2 samples of each class: --n {2 * classes}"
     return ""
@@ -123,7 +124,7 @@ def _given(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, An
             made["moments", "reference"] = moments
             continue
         given |= {side: rows, f"{side}_logits": rows}
-        places[side] = blocks_of(labels)  # type: ignore[index]
+        places[side] = blocks_of(labels)
     parts = 1 if "sums" in metric.needs else int(protocol["repeats"])
     return Given(Arrays({need: given[need] for need in metric.needs if need in given}, made), places, sizes, parts)
 
@@ -222,7 +223,7 @@ def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, g
 def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real: Mapping[str, Real], drawn: Drawn, n: int) -> dict[str, RealLine]:
     """What real data scores on the measures that compare rows of features."""
     parts = [real[split] for split in protocol["real"]]
-    able = [m for m in taken if parts and m["features"] in parts[0].features and "pairs" not in shelves.find("metrics", m["metric"]).needs]
+    able = [m for m in taken if parts and not m["mirrored"] and m["features"] in parts[0].features and "pairs" not in shelves.find("metrics", m["metric"]).needs]
     if not able:
         return {}
     names = {measure["features"] for measure in able}

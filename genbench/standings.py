@@ -229,12 +229,13 @@ def result(found: Record, root: Path | None) -> str:
         board = root / board_name(protocol["dataset"], name) if root else None
         known = entries(board) if board and board.is_dir() else []
         own = entry_of(found, name, protocol)
-        rows = [_row(score, own.id, ranks(known, score.metric)) for score in own.record.scores if (score.part, score.status) == ("all", "ok")]
+        whole = [score for score in own.record.scores if score.part == "all"]
+        rows = [_row(score, own.id, ranks(known, score.metric)) for score in whole if score.status == "ok"]
         heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{'' if protocol.get('board', True) else ' · ruler only'}"
         parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'rank'], rows)}")
-        flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in own.record.scores if s.flags and s.part == "all"]
+        flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in whole if s.flags]
         parts += ["\n".join(flagged)] if flagged else []
-        absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in own.record.scores if s.status != "ok" and s.part == "all"]
+        absent = [f"{s.metric} {s.status}: {clean(s.reason)}" for s in whole if s.status != "ok"]
         parts += ["\n".join(absent)] if absent else []
     return "\n\n".join(parts)
 

@@ -124,16 +124,36 @@ def root(c: Array) -> Array:
     return (vectors * _roots(squares)) @ vectors.T
 
 
-def factor(x: Array) -> Array:
-    """A matrix A with A^T A = the unbiased covariance of the rows of x [n, d]: its symmetric root [d, d], or the centred rows [n, d] where n <= d."""
-    if len(x) <= x.shape[1]:
-        return (x - x.mean(0)) / np.sqrt(len(x) - 1)
-    return root(covariance(moments(x)))
+def factor(x: Array, lost: int = 1) -> Array:
+    """A matrix A with A^T A = the covariance of the rows of x [n, d] with divisor n - lost: as factor_of [d, d], or the centred rows [n, d] where n < d."""
+    if len(x) < x.shape[1]:
+        return (x - x.mean(0)) / np.sqrt(len(x) - lost)
+    return factor_of(covariance(moments(x), lost))
+
+
+def factor_of(c: Array) -> Array:
+    """The upper triangular A with A^T A = c, positive semidefinite, float64 [d, d]: by Cholesky, 30 times faster than a root; where c is singular, from its root."""
+    a, failed = linalg.lapack.dpotrf(c.T, lower=1, clean=1)
+    pivots = np.diagonal(a) ** 2
+    if failed or pivots.min() <= pivots.max() * len(c) * float(np.finfo(np.float64).eps):  # rounding errors for pivots: see _roots
+        (a,) = linalg.qr(root(c), mode="r", check_finite=False)
+        return np.ascontiguousarray(a)
+    return a.T
 
 
 def trace_of_root(c: Array) -> float:
-    """The trace of the root of a positive semidefinite matrix [d, d]: the sum of the roots of its eigenvalues (no eigenvectors, no scipy.linalg.sqrtm)."""
-    return float(_roots(linalg.eigh(c, eigvals_only=True, driver="evd", check_finite=False)).sum())
+    """The trace of the root of a positive semidefinite matrix [d, d]: the sum of the roots of its eigenvalues (no eigenvectors, no scipy.linalg.sqrtm).
+
+    The lower triangle is read. LAPACK's syevd without vectors, through numpy; evr takes as long, ev three times as long (d = 2,048).
+    """
+    return float(_roots(np.linalg.eigvalsh(c, UPLO="L")).sum())
+
+
+def trace_of_product_root(s: Array, a: Array) -> float:
+    """tr (s a^T a)^1/2 for s symmetric and a upper triangular, both [d, d]: the eigenvalues of a s a^T, which sygst forms in a quarter of two products."""
+    product, failed = linalg.lapack.dsygst(s.T, a.T, itype=3, lower=1)
+    assert not failed
+    return trace_of_root(product)
 
 
 def nuclear_norm(p: Array) -> float:

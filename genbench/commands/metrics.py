@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from genbench import shelves
 from genbench.listings import show_shelf
 
 
@@ -11,5 +12,11 @@ from genbench.listings import show_shelf
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the metrics, or show one."""
-    show_shelf("metrics", name, as_json)
+    """List the metrics, or show one.
+
+    A metric can be taken in any feature space (fd_digits); the published names beside them (fid) fix the space and the constants.
+    """
+    if name is not None:
+        show_shelf("measures" if name in shelves.standing("measures") and name not in shelves.standing("metrics") else "metrics", name, as_json)
+        return
+    show_shelf(("metrics", "measures"), None, as_json)

@@ -22,6 +22,7 @@ import click
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator (genbench plugins NAME).")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
 @click.option("--weights", multiple=True, metavar="NAME=PATH", help="Weights of an extractor, from this file (genbench weights).")
+@click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")

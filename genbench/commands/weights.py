@@ -1,0 +1,131 @@
+"""`genbench weights`: the files that networks need, where they are looked for, and what is there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genbench import rows, shelves, weights
+from genbench.say import UserError, answer, choices, fields, table, tell
+
+
+class Words(click.Group):
+    """`genbench weights NAME` shows one, as every listing does."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
+
+@click.group(cls=Words, invoke_without_command=True, subcommand_metavar="[NAME | fetch NAME... | verify [NAME...]]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the weights that networks need, fetch or verify them, or show one NAME.
+
+    They are looked for in the files of --weights NAME=PATH, in $GENBENCH_WEIGHTS and in the cache, and fetched when a run needs them.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    found = [_plain(*one) for one in _every().values()]
+    if as_json:
+        answer(json.dumps({"folders": [str(folder) for _, folder in weights.folders()], "weights": found}, indent=1, ensure_ascii=False))
+        return
+    lines = [
+        (one["name"] if i == 0 else "", file["file"], _size(file["bytes"]), file["sha256"][:12] or "first seen", file["state"])
+        for one in found
+        for i, file in enumerate(one["files"])
+    ]
+    answer(table(("weights", "file", "MB", "SHA-256", "present"), lines, left=2))
+    tell(f"looked for in {', '.join(str(folder) for _, folder in weights.folders())}; genbench weights NAME: URL, licence, who needs it")
+
+
+@command.command(hidden=True)
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(name: str, as_json: bool) -> None:
+    """Everything about one."""
+    one = _plain(*_chosen((name,))[0])
+    if as_json:
+        answer(json.dumps(one, indent=1, ensure_ascii=False))
+        return
+    said = {key: ", ".join(value) if isinstance(value, list) else value for key, value in one.items() if key != "files"}
+    for file in one["files"]:
+        said[file["file"]] = "; ".join(f"{key} {value}" for key, value in file.items() if key != "file" and value)
+    answer(fields(said))
+
+
+@command.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def fetch(names: tuple[str, ...]) -> None:
+    """Download the weights of these names, where they are missing."""
+    for row, beside, _ in _chosen(names):
+        found = weights.need(row, beside, {})
+        answer(f"{row.name}  {found.path}  {found.sha256}")
+
+
+@command.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(names: tuple[str, ...], as_json: bool) -> int:
+    """Hash everything that is present again; exit status 2 where a file is not what it should be."""
+    found = []
+    for row, beside, _ in _chosen(names):
+        there = list(weights.present(row, beside, again=True))
+        for one in there:
+            state = ("ok" if one.wanted else "no hash known") if one.right else "wrong"
+            found.append({"name": row.name, "state": state, "path": str(one.path), "sha256": one.sha256, "wanted": one.wanted})
+        if not there:
+            found.append({"name": row.name, "state": "missing", "path": "", "sha256": "", "wanted": weights.wanted(row.files[0])})
+    if as_json:
+        answer(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        lines = [(one["name"], one["state"], one["path"], _hashes(one)) for one in found]
+        answer(table(("weights", "state", "file", "SHA-256"), lines, left=4))
+    return 2 if any(one["state"] == "wrong" for one in found) else 0
+
+
+def _hashes(one: dict[str, str]) -> str:
+    return f"{one['sha256']} instead of {one['wanted']}" if one["state"] == "wrong" else one["sha256"][:12]
+
+
+def _every() -> dict[str, tuple[rows.Weights, Path, list[str]]]:
+    """All weights of the extractors on the shelf: the row, the folder of its module, and which extractors need it. A stranger that cannot be read is told."""
+    found: dict[str, tuple[rows.Weights, Path, list[str]]] = {}
+    for name in shelves.standing("extractors"):
+        try:
+            row: rows.Extractor = shelves.find("extractors", name)
+        except UserError as error:
+            tell(f"weights: {error}")
+            continue
+        if row.weights is not None:
+            other, _, needing = found.setdefault(row.weights.name, (row.weights, rows.source_of(row.load).parent, []))
+            if other != row.weights:
+                raise UserError(f"two weights are named {row.weights.name}: of {needing[0]} and of {name}; rename one")
+            needing.append(name)
+    return dict(sorted(found.items()))
+
+
+def _chosen(names: tuple[str, ...]) -> list[tuple[rows.Weights, Path, list[str]]]:
+    """Those of these names; all of them where none is named."""
+    there = _every()
+    for name in names:
+        if name not in there:
+            raise UserError(f"unknown weights {name!r}: {choices(name, there)}")
+    return [there[name] for name in names or there]
+
+
+def _plain(row: rows.Weights, beside: Path, needing: list[str]) -> dict[str, Any]:
+    """Weights as plain data, with the state of each file: "" where it is missing, else the place, with "wrong" before it where its hash is not the row's."""
+    state: dict[str, tuple[str, str]] = {}
+    for one in weights.present(row, beside):
+        state.setdefault(one.file.file, (one.where if one.right else f"wrong, {one.where}", str(one.path)))
+    files = [{**asdict(file), "state": state.get(file.file, ("", ""))[0], "path": state.get(file.file, ("", ""))[1]} for file in row.files]
+    return {"name": row.name, "extractors": needing, "licence": row.licence, "files": files}
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f}" if count else "?"

@@ -1,0 +1,249 @@
+"""Which rows are near: the nearest rows of each row, and all pairs within reach; exact, in bounded memory. Pure functions of float64 arrays.
+
+Products are taken in float32, tile by tile: they cost half, and give a lower bound of every squared distance. Only pairs whose bound is small enough are
+measured, in float64 and from the differences themselves. So equal rows have distance 0, rules with <= hold for them, and no result rests on a digit of
+float32. Where the bounds leave too many pairs (collapsed sets, groups far apart), products in float64 take their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genbench.lazy import np
+from genbench.say import UserError
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+
+TILE = 1024  # rows and columns of a matrix of distances that are held at once: 4 MB
+SPARE = 6  # rows kept beyond those asked for, as their order by bounds is not their order by distance
+DENSE = 32  # more than one pair in so many to be measured: products in float64 are cheaper than differences
+TIES = 64  # the same for bounds by products in float64
+FLOOR = 1e-30  # what underflow can take from a sum of products of numbers below 1
+
+
+def nearest(x: Array, y: Array, count: int) -> tuple[Array, Array]:
+    """The `count` rows of y [m, d] nearest to each row of x [n, d]: squared distances float64 [n, count], nearest first, and their places int64.
+
+    UserError where y has fewer rows than that.
+    """
+    if not 1 <= count <= len(y):
+        raise UserError(f"{len(y)} rows hold no {count} nearest ones: take more rows or a smaller k")
+    frame = _frame(x, y)
+    a, b = _single(x, frame), _single(y, frame)
+    best = _Best(len(x), min(count + SPARE, len(y)))
+    for rows in _tiles(len(x)):
+        for columns in _tiles(len(y)):
+            best.offer(rows, columns, _bounds(a, b, rows, columns))
+    return _measured(x, y, best, count, frame, others=False)
+
+
+def nearest_others(x: Array, count: int) -> tuple[Array, Array]:
+    """As nearest(x, x, count) without each row itself, which is left out by index, not by distance: a duplicate is a neighbour. UserError if count >= n.
+
+    Each distance is taken once and used for both its rows.
+    """
+    if not 1 <= count < len(x):
+        raise UserError(f"{len(x)} rows have no {count}-th neighbour each: take more rows or a smaller k")
+    frame = _frame(x, x)
+    a = _single(x, frame)
+    best = _Best(len(x), min(count + SPARE, len(x) - 1))
+    for rows in _tiles(len(x)):
+        for columns in _tiles(len(x), rows.start):
+            tile = _bounds(a, a, rows, columns)
+            if rows == columns:
+                np.fill_diagonal(tile, np.inf)
+            best.offer(rows, columns, tile)
+            if rows != columns:
+                best.offer(columns, rows, tile.T)
+    return _measured(x, x, best, count, frame, others=True)
+
+
+def close(x: Array, y: Array, reach_x: Array, reach_y: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """All pairs (i, j) of rows of x [n, d] and y [m, d] with squared distance <= reach_x[i] or <= reach_y[j]: (i, j, squared distance), tile by tile.
+
+    reach_x float64 [n], reach_y float64 [m]; a negative reach holds nothing.
+    """
+    frame = _frame(x, y)
+    b = _single(y, frame)
+    near_x, near_y = frame.within(reach_x), frame.within(reach_y)
+    for rows in _tiles(len(x)):
+        a = _single(x[rows], frame)
+        for columns in _tiles(len(y)):
+            tile = _bounds(a, b, slice(0, len(a.low)), columns)
+            mask = tile <= near_x[rows, None]
+            mask |= tile <= near_y[columns]
+            i, j = np.nonzero(mask)
+            if len(i) > mask.size // DENSE:
+                squares = squared_distances(x[rows], y[columns], frame.centre)[i, j]
+                i, j = i + rows.start, j + columns.start
+            else:
+                i, j = i + rows.start, j + columns.start
+                squares = paired(x, y, i, j)
+            kept = squares <= np.maximum(reach_x[i], reach_y[j])
+            yield i[kept], j[kept], squares[kept]
+
+
+def paired(x: Array, y: Array, i: Array, j: Array) -> Array:
+    """The squared distance of row i of x [n, d] to row j of y [m, d], float64 [pairs], from the differences: exactly 0 for equal rows."""
+    found = np.empty(len(i))
+    at_once = max(1, 2**18 // x.shape[1])
+    for start in range(0, len(i), at_once):
+        these = slice(start, start + at_once)
+        apart = x[i[these]]
+        apart -= y[j[these]]
+        np.einsum("ij,ij->i", apart, apart, out=found[these])
+    return found
+
+
+def squared_distances(x: Array, y: Array, centre: Array) -> Array:
+    """All squared distances of x [n, d] to y [m, d], float64 [n, m], as |x|^2 - 2 x.y + |y|^2 about a centre; below the rounding of that sum exactly 0."""
+    x, y = x - centre, y - centre
+    size = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y)
+    squares = x @ y.T
+    squares *= -2
+    squares += size
+    size *= 1e-13
+    squares[squares < size] = 0.0
+    return squares
+
+
+# Bounds
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where rows are moved to and by how much they shrink, so that float32 holds them: no number is larger than 1."""
+
+    centre: Array
+    scale: float
+
+    def within(self, squares: Array) -> Array:
+        """Squared distances as float32 of the frame, rounded up."""
+        return (np.asarray(squares) * self.scale**2 * (1 + 2**-22)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Single:
+    """Rows in the frame, float32 [n, d], and what they add to a bound, float32 [n]."""
+
+    rows: Array
+    low: Array
+
+
+def _frame(x: Array, y: Array) -> _Frame:
+    """About the median of some rows of y: a mean would follow an outlier, and take the others' digits with it."""
+    centre = np.median(y[:: max(1, len(y) // 256)], axis=0)
+    widest = max(float(np.maximum(of.max(0) - centre, centre - of.min(0)).max()) for of in (x, y))
+    return _Frame(centre, 1 / widest if widest > 0 else 1.0)
+
+
+def _single(x: Array, frame: _Frame) -> _Single:
+    """Rows in float32, and (1 - c) |x|^2, where c |x|^2 + c |y|^2 is more than float32 can take off |x|^2 - 2 x.y + |y|^2.
+
+    c = (d + 16) 2^-24: a sum of d products is off by at most d 2^-24 of the sum of their sizes, in any order (Higham 2002, eq. 3.5), which is at most
+    (|x|^2 + |y|^2) / 2; twice that, the rounding of the rows and of the last sums are in it.
+    """
+    rows, low = np.empty(x.shape, np.float32), np.empty(len(x))
+    for some in _tiles(len(x)):
+        moved = (x[some] - frame.centre) * frame.scale
+        rows[some] = moved
+        low[some] = np.einsum("ij,ij->i", moved, moved)
+    return _Single(rows, (low * (1 - (x.shape[1] + 16) * 2.0**-24) - FLOOR).astype(np.float32))
+
+
+def _bounds(a: _Single, b: _Single, rows: slice, columns: slice) -> Array:
+    """Lower bounds of the squared distances of a tile in the frame, float32 [rows, columns]."""
+    tile = a.rows[rows] @ b.rows[columns].T
+    tile *= -2
+    tile += a.low[rows, None]
+    tile += b.low[columns]
+    return tile
+
+
+def _tiles(n: int, start: int = 0) -> Iterator[slice]:
+    return (slice(at, min(at + TILE, n)) for at in range(start, n, TILE))
+
+
+# The nearest so far
+
+
+class _Best:
+    """The `kept` smallest bounds seen of each row, in no order, and the places of their columns."""
+
+    def __init__(self, n: int, kept: int) -> None:
+        self.low = np.full((n, kept), np.inf, np.float32)
+        self.place = np.zeros((n, kept), np.int64)
+        self.edge = np.full(n, np.inf, np.float32)  # the largest bound kept; rows that are not kept lie no nearer
+
+    def offer(self, rows: slice, columns: slice, tile: Array) -> None:
+        """Takes in the bounds of a tile, float32 [rows, columns]."""
+        if np.isinf(self.edge[rows]).any():
+            self._take(np.arange(rows.start, rows.stop), tile, np.broadcast_to(np.arange(columns.start, columns.stop), tile.shape))
+            return
+        if tile.flags.c_contiguous:
+            row, column = np.nonzero(tile < self.edge[rows, None])
+        else:
+            column, row = np.nonzero(tile.T < self.edge[rows])
+            order = np.argsort(row, kind="stable")
+            row, column = row[order], column[order]
+        if len(row) == 0:
+            return
+        counts = np.bincount(row)
+        touched = np.flatnonzero(counts)
+        nth = np.arange(len(row)) - np.repeat(np.cumsum(counts[touched]) - counts[touched], counts[touched])
+        line = np.repeat(np.arange(len(touched)), counts[touched])
+        low = np.full((len(touched), counts.max()), np.inf, np.float32)
+        place = np.zeros(low.shape, np.int64)
+        low[line, nth], place[line, nth] = tile[row, column], columns.start + column
+        self._take(touched + rows.start, low, place)
+
+    def _take(self, rows: Array, low: Array, place: Array) -> None:
+        """Keeps the smallest of what is kept and what is new: low and place [rows, any]."""
+        low, place = np.concatenate([self.low[rows], low], 1), np.concatenate([self.place[rows], place], 1)
+        kept = self.low.shape[1]
+        order = np.argpartition(low, kept - 1, axis=1)[:, :kept]
+        self.low[rows], self.place[rows] = np.take_along_axis(low, order, 1), np.take_along_axis(place, order, 1)
+        self.edge[rows] = self.low[rows].max(1)
+
+
+def _measured(x: Array, y: Array, best: _Best, count: int, frame: _Frame, *, others: bool) -> tuple[Array, Array]:
+    """The nearest rows from those with the smallest bounds: measured in the order of their bounds until no other can be nearer."""
+    order = np.argsort(best.low, axis=1)
+    low, place = np.take_along_axis(best.low, order, 1), np.take_along_axis(best.place, order, 1)
+    squares = np.full(low.shape, np.inf)
+    squares[:, :count] = paired(x, y, np.repeat(np.arange(len(x)), count), place[:, :count].ravel()).reshape(len(x), count)
+    rest = low <= frame.within(squares[:, :count].max(1))[:, None]
+    rest[:, :count] = False
+    i, j = np.nonzero(rest)
+    squares[i, j] = paired(x, y, i, place[i, j])
+    order = np.argsort(squares, axis=1, kind="stable")[:, :count]
+    squares, place = np.take_along_axis(squares, order, 1), np.take_along_axis(place, order, 1)
+    all_kept = low.shape[1] == len(y) - others
+    for rows in _groups(np.flatnonzero(best.edge <= frame.within(squares[:, -1])), len(y)) if not all_kept else ():
+        squares[rows], place[rows] = _searched(x, y, rows, count, frame, others=others)
+    return squares, place
+
+
+def _groups(rows: Array, m: int) -> list[Array]:
+    """Rows in groups whose distances to m rows are held at once."""
+    return np.array_split(rows, -(-len(rows) * m // (2 * TILE**2)) or 1)
+
+
+def _searched(x: Array, y: Array, rows: Array, count: int, frame: _Frame, *, others: bool) -> tuple[Array, Array]:
+    """The nearest rows where bounds cannot tell: by products in float64 of these rows with all of y, then measured, with TIES more than asked for.
+
+    Where more than so many are equal to 1e-13 of the rows' own squared lengths, as in collapsed sets, any of them may stand for the others.
+    """
+    squares = squared_distances(x[rows], y, frame.centre)
+    if others:
+        squares[np.arange(len(rows)), rows] = np.inf
+    kept = min(count + TIES, len(y) - others)
+    place = np.argpartition(squares, kept - 1, axis=1)[:, :kept]
+    found = paired(x, y, np.repeat(rows, kept), place.ravel()).reshape(len(rows), kept)
+    order = np.argsort(found, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(found, order, 1), np.take_along_axis(place, order, 1)

@@ -1,0 +1,180 @@
+"""The LPIPS extractors: squared distances of phi are lpips' and torchmetrics' distances, on every backbone, with the published heads."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from genbench import shelves
+from genbench.files import file_sha256
+from genbench.rows import source_of
+from genbench.say import UserError
+
+NETS = ("alex", "vgg", "squeeze")
+SIZES = {"alex": 64, "vgg": 32, "squeeze": 48}
+MD5 = {"alex": "9642209e2b57a85d20f86d812320f9e6", "squeeze": "6361044f0470b81956528320db0ba955", "vgg": "d507d7349b931f0638a25a48a722f98a"}
+
+
+def row(net):
+    return shelves.find("extractors", f"lpips-{net}")
+
+
+@pytest.fixture(scope="module")
+def trunks(tmp_path_factory):
+    """{net: a file of random weights in torchvision's format}, of He's scale, so that features are as long as those of the published weights, not 1e-3."""
+    import torchvision.models as tv
+
+    torch.manual_seed(0)
+    files = {}
+    for net, build in (("alex", tv.alexnet), ("vgg", tv.vgg16), ("squeeze", tv.squeezenet1_1)):
+        with torch.device("meta"):
+            whole = build(weights=None)
+        state = {}
+        for key, parameter in whole.state_dict().items():
+            if key.startswith("features."):
+                fan_in = parameter[0].numel() if parameter.ndim > 1 else 0
+                state[key] = torch.randn(parameter.shape) * (2 / fan_in) ** 0.5 if fan_in else 0.1 * torch.randn(parameter.shape)
+        state["classifier.1.bias"] = torch.zeros(1)  # the classes, which LPIPS does not need
+        files[net] = tmp_path_factory.mktemp("trunks") / f"{net}.pth"
+        torch.save(state, files[net])
+    return files
+
+
+@pytest.fixture(scope="module")
+def loaded(trunks):
+    return {net: row(net).load("cpu", trunks[net]) for net in NETS}
+
+
+def pictures(n, size, seed=1):
+    """Blurred noise at several contrasts, uint8 [n, 3, size, size]."""
+    random = torch.Generator().manual_seed(seed)
+    rough = torch.rand(n, 3, size // 4, size // 4, generator=random)
+    smooth = nn.functional.interpolate(rough, size=(size, size), mode="bilinear")
+    noise = 0.2 * torch.rand(n, 3, size, size, generator=random)
+    return ((smooth + noise) / 1.2 * 255).round().to(torch.uint8)
+
+
+def with_trunk(peer, state):
+    """A peer's LPIPS with our random trunk in place of its own; behind the names of its slices it keeps torchvision's numbers."""
+    own = {
+        key: next(state[name] for name in ("features." + part for part in (key.split(".", 1)[1], key.split(".", 2)[2])) if name in state)
+        for key in peer.net.state_dict()
+    }
+    peer.net.load_state_dict(own)
+    return peer.eval()
+
+
+def lpips_of(net, trunk):
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision on `pretrained=`
+        peer = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    return with_trunk(peer, torch.load(trunk, weights_only=True))
+
+
+def torchmetrics_of(net, trunk):
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    return with_trunk(_LPIPS(net=net, pnet_rand=True), torch.load(trunk, weights_only=True))
+
+
+def all_pairs(peer, images):
+    """A peer's distance of every pair i < j, float64 [n (n - 1) / 2]."""
+    scaled = images.float() / 127.5 - 1
+    i, j = torch.tensor(list(itertools.combinations(range(len(images)), 2))).T
+    with torch.no_grad():
+        return torch.cat([peer(scaled[a], scaled[b]).flatten() for a, b in zip(i.split(64), j.split(64), strict=True)]).double()
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("peer", [lpips_of, torchmetrics_of])
+def test_distances_are_the_peers(trunks, loaded, net, peer):
+    """Over all 496 pairs of 32 images the squared distances of phi are the peer's LPIPS, each and in the mean, to 1e-6 of it."""
+    images = pictures(32, SIZES[net])
+    phi = loaded[net](images)["phi"].double()
+    ours = torch.nn.functional.pdist(phi).square()
+    theirs = all_pairs(peer(net, trunks[net]), images)
+    assert ours.mean().item() == pytest.approx(theirs.mean().item(), rel=1e-6)
+    assert ours.min() > 0.01
+    torch.testing.assert_close(ours, theirs, rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_smallest_images_are_taken_as_they_are_and_smaller_ones_enlarged(trunks, loaded, net):
+    """Down to the size that lpips itself can take nothing is resized; below it lpips fails and ours enlarges to 32 pixels, and says so in the row."""
+    smallest = {"alex": 31, "vgg": 16, "squeeze": 24}[net]
+    peer = lpips_of(net, trunks[net])
+    x = torch.randint(256, (2, 3, smallest, smallest + 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    phi = loaded[net](x)["phi"].double()
+    assert (phi[0] - phi[1]).square().sum().item() == pytest.approx(all_pairs(peer, x).item(), rel=1e-5)
+    below = x[:, :, :-1] if net == "alex" else x[:, :, : {"vgg": 15, "squeeze": 16}[net]]
+    with pytest.raises(RuntimeError):
+        all_pairs(peer, below)
+    enlarged = nn.functional.interpolate(below.float(), size=[round(side * 32 / below.shape[2]) for side in below.shape[2:]], mode="bilinear")
+    torch.testing.assert_close(loaded[net](below)["phi"], loaded[net](enlarged)["phi"], rtol=1e-3, atol=1e-5)
+    assert str(smallest) in row(net).resize
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_rows_are_independent_and_float_images_are_taken_unrounded(loaded, net):
+    """An image's phi is float32, does not depend on its batch, is as wide as the row promises (0: it depends on the size), and sees halves of grey levels."""
+    images = pictures(4, SIZES[net])
+    phi = loaded[net](images)["phi"]
+    assert row(net).outputs == {"phi": 0}
+    assert phi.dtype == torch.float32
+    assert not phi.requires_grad
+    torch.testing.assert_close(torch.cat([loaded[net](one[None])["phi"] for one in images]), phi, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(loaded[net](images.float())["phi"], phi)
+    assert (loaded[net](images.float() + 0.5)["phi"] - phi).abs().max() > 1e-5
+
+
+def test_widths(loaded):
+    """phi of a 32 x 32 image is 5,760 wide under AlexNet and 124,928 under VGG16."""
+    images = pictures(1, 32)
+    assert loaded["alex"](images)["phi"].shape == (1, 5760)
+    assert loaded["vgg"](images)["phi"].shape == (1, 124928)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_heads_are_the_published_ones(net):
+    """The heads of the installed package are those of LPIPS 0.1 by the MD5 that PerceptualSimilarity's users quote, none is negative, and ours reads them."""
+    import lpips
+
+    path = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    leaf = __import__("genbench.extractors.lpips", fromlist=["heads"])
+    assert hashlib.md5(path.read_bytes()).hexdigest() == MD5[net]  # noqa: S324
+    assert leaf.HEADS[net] == file_sha256(path)
+    assert min(float(w.min()) for w in leaf.heads(net)) >= 0
+
+
+def test_changed_heads_are_refused(monkeypatch):
+    """Another version of the package, whose heads differ, is refused with both hashes and the remedy."""
+    leaf = __import__("genbench.extractors.lpips", fromlist=["heads"])
+    monkeypatch.setitem(leaf.HEADS, "alex", "0" * 64)
+    with pytest.raises(UserError, match=r"alex\.pth has SHA-256 df73285e\w* instead of 0{64}: pip install --force-reinstall lpips==0\.1\.4"):
+        leaf.heads("alex")
+
+
+def test_another_networks_weights_are_refused(trunks):
+    """A file of another network is a line that names the file and the first key that does not fit, and nothing is downloaded."""
+    with pytest.raises(UserError, match="features"):
+        row("alex").load("cpu", trunks["vgg"])
+
+
+def test_rows_name_their_files():
+    """Each row's file is torchvision's published one: its URL and the hash that begins as its name ends; and each row's code is found in its file."""
+    import torchvision.models as tv
+
+    urls = {"alex": tv.AlexNet_Weights, "vgg": tv.VGG16_Weights, "squeeze": tv.SqueezeNet1_1_Weights}
+    for net in NETS:
+        (file,) = row(net).weights.files
+        assert file.url == urls[net].IMAGENET1K_V1.url
+        assert file.sha256.startswith(file.file[-12:-4])
+        assert source_of(row(net).load).name == "lpips.py"
