@@ -78,6 +78,21 @@ def _score(**constants: Any) -> float:
     return metric("is", {"logits": seeded()["logits"]}, **constants)
 
 
+def _spread(order: Array) -> float:
+    """The standard deviation of the scores of ten consecutive parts of the logits in that order."""
+    rows, n = seeded()["logits"][order], len(order)
+    return float(np.std([metric("is", {"logits": rows[i * n // 10 : (i + 1) * n // 10]}) for i in range(10)]))
+
+
+def _kernel_spread(sigma: float) -> float:
+    """The standard deviation of the kernel distances of 100 pairs of subsets of 100, drawn with seed 2020."""
+    rng, found = np.random.RandomState(2020), []
+    for _ in range(100):
+        drawn = {need: seeded()[side][rng.choice(1000, 100, replace=False)] for need, side in (("samples", "x"), ("reference", "y"))}
+        found.append(metric("kd_subsets", drawn, subsets=1, size=100, sigma=sigma))
+    return float(np.std(found))
+
+
 def _single_means() -> float:
     """fd as torch-fidelity and clean-fid take it of float32 features: means, and the distance of the means, in float32; covariances in float64."""
     x, y = seeded()["x"], seeded()["y"]
@@ -110,6 +125,15 @@ def _narrow(name: str) -> float:
     return metric(name, {"samples": samples.numpy(), "reference": reals.numpy()}, k=3, strict=0)
 
 
+def _two_places(samples: float, reference: float) -> float:
+    """f8 of samples and reference of which these shares lie in the second of two places."""
+    rows = {
+        need: np.repeat([[0.0, 0.0], [1.0, 1.0]], [20 - int(20 * share), int(20 * share)], 0)
+        for need, share in (("samples", samples), ("reference", reference))
+    }
+    return metric("f8", rows, clusters=2, runs=1)
+
+
 def _unit(a: Array) -> Array:
     whole = a.astype(np.float64)
     return whole / np.linalg.norm(whole, axis=1, keepdims=True)
@@ -123,15 +147,20 @@ ARITHMETIC = (
     Anchor("Fréchet, float64", "3.94189820", lambda: _xy("fd"), "pytorch-fid in float64 on RandomState(0)"),
     Anchor("Fréchet, float32 means", "3.94189801", _single_means, f"{_TFID}; clean-fid"),
     Anchor("Fréchet, divided by n", "3.93892817", lambda: _xy("fd", divisor=0), "StyleGAN2-ADA's form on RandomState(0)"),
-    Anchor("Fréchet of 50 rows, exact", "47.2525179106", lambda: _fifty("fd"), "40-digit arithmetic on RandomState(0)"),
+    Anchor("Fréchet of 50 rows, exact", "47.25251791", lambda: _fifty("fd"), "40-digit arithmetic on RandomState(0)"),
     Anchor("Fréchet of 50 rows, as others", "47.2525173", lambda: _fifty("fd"), f"{_TFID}; pytorch-fid: their singular roots are 1e-8 off", 1e-6),
     Anchor("Fréchet, unit means apart in 2048", "2048.000000", _unit_apart, "pytorch-fid's own test"),
     Anchor("covariance of three grey images", "0.2500000000", _grey_covariance, "pytorch-fid's own test"),
     Anchor("kernel, one subset of all", "0.0426216", lambda: _yx("kd_subsets", subsets=1, size=1000, seed=2020, shrink=0), _TFID),
-    Anchor("kernel, 100 subsets, seed 2020", "0.0452427", lambda: _yx("kd_subsets", seed=2020, **_FEW), _TFID),
-    Anchor("kernel, 100 subsets, seed 0", "0.0396515", lambda: _xy("kd_subsets", seed=0, **_FEW), "clean-fid after numpy.random.seed(0)"),
+    Anchor("kernel, 100 subsets, seed 2020", "0.0452427", lambda: _yx("kd_subsets", seed=2020, **_FEW), f"{_TFID}, float32", 1e-5 * 0.0452427),
+    Anchor("kernel, spread of 100 subsets", "0.0149425", lambda: _kernel_spread(0), _TFID),
+    Anchor("Gaussian kernel, spread of 100 subsets", "0.0016100", lambda: _kernel_spread(10), _TFID),
+    Anchor("Gaussian kernel, 100 subsets", "0.0066411", lambda: _yx("kd_subsets", seed=2020, sigma=10, **_FEW), _TFID),
+    Anchor("kernel, 100 subsets, seed 0", "0.0396515", lambda: _yx("kd_subsets", seed=0, first="reference", **_FEW), "clean-fid after numpy.random.seed(0)"),
     Anchor("Inception score, shuffled", "21.512259", lambda: _score(splits=10, shuffle=2020), _TFID),
     Anchor("Inception score, in order", "21.539182", lambda: _score(splits=10), _TFID),
+    Anchor("Inception score, spread, shuffled", "0.825934", lambda: _spread(np.random.RandomState(2020).permutation(1003)), _TFID),
+    Anchor("Inception score, spread, in order", "0.467242", lambda: _spread(np.arange(1003)), _TFID),
     Anchor("Inception score, one split", "30.811804", lambda: _score(splits=1), _TFID),
     Anchor("precision, k 3, <=", "0.251", lambda: _xy("precision", k=3, strict=0), "improved-precision-and-recall's rule; torch-fidelity 0.4.0"),
     Anchor("recall, k 3, <=", "0.883", lambda: _xy("recall", k=3, strict=0), "improved-precision-and-recall's rule; torch-fidelity 0.4.0"),
@@ -142,11 +171,13 @@ ARITHMETIC = (
     ),
     Anchor("precision of narrow samples", "0.9", functools.partial(_narrow, "precision"), "torch-fidelity's test of the convention: over 0.8", 0.1),
     Anchor("recall of narrow samples", "0.15", functools.partial(_narrow, "recall"), "torch-fidelity's test of the convention: below 0.3", 0.15),
+    Anchor("F8 of equal histograms", "1.000000", lambda: _two_places(0.5, 0.5), "compare_gan's test of PRD"),
+    Anchor("F8 of disjoint histograms", "0.000000", lambda: _two_places(1, 0), "compare_gan's test of PRD"),
     Anchor("AuthPct", "93.9", lambda: metric("authpct", {"samples": seeded()["y"], "train": seeded()["x"]}), "dgm-eval's formula on RandomState(0)"),
     Anchor(
         "CMMD's arithmetic",
         "0.1248517",
-        lambda: metric("mmd", {"samples": _unit(seeded()["x"]), "reference": _unit(seeded()["y"])}, sigma=10.0, scale=1000.0),
+        lambda: metric("mmd", {"samples": _unit(seeded()["x"]), "reference": _unit(seeded()["y"])}, sigma=10),
         "CMMD's formula in float64 on RandomState(0)",
     ),
 )

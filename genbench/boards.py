@@ -28,7 +28,7 @@ def enter(found: Record, root: Path) -> list[str]:
     """
     names = []
     for name, protocol in found.plan["protocols"].items():
-        if not protocol["board"]:
+        if not protocol.get("board", True):
             continue
         entry = entry_of(found, name, protocol)
         board = folder_to_write(root / board_name(protocol["dataset"], name), "--leaderboards")

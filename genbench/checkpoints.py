@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import math
+import pickle
 import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genbench.lazy import safetensors_torch, torch
-from genbench.say import UserError
+from genbench.say import UserError, clean
 
 
 def load_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, torch.Tensor]:
@@ -16,6 +22,8 @@ def load_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, torch.Te
     UserError for anything else.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"checkpoint {path} is a folder; name the file in it")
     try:
         with path.open("rb") as file:
             is_safetensors = file.read(9)[8:] == b"{"  # eight bytes of length, then JSON; zip and pickle begin otherwise
@@ -38,3 +46,132 @@ def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise UserError(f"checkpoint {path} is not a flat dictionary of tensors")
     return {str(k): v for k, v in content.items()}
+
+
+# TorchScript
+
+
+LARGEST_PICKLE = 2**24  # bytes of an archive's object tree; NVIDIA's Inception has 60 kB
+DEEPEST, MOST = 32, 100_000  # modules within modules, and attributes in all: a tree that refers to itself ends here
+
+
+def load_tensors(path: Path | str, device: Any = "cpu") -> dict[str, torch.Tensor]:
+    """As load_checkpoint, and the tensors of a TorchScript archive besides, under their dotted names ("layers.conv.weight"). UserError for anything else.
+
+    An archive's code is neither compiled nor run: torch.jit.load is not called. Its object tree is read by a pickle reader that knows tensors, lists of
+    numbers and bags of attributes, and nothing else.
+    """
+    path = Path(path)
+    if not _is_torchscript(path):
+        return load_checkpoint(path, device)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            tensors = dict(_named_tensors(_tree(archive)))
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
+    except Exception as error:  # zipfile, pickle and torch have their own error types; none of them means anything but a wrong file
+        raise UserError(f"{clean(str(path))} is a TorchScript archive that cannot be read ({clean(str(error))}); nothing in it was executed") from None
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a file is a zip with code in it; a state dict is a zip without, or no zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.partition("/")[2].startswith("code/") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A storage's element type, and its elements once they are read. The reader's only stand-in for torch's storages."""
+
+    dtype: torch.dtype
+    values: torch.Tensor | None = None
+
+
+class _Bag:
+    """What stands for every object of the archive: it holds attributes and does nothing."""
+
+    held: Mapping[str, Any] = {}
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, dict):
+            raise ValueError("an object's state is not a dictionary of attributes")
+        self.__dict__["held"] = state
+
+
+def _list(values: Any) -> list[Any]:
+    return list(values)
+
+
+def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
+    if storage.values is None or not all(type(one) is int and one >= 0 for one in (offset, *size, *stride)):
+        raise ValueError("a tensor has no storage, or its shape is not of whole numbers")
+    if math.prod(size) > storage.values.numel():
+        raise ValueError("a tensor is larger than its storage")
+    return torch.as_strided(storage.values, size, stride, offset).clone()
+
+
+class _Reader(pickle.Unpickler):
+    """An unpickler that can name nothing but what is listed in find_class."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(io.BytesIO(_member(archive, f"{root}/data.pkl", LARGEST_PICKLE)))
+        self.archive, self.root = archive, root
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Tensors, storages, lists and bags; ValueError for whatever else a file asks for."""
+        dtypes = {"Float": torch.float32, "Double": torch.float64, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64, "Int": torch.int32}
+        if module == "torch" and name.endswith("Storage") and name.removesuffix("Storage") in dtypes:
+            return _Storage(dtypes[name.removesuffix("Storage")])
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
+        if module == "torch.jit._pickle" and name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist"):
+            return _list
+        if module.partition(".")[0] == "__torch__":
+            return _Bag
+        raise ValueError(f"it asks for {module}.{name}, which no weights need")
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        """The elements of a storage, ("storage", type, key, place, count)."""
+        kind, storage, key, _, count = pid
+        if kind != "storage" or not isinstance(storage, _Storage) or not isinstance(key, str) or type(count) is not int:
+            raise ValueError("a storage is not described as one")
+        length = count * storage.dtype.itemsize
+        content = _member(self.archive, f"{self.root}/data/{key}", length)
+        if len(content) != length:
+            raise ValueError(f"storage {key} has {len(content)} bytes instead of {length}")
+        values = torch.frombuffer(bytearray(content), dtype=storage.dtype) if count else torch.empty(0, dtype=storage.dtype)
+        return _Storage(storage.dtype, values)
+
+
+def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """A file of an archive, which must be stored as it is: nothing that unfolds to more than the file itself."""
+    entry = archive.getinfo(name)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > most:
+        raise ValueError(f"{name} is compressed, or larger than it should be")
+    return archive.read(entry)
+
+
+def _tree(archive: zipfile.ZipFile) -> object:
+    names = archive.namelist()
+    root = names[0].partition("/")[0]
+    if f"{root}/byteorder" in names and _member(archive, f"{root}/byteorder", 16) != b"little":
+        raise ValueError("its numbers are not little-endian")
+    return _Reader(archive, root).load()
+
+
+def _named_tensors(tree: object) -> Iterator[tuple[str, torch.Tensor]]:
+    """(dotted name, tensor) of every tensor that hangs on a tree of bags."""
+    waiting, seen = [("", tree, 0)], 0
+    while waiting:
+        name, one, depth = waiting.pop()
+        seen += 1
+        if depth > DEEPEST or seen > MOST:
+            raise ValueError("its modules do not end")
+        if isinstance(one, torch.Tensor):
+            yield name, one
+        elif isinstance(one, _Bag):
+            waiting += [(f"{name}.{key}" if name else str(key), value, depth + 1) for key, value in one.held.items()]

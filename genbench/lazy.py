@@ -19,7 +19,9 @@ __all__ = [
     "safetensors",
     "safetensors_numpy",
     "safetensors_torch",
+    "scipy_special",
     "scipy_stats",
+    "sklearn_cluster",
     "sklearn_datasets",
     "timm_vit",
     "torch",
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     import safetensors.numpy as safetensors_numpy
     import safetensors.torch as safetensors_torch
     import scipy.linalg as linalg
+    import scipy.special as scipy_special
     import scipy.stats as scipy_stats
+    import sklearn.cluster as sklearn_cluster
     import sklearn.datasets as sklearn_datasets
     import timm.models.vision_transformer as timm_vit
     import torch as torch
@@ -60,7 +64,9 @@ else:
     safetensors_numpy = _Lazy("safetensors.numpy")
     safetensors_torch = _Lazy("safetensors.torch")
     linalg = _Lazy("scipy.linalg")
+    scipy_special = _Lazy("scipy.special")
     scipy_stats = _Lazy("scipy.stats")
+    sklearn_cluster = _Lazy("sklearn.cluster")
     sklearn_datasets = _Lazy("sklearn.datasets")
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")

@@ -15,6 +15,7 @@ from genbench.say import UserError, choices
 
 ARITHMETIC = ("stats.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
+NO_RECOGNISER = "none.logits"
 FOREIGN = "weights are not the published ones"
 
 
@@ -112,7 +113,8 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
 
 def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator[Measure]:
     """The protocol's measures that were asked for, those beside them, and one distance outside Inception where its weights are at hand."""
-    own = [m for m in protocol.measures if not asked.metrics or "all" in asked.metrics or m.name in asked.metrics or m.metric in asked.metrics]
+    words = set(asked.metrics) - {m.name for m in protocol.measures}  # a number's own name goes before its metric's
+    own = [m for m in protocol.measures if not asked.metrics or "all" in words or m.name in asked.metrics or m.metric in words]
     yield from own
     yield from (_usual(name, protocol, asked.dataset) for name in others)
     if any(m.metric == "fd" and m.features.startswith("inception") for m in own) and not {m.name for m in own} & {*OUTSIDE, *others}:
@@ -132,7 +134,7 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
         measure: Measure = shelves.find("measures", name)
     else:
         metric: Metric = shelves.find("metrics", name)
-        features = dataset.recogniser if {"logits", "reference_logits"} & set(metric.needs) else held.features
+        features = (dataset.recogniser or NO_RECOGNISER) if {"logits", "reference_logits"} & set(metric.needs) else held.features
         measure = Measure(metric.name, features, pairs=Pairs() if "pairs" in metric.needs else None)
     against = any(NEEDS[need] == "reference" for need in shelves.find("metrics", measure.metric).needs)
     return replace(measure, reference=measure.reference or (held.reference if against else ""))
@@ -141,6 +143,8 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
 def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     """Why a measure cannot be taken of this data set and generator, or ""."""
     metric: Metric = shelves.find("metrics", measure.metric)
+    if measure.features == NO_RECOGNISER:
+        return f"the data set {asked.dataset.name} has no recogniser, which tells its classes"
     extractor, _, output = measure.features.partition(".")
     outputs = shelves.find("extractors", extractor).outputs
     splits = asked.dataset.splits

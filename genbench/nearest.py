@@ -63,6 +63,29 @@ def nearest_others(x: Array, count: int) -> tuple[Array, Array]:
     return _measured(x, x, best, count, frame, others=True)
 
 
+def outside(x: Array, y: Array, found: tuple[Array, Array], blocks: Array, k: int, *, others: bool) -> tuple[Array, Array]:
+    """The k-th nearest row of y to each row of x outside of each block of y: squared distances float64 [n, B], infinite where fewer are left, and places.
+
+    found: what nearest(x, y, ..), or nearest_others(x, ..) with others = True and y = x, gave for k or more; rows that have too few of these outside of a
+    block are searched again. blocks int64 [m]. With others, a row's own block may hold anything, and places are only for the rows of other blocks.
+    """
+    squares, places = found
+    owners = blocks[places]
+    far, where = np.full((len(x), blocks.max() + 1), np.inf), np.zeros((len(x), blocks.max() + 1), np.int64)
+    for b in range(far.shape[1]):
+        enough = np.cumsum(owners != b, axis=1) == k
+        rows = np.flatnonzero(enough.any(1))
+        at = enough[rows].argmax(1)
+        far[rows, b], where[rows, b] = squares[rows, at], places[rows, at]
+        missing, left = ~enough.any(1), np.flatnonzero(blocks != b)
+        if others:
+            missing &= blocks != b
+        if missing.any() and len(left) >= k + others:  # a row is the nearest to itself, or a copy at the same distance is
+            again = nearest(x[missing], y[left], k + others)
+            far[missing, b], where[missing, b] = again[0][:, -1], left[again[1][:, -1]]
+    return far, where
+
+
 def close(x: Array, y: Array, reach_x: Array, reach_y: Array) -> Iterator[tuple[Array, Array, Array]]:
     """All pairs (i, j) of rows of x [n, d] and y [m, d] with squared distance <= reach_x[i] or <= reach_y[j]: (i, j, squared distance), tile by tile.
 
@@ -188,7 +211,7 @@ class _Best:
         if tile.flags.c_contiguous:
             row, column = np.nonzero(tile < self.edge[rows, None])
         else:
-            column, row = np.nonzero(tile.T < self.edge[rows])
+            column, row = np.nonzero(self.edge[rows] > tile.T)
             order = np.argsort(row, kind="stable")
             row, column = row[order], column[order]
         if len(row) == 0:

@@ -50,7 +50,8 @@ def fill(
     with one of `beside` belong to parts of the published network that are not needed. A parameter that is missing, has another shape or is not a
     floating-point number, and a name that nobody expects, are each a UserError that names the file and the first such key.
     """
-    state, used = {}, set()
+    state: dict[str, Tensor] = {}
+    used: set[str] = set()
     for name, wanted in net.state_dict().items():
         if name.endswith("num_batches_tracked"):  # a counter of training, which old files lack
             state[name] = torch.zeros((), dtype=torch.int64)

@@ -22,7 +22,7 @@ from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, choices, clean
 from genbench.statistics import read_statistics
-from genbench.weights import words
+from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
 POLICIES = ("balanced", "iid", "training")
@@ -53,13 +53,17 @@ def settle(request: Request, description: Description) -> Plan:
     dataset = dataset_of(request.dataset)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
     checkpoint = checkpoint_of(description, dataset, request.checkpoint)
-    first, n = _seeds(request, _held(description, checkpoint) or wanted_n(protocols[0], dataset))
+    held = _held(description, checkpoint)
+    first, n = _seeds(request, held or wanted_n(protocols[0], dataset))
+    if held and n > held:
+        raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
     conditions = _conditions(description, dataset, request.labels or protocols[0].labels)
     chosen = options.chosen(request.options, description.options, description.name)
+    seal = content_sha256(checkpoint) if checkpoint else None
     identity: dict[str, Any] = {
         "generator": description.name,
         "code": code_of(description) or f"in memory {secrets.token_hex(8)}",  # without source it has no identity: a fresh run each time
-        "checkpoint": content_sha256(checkpoint) if checkpoint else None,
+        "checkpoint": seal,
         "options": options.plain(chosen),
         "dataset": dataset.name,
         "first_seed": first,
@@ -72,7 +76,7 @@ def settle(request: Request, description: Description) -> Plan:
         n=n,
         labels=conditions.get("labels", ""),
         quantise=protocols[0].quantise,
-        weights=words(request.weights),
+        weights=_weights(request),
         generator=description.name,
         spaces=_spaces(description),
         pretrained_on=_seen(description),
@@ -85,7 +89,7 @@ def settle(request: Request, description: Description) -> Plan:
         dataset=request.dataset,
         weights={name: path for _, paths in under.values() for name, path in paths.items()},
         protocols={name: plain for name, (plain, _) in under.items()},
-        label=_label(description, options.plain(chosen), request.checkpoint),
+        label=_label(description, options.plain(chosen), request.checkpoint, seal or ""),
         origin=description.origin,
         seeding="per image" if "seeds" in description.abilities["sample"] else "per call",
         quantise=protocols[0].quantise,
@@ -108,6 +112,14 @@ def _spaces(description: Description) -> tuple[str, ...]:
     """The latent spaces that a generator renders; the first of none declared is z."""
     renders = {"latents", "synthesize"} <= set(description.abilities)
     return tuple(description.attributes.get("spaces", ("z",))) if renders else ()
+
+
+def _weights(request: Request) -> dict[str, Path]:
+    """The weights files that the user named."""
+    named = words(request.weights)
+    if named:
+        known(named, sorted({row.weights.name for row in shelves.every("extractors").values() if row.weights}))
+    return named
 
 
 def _held(description: Description, checkpoint: Path | None) -> int:
@@ -189,12 +201,12 @@ def _parent(checkpoint: Path | None) -> str:
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
 
 
-def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path | None) -> str:
+def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:
     """The row's name on a board: plugin, options off default, checkpoint."""
     defaults = options.plain({name: option.default for name, option in description.options.items()})
     off = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
     name = Path(description.origin).name if description.origin.endswith(".py") else description.name  # a file is no shipped generator of its name
-    return " ".join([name, *off, *([f"[{checkpoint.name} {content_sha256(checkpoint)[:6]}]"] if checkpoint else [])])
+    return " ".join([name, *off, *([f"[{checkpoint.name} {seal[:6]}]"] if checkpoint else [])])
 
 
 def going_on(plan: Plan, batch_size: int, keep_images: bool) -> Plan:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from genbench.record import Plan
 
 AT_ONCE = 100  # images to a call of an extractor; fixed, so that features do not depend on the run's batch size
-WIDE_AT_ONCE = 8  # of outputs that are as wide as the images make them
+WIDE_PIXELS = 2**17  # in a call for an output that is as wide as the images make it: 32 images of 64 x 64
+PAIRS_AT_ONCE = 8
 LARGEST_SUMS = 1 << 30  # bytes of sums per class that a run keeps; beyond it only those over all classes
 
 
@@ -83,7 +84,8 @@ def sums_of(network: Any, images: torch.Tensor, output: str, classes: ndarray[An
     classes int64 [n] in 0 .. count-1. C is 1 where sums per class would exceed LARGEST_SUMS over the run's shards.
     """
     total: torch.Tensor | None = None
-    for rows, answer in calls(network, images, WIDE_AT_ONCE):
+    at_once = max(2, min(50, WIDE_PIXELS // (images.shape[2] * images.shape[3])))
+    for rows, answer in calls(network, images, at_once):
         features = answer[output].to(torch.float64)
         if total is None:
             per_class = count * (features.shape[1] + 2) * 8 * shards <= LARGEST_SUMS

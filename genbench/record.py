@@ -76,6 +76,7 @@ class Score:
     status: Literal["ok", "skipped", "failed", "undefined"] = "ok"
     reason: str = ""
     better: Literal["lower", "higher"] = "lower"
+    sizes: tuple[int, ...] = ()  # samples in each block that left_out leaves out, where they are not the run's block_sizes
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
     for step in range(schema, SCHEMA):
         content = UPGRADES[step](content)
     try:
-        scores = tuple(Score(**{**score, "flags": tuple(score["flags"]), "left_out": tuple(score["left_out"])}) for score in content.pop("scores"))
+        scores = tuple(Score(**{**one, **{key: tuple(one.get(key, ())) for key in ("flags", "left_out", "sizes")}}) for one in content.pop("scores"))
         found = Record(scores=scores, **content)
         _check(found)
     except (TypeError, KeyError, ValueError, AttributeError) as error:

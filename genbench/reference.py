@@ -94,13 +94,14 @@ def _features(
 def _computed(dataset: Dataset, split: str, name: str, loaded: Any, outputs: Sequence[str], device: str, mirrored: bool) -> dict[str, ndarray[Any, Any]]:
     parts: list[dict[str, torch.Tensor]] = []
     labels = []
-    with progress(f"features {name} of {dataset.name} {split}", dataset.splits[split], "images") as done:
-        for images, classes in dataset.open(split):
-            turns = [images, images.flip(3)] if mirrored else [images]
-            for turn in turns:
-                parts.append({output: rows.cpu() for output, rows in rows_of(loaded, turn.to(device), list(outputs)).items()})
+    turns = (False, True) if mirrored else (False,)  # all images, then all their mirror images, as NVIDIA's code has them
+    with progress(f"features {name} of {dataset.name} {split}", dataset.splits[split] * len(turns), "images") as done:
+        for turned in turns:
+            for images, classes in dataset.open(split):
+                batch = (images.flip(3) if turned else images).to(device)
+                parts.append({output: rows.cpu() for output, rows in rows_of(loaded, batch, list(outputs)).items()})
                 labels.append(classes)
-            done(len(images))
+                done(len(images))
     arrays = {output: torch.cat([part[output] for part in parts]).numpy() for output in outputs}
     return {**arrays, "labels": torch.cat(labels).numpy()}
 

@@ -56,10 +56,10 @@ def _features(data: Callable[[], Dataset], split: str, extractor: str, output: s
 
 
 @functools.cache
-def _cifar10(train: bool) -> tuple[Array, Array]:
+def _cifar10(folder: Path, train: bool) -> tuple[Array, Array]:
     """Images uint8 [n, 32, 32, 3] and labels; torchvision compares the files with their published hashes before it reads them."""
     try:
-        found = torchvision_datasets.CIFAR10(str(_folder()), train=train, download=False)
+        found = torchvision_datasets.CIFAR10(str(folder), train=train, download=False)
     except RuntimeError:  # not there, or not what was published
         raise NotRun("data missing") from None
     return found.data, np.array(found.targets)
@@ -74,13 +74,13 @@ def picked(of: int, count: int) -> tuple[Any, Array]:
 def noisy(images: Array, count: int) -> Array:
     """Images uint8 [count, h, w, 3] of that choice with noise of deviation 64 that wraps around 0 and 255, in the order of their indices."""
     rng, indices = picked(len(images), count)
-    changed = np.stack([images[i] + (rng.randn(*images.shape[1:]) * 64).astype(np.float32) for i in indices])
+    changed = np.stack([(images[i] + rng.randn(*images.shape[1:]) * 64).astype(np.float32) for i in indices])
     whole: Array = changed.astype(np.int64).astype(np.uint8)[np.argsort(indices)]
     return whole
 
 
 def _open(split: str) -> Iterator[Batch]:
-    images, labels = _cifar10(split == "train")
+    images, labels = _cifar10(_folder(), split == "train")
     if split == "noisy":
         images = noisy(images, 5000)
         labels = np.zeros(len(images), dtype=np.int64)
@@ -92,7 +92,7 @@ def _cifar10_row() -> Dataset:
     return Dataset(
         name="cifar10",
         title="CIFAR-10, and 5,000 of its test images with noise",
-        classes=tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         resolution=32,
         splits={"train": 50_000, "heldout": 10_000, "noisy": 5000},
         open=_open,
@@ -151,8 +151,7 @@ CIFAR10 = (
 
 
 @functools.cache
-def _adm(file: str) -> Callable[[], Dataset]:
-    path = _folder() / file
+def _adm(path: Path) -> Callable[[], Dataset]:
     if not path.is_file():
         raise NotRun("data missing")
     return functools.cache(lambda: npz_dataset(path))
@@ -160,7 +159,7 @@ def _adm(file: str) -> Callable[[], Dataset]:
 
 def _suite(reference: str, samples: str, number: str) -> float:
     """A number of the suite: moments of the reference come from its file, its images for precision and recall too."""
-    drawn, held = _adm(samples), _adm(reference)
+    drawn, held = _adm(_folder() / samples), _adm(_folder() / reference)
     output = {"sfid": "spatial", "is": "logits_unbiased"}.get(number, "pool")
     rows = _features(drawn, "train", "inception-tf1", output)
     if number == "is":

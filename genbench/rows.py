@@ -160,6 +160,7 @@ class Metric:
     from_moments: bool = False  # mean and covariance of the reference suffice: it can be held against a published statistics file
     per_class: bool = False  # also taken class by class, under the part "class 3"
     experimental: bool = False
+    seeded: bool = False  # draws subsets with a seed: its leave-outs take members out of what was drawn, and are no calls of value
     flags: Callable[[Sighting], tuple[str, ...]] = field(default=lambda seen: ())  # known failings of the interval, by the coverage table
 
     def __post_init__(self) -> None:
@@ -209,6 +210,7 @@ class Measure:
     reference_n: int = 0  # only the first so many images of the reference; 0: all
     mirrored: bool = False  # the reference with its mirror images
     precision: Literal["float64", "float32", "float16"] = "float64"  # to which features are rounded first, as the published code does
+    samples_n: int = 0  # only the first so many samples; 0: all
     batch: int = 0  # only whole batches of this size count (the original drops the rest); 0: all samples
     pairs: Pairs | None = None  # for metrics that need pairs
     note: str = ""  # where ours must differ from the published code: an unseeded source, float16 that depends on the block
@@ -219,7 +221,7 @@ class Measure:
             ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"),
             (all(isinstance(value, int | float | str) for value in self.constants.values()), f"constants {dict(self.constants)} are not numbers or words"),
             (self.precision in ("float64", "float32", "float16"), f"precision is {self.precision!r}, allowed are float64, float32 and float16"),
-            (min(self.reference_n, self.batch) >= 0, "reference_n and batch are 0 or more"),
+            (min(self.samples_n, self.reference_n, self.batch) >= 0, "samples_n, reference_n and batch are 0 or more"),
         )
         if not self.name:
             object.__setattr__(self, "name", f"{self.metric}_{self.features.split('.')[0]}")

@@ -45,7 +45,7 @@ def readings(runs: Sequence[Record]) -> list[Reading]:
 
 
 def _treatment(run: Record) -> str:
-    return str({key: value for key, value in run.plan["identity"].items() if key not in ("first_seed",)})
+    return str({key: value for key, value in run.plan["identity"].items() if key != "first_seed"})
 
 
 def _apart(runs: Sequence[Record]) -> str:

@@ -16,7 +16,7 @@ from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
 from genbench.reference import MIRRORED
 from genbench.rows import Metric
-from genbench.say import clean, complain
+from genbench.say import UserError, clean, complain
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genbench.record import Plan
     from genbench.reference import Real
 
+PREPARED = ("features", "reference", "samples_n", "reference_n", "mirrored", "precision", "batch", "pairs")  # what decides a measure's arrays
 REDUCE = {"mean": lambda values: np.mean(values, axis=0), "min": lambda values: np.min(values, axis=0)}
 
 
@@ -56,6 +57,7 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> lis
     protocol = plan.protocols[name]
     found = []
     taken = []
+    whole = tuple(np.unique(drawn.blocks, return_counts=True)[1].tolist())
     shared: dict[Any, Given] = {}  # measures of the same features and reference share what they derive from them
     for measure in protocol["measures"]:
         metric: Metric = shelves.find("metrics", measure["metric"])
@@ -64,11 +66,11 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> lis
         if why:
             found.append(replace(blank, status="skipped", reason=why))
             continue
-        key = tuple(str(measure[part]) for part in ("features", "reference", "reference_n", "mirrored", "precision", "batch", "pairs")) + metric.needs
+        key = tuple(str(measure[part]) for part in PREPARED) + metric.needs
         if key not in shared:
             shared[key] = _given(measure, metric, protocol, drawn, real)
         scores = [_measured(blank, metric, measure, shared[key], protocol["reducer"]), *_per_class(blank, metric, measure, shared[key], drawn)]
-        found += [replace(one, flags=(*one.flags, *measure["flags"])) for one in scores]
+        found += [replace(one, flags=(*one.flags, *measure["flags"]), sizes=() if one.sizes == whole else one.sizes) for one in scores]
         if scores[0].status == "ok":
             taken.append(measure)
     lines = _lines(taken, protocol, real, drawn, plan.n)
@@ -104,7 +106,8 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
 def _given(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
     """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
     ours = drawn.probes[probe_name(measure)]
-    n = len(drawn.blocks) // measure["batch"] * measure["batch"] if measure["batch"] else len(drawn.blocks)
+    n = min(measure["samples_n"] or len(drawn.blocks), len(drawn.blocks))
+    n = n // measure["batch"] * measure["batch"] if measure["batch"] else n
     blocks = np.unique(drawn.blocks[:n], return_inverse=True)[1]
     sizes = np.bincount(blocks)
     given: dict[str, Any] = {}
@@ -155,8 +158,10 @@ def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: G
         se, low, high = intervals.interval(metric.interval, value, left_out, given.sizes)
         if not all(map(math.isfinite, (low, high, *left_out))):
             return replace(blank, status="skipped", reason=f"{blank.n} samples are too few for its interval; --n with more")
-        ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()))
+        ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), sizes=tuple(given.sizes.tolist()))
         return replace(ours, se_reference=_reference_error(metric, measure, value, given, reducer))
+    except UserError as error:  # its constants do not fit these sizes
+        return replace(blank, status="skipped", reason=clean(str(error)))
     except (Exception, SystemExit) as error:  # a metric may be a stranger's; the others' numbers are kept, and the exit status is 5
         return _failed(blank, error)
 
@@ -200,14 +205,20 @@ def _value(metric: Metric, given: Given, constants: Mapping[str, Any], reducer: 
 
 def leave_outs(metric: Metric, given: Given, side: Side, constants: Mapping[str, Any], reducer: str = "mean") -> ndarray[Any, Any]:
     """The metric without each block of one side, float64 [B]; of repeats, what the reducer makes of theirs."""
-    found = []
-    for part in _repeats(given):
-        blocks = part.blocks[side]
-        if metric.left_out is not None:
-            found.append(np.asarray(metric.left_out(part.arrays, blocks, side, **constants), dtype=np.float64))
-        else:
-            found.append(np.array([metric.value(part.arrays.keep(side, blocks != b), **constants) for b in range(blocks.max() + 1)], dtype=np.float64))
-    return np.asarray(REDUCE[reducer](found))
+    total = int(given.blocks[side].max()) + 1
+    return np.asarray(REDUCE[reducer]([_part_left_out(metric, part, side, constants, total) for part in _repeats(given)]))
+
+
+def _part_left_out(metric: Metric, part: Given, side: Side, constants: Mapping[str, Any], total: int) -> ndarray[Any, Any]:
+    """The leave-outs of one repeat, float64 [total]: where it has nothing of a block, its value stays."""
+    there, blocks = np.unique(part.blocks[side], return_inverse=True)
+    if metric.left_out is not None:
+        own = np.asarray(metric.left_out(part.arrays, blocks, side, **constants), dtype=np.float64)
+    else:
+        own = np.array([metric.value(part.arrays.keep(side, blocks != b), **constants) for b in range(len(there))], dtype=np.float64)
+    found = own if len(there) == total else np.full(total, float(metric.value(part.arrays, **constants)))
+    found[there] = own
+    return found
 
 
 def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, given: Given, reducer: str) -> float | None:
@@ -223,7 +234,8 @@ def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, g
 def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real: Mapping[str, Real], drawn: Drawn, n: int) -> dict[str, RealLine]:
     """What real data scores on the measures that compare rows of features."""
     parts = [real[split] for split in protocol["real"]]
-    able = [m for m in taken if parts and not m["mirrored"] and m["features"] in parts[0].features and "pairs" not in shelves.find("metrics", m["metric"]).needs]
+    compared = [m for m in taken if "pairs" not in shelves.find("metrics", m["metric"]).needs and not m["mirrored"]]
+    able = [m for m in compared if parts and m["features"] in parts[0].features]
     if not able:
         return {}
     names = {measure["features"] for measure in able}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.lazy import np, torch
-from genbench.probes import WIDE_AT_ONCE, Probe, probes_of, rows_of, sums_of
+from genbench.probes import PAIRS_AT_ONCE, Probe, probes_of, rows_of, sums_of
 from genbench.say import RunFailed, complain, progress
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
     for probe in missing:
         assert probe.pairs is not None
         then = time.monotonic()
-        distances, at_once = [], min(work.plan.batch_size, WIDE_AT_ONCE)
+        distances, at_once = [], min(work.plan.batch_size, PAIRS_AT_ONCE)
         labels = work.own(shard)
         for at in range(0, len(shard.indices), at_once):
             rows = slice(at, at + at_once)

@@ -108,7 +108,7 @@ def ranks(found: Sequence[Entry], metric: str) -> dict[str, tuple[int, int]]:
 
 
 def _estimate(entry: Entry, score: Score) -> intervals.Estimate:
-    return intervals.estimate(number(score.value), score.left_out, entry.record.plan["block_sizes"])
+    return intervals.estimate(number(score.value), score.left_out, score.sizes or entry.record.plan["block_sizes"])
 
 
 def number(value: float | None) -> float:
@@ -231,7 +231,8 @@ def result(found: Record, root: Path | None) -> str:
         own = entry_of(found, name, protocol)
         whole = [score for score in own.record.scores if score.part == "all"]
         rows = [_row(score, own.id, ranks(known, score.metric)) for score in whole if score.status == "ok"]
-        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{'' if protocol.get('board', True) else ' · ruler only'}"
+        ruler = "" if protocol.get("board", True) else " · ruler only"
+        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{ruler}"
         parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'rank'], rows)}")
         flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in whole if s.flags]
         parts += ["\n".join(flagged)] if flagged else []

@@ -203,6 +203,7 @@ def _pieces(url: str) -> Iterator[bytes]:
                     return
                 why = f"{url} broke off after {have} bytes"
         except urllib.error.HTTPError as error:
+            error.close()
             raise _Unreached(f"{url} answers {error.code} {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:
             why = f"{url} cannot be reached: {getattr(error, 'reason', None) or error or type(error).__name__}"

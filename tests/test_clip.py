@@ -2,12 +2,13 @@
 
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from published_weights import apart, clip_parameters, images, pil
+from published_weights import apart, clip_parameters, images, pil, save_torchscript
 from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_model
 
 from genbench.extractors import clip
@@ -17,10 +18,25 @@ SMALL = {"img_size": 224, "patch_size": 32, "embed_dim": 128, "depth": 2, "num_h
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
+def archive(tmp_path_factory):
+    """Random weights as OpenAI publishes them, of a tower of two layers."""
     path = tmp_path_factory.mktemp("clip") / "ViT-B-32.pt"
-    torch.save(clip_parameters(768, 12, 32, 224, 512), path)
+    save_torchscript(clip_parameters(128, 2, 32, 224, 512), path)
     return path
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The rows of ViT-B/32 with that tower; torch-fidelity takes its sizes from the file."""
+    monkeypatch.setattr(clip, "B_32", SMALL)
+
+
+@pytest.fixture(scope="module")
+def theirs(archive):
+    """torch-fidelity's extractor around the archive."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit.load
+        return FeatureExtractorCLIP("clip-vit-b-32", ["clip"], feature_extractor_weights_path=str(archive))
 
 
 def clip_towers(tmp_path, parameters):
@@ -31,18 +47,20 @@ def clip_towers(tmp_path, parameters):
     swaps |= {"positional_embedding": "vision_model.embeddings.position_embedding.weight", "conv1": "vision_model.embeddings.patch_embedding"}
     swaps |= {"ln_pre": "vision_model.pre_layrnorm", "ln_post": "vision_model.post_layernorm"}
     theirs = {"text_model.final_layer_norm.weight": torch.ones(3), "visual_projection.weight": parameters["visual.proj"].T, "logit_scale": torch.ones(())}
-    for name, tensor in parameters.items():
-        if not name.startswith("visual.") or name == "visual.proj":
+    for full, tensor in parameters.items():
+        if not full.startswith("visual.") or full == "visual.proj":
             continue
-        name = name.removeprefix("visual.")
-        for ours, other in swaps.items():
-            name = name.replace(ours, other)
-        parts = [("", tensor)]
-        if "in_proj" in name:
-            parts = zip("qkv", tensor.chunk(3), strict=True)
+        name = _swapped(full.removeprefix("visual."), swaps)
+        parts = zip("qkv", tensor.chunk(3), strict=True) if "in_proj" in name else [("", tensor)]
         theirs |= {name.replace("attn.in_proj_", f"self_attn.{which}_proj."): part for which, part in parts}
     torch.save(theirs, tmp_path / "hugging_face.bin")
     return tmp_path / "openai.pt", tmp_path / "hugging_face.bin"
+
+
+def _swapped(name, swaps):
+    for ours, other in swaps.items():
+        name = name.replace(ours, other)
+    return name
 
 
 def test_clip_reads_both_formats(tmp_path):
@@ -51,33 +69,26 @@ def test_clip_reads_both_formats(tmp_path):
     x = standardised(images(2, 224, 224), CLIP)
     first, second = (clip.read_tower(path, 128, SMALL)(x) for path in (openai, hugging_face))
     assert torch.equal(first, second)
-    assert apart(first, _tower_of_torch_fidelity(torch.load(openai))(x)) < 1e-5
+    exact, theirs = clip.read_tower(openai, 128, SMALL).double(), _tower_of_torch_fidelity(torch.load(openai)).double()
+    assert apart(exact(x.double()), theirs(x.double())) < 1e-12  # an epsilon or an activation of another CLIP would show
 
 
 def _tower_of_torch_fidelity(parameters):
     return build_model(dict(parameters), torch.float32).visual
 
 
-@pytest.fixture(scope="module")
-def theirs(file):
-    """torch-fidelity's extractor around the same parameters; it reads TorchScript archives alone, so its reader is left out."""
-    theirs = FeatureExtractorCLIP.__new__(FeatureExtractorCLIP)
-    torch.nn.Module.__init__(theirs)
-    theirs.features_list, theirs.feature_extractor_internal_dtype, theirs.resolution = ["clip"], torch.float32, 224
-    theirs.model = types.SimpleNamespace(visual=_tower_of_torch_fidelity(torch.load(file)))
-    return theirs
-
-
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("shape", [(32, 32), (240, 300)])
-def test_clip_tf1_equals_torch_fidelity(file, theirs, shape):
+def test_clip_tf1_equals_torch_fidelity(archive, theirs, shape):
     """`clip-vit-b-32-tf1` is torch-fidelity's extractor, uint8 images to embedding."""
     batch = images(2, *shape)
     (expected,) = theirs(batch)
-    assert apart(clip.CLIP_B_32_TF1.load("cpu", file)(batch)["embedding"], expected) < 1e-5
+    assert apart(clip.CLIP_B_32_TF1.load("cpu", archive)(batch)["embedding"], expected) < 1e-5
 
 
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("shape", [(32, 32), (227, 300), (301, 64)])
-def test_clip_equals_clean_fid(file, theirs, shape, monkeypatch):
+def test_clip_equals_clean_fid(archive, theirs, shape, monkeypatch):
     """`clip-vit-b-32` is clean-fid's CLIP mode, its own preprocessing and wrapper, around the same tower."""
     stub = types.ModuleType("clip")  # clean-fid imports OpenAI's package, which is not on the package index
     stub.load = lambda name, device: (types.SimpleNamespace(eval=lambda: None, encode_image=theirs.model.visual), None)
@@ -87,7 +98,7 @@ def test_clip_equals_clean_fid(file, theirs, shape, monkeypatch):
     batch = images(2, *shape)
     seen = [torch.from_numpy(img_preprocess_clip(image.permute(1, 2, 0).numpy())).permute(2, 0, 1).float() for image in batch]
     expected = CLIP_fx("ViT-B/32", device="cpu")(torch.stack(seen))
-    assert apart(clip.CLIP_B_32.load("cpu", file)(batch)["embedding"], expected) < 1e-5
+    assert apart(clip.CLIP_B_32.load("cpu", archive)(batch)["embedding"], expected) < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (401, 350)])
@@ -115,6 +126,14 @@ class _Sees(torch.nn.Module):
     def forward(self, x):
         self.seen.append(x)
         return x.mean((2, 3))
+
+
+def test_b_32_itself(tmp_path):
+    """The tower of the row takes the published file's shapes and is torch-fidelity's of that file."""
+    parameters = clip_parameters(768, 12, 32, 224, 512)
+    torch.save(parameters, tmp_path / "ViT-B-32.pt")
+    x = standardised(images(2, 224, 224), CLIP)
+    assert apart(clip.read_tower(tmp_path / "ViT-B-32.pt", 512, clip.B_32)(x), _tower_of_torch_fidelity(parameters)(x)) < 1e-5
 
 
 def test_the_large_network(tmp_path):

@@ -1,5 +1,6 @@
 """DINOv2 under its three preprocessings: the network, its position embeddings and its inputs, each against the operation written out or the peer's own."""
 
+import functools
 import math
 
 import numpy as np
@@ -39,9 +40,10 @@ def plain_dinov2(p, x, heads):
         return linear((share @ v).transpose(1, 2).reshape(n, -1, w), f"{name}.proj")
 
     patches = F.conv2d(x, p["patch_embed.proj.weight"], p["patch_embed.proj.bias"], stride=14).flatten(2).transpose(1, 2)
-    square = p["pos_embed"][0, 1:].view(37, 37, w)
-    A = bicubic(37, 16, 37 / 16.1)
-    positions = torch.einsum("yi,xj,ijc->yxc", A, A, square.double()).float().reshape(1, 256, w)
+    positions = p["pos_embed"][:, 1:]
+    if positions.shape[1] == 37 * 37:
+        A = bicubic(37, 16, 37 / 16.1)
+        positions = torch.einsum("yi,xj,ijc->yxc", A, A, positions.view(37, 37, w).double()).to(x.dtype).reshape(1, 256, w)
     x = torch.cat([p["cls_token"] + p["pos_embed"][:, :1] + torch.zeros(n, 1, w), patches + positions], 1)
     for i in range(sum(name.endswith("ls1.gamma") for name in p)):
         x = x + p[f"blocks.{i}.ls1.gamma"] * attention(norm(x, f"blocks.{i}.norm1"), f"blocks.{i}.attn")
@@ -72,6 +74,14 @@ def test_positions_are_dinov2s():
         assert (apart(ours[:, 1:].double(), expected) < 1e-5) is equal
     assert torch.equal(ours[:, 0], positions[:, 0])
     assert torch.equal(dinov2.resampled(positions, 37), positions)
+
+
+def test_the_network_is_dinov2s(file):
+    """In float64 the network is the forward pass written out, to rounding: layer norms' epsilon, layer scale, exact GELU, one class token."""
+    x = of_edm2(images(2, 60, 60)).double()
+    wide = {name: tensor.double() for name, tensor in torch.load(file).items()}
+    wide["pos_embed"] = dinov2.resampled(torch.load(file)["pos_embed"], 16).double()
+    assert apart(dinov2.read_network(file, SMALL).double()(x), plain_dinov2(wide, x, heads=4)) < 1e-12
 
 
 def of_dgm_eval(batch):
@@ -126,17 +136,15 @@ def test_hugging_faces_file_is_read(file, tmp_path):
     swaps |= {"patch_embed.proj": "embeddings.patch_embeddings.projection", "blocks.": "encoder.layer.", "attn.proj": "attention.output.dense"}
     swaps |= {"ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1"}
     theirs = {}
-    for name, tensor in torch.load(file).items():
-        if name.startswith("norm."):
-            name = f"layer{name}"
-        for ours, other in swaps.items():
-            name = name.replace(ours, other)
+    for meta, tensor in torch.load(file).items():
+        name = f"layer{meta}" if meta.startswith("norm.") else meta
+        name = functools.reduce(lambda so_far, swap: so_far.replace(*swap), swaps.items(), name)
         parts = zip(("query", "key", "value"), tensor.chunk(3), strict=True) if "qkv" in name else [("", tensor)]
         theirs |= {name.replace("attn.qkv", f"attention.attention.{which}"): part for which, part in parts}
     torch.save(theirs, tmp_path / "model.bin")
     batch = images(1, 40, 40)
-    meta, hugging_face = (dinov2.tower("cpu", path, "pil-uint8", SMALL)(batch)["cls"] for path in (file, tmp_path / "model.bin"))
-    assert torch.equal(meta, hugging_face)
+    metas, hugging_face = (dinov2.tower("cpu", path, "pil-uint8", SMALL)(batch)["cls"] for path in (file, tmp_path / "model.bin"))
+    assert torch.equal(metas, hugging_face)
 
 
 def test_the_large_network(tmp_path):

@@ -74,10 +74,10 @@ def test_every_command_and_option_named_in_readme_exists(words):
 
 
 def test_every_shipped_generator_is_named_in_readme_and_on_the_board():
-    """The five generators that ship are in README, and each has an entry on the committed board."""
+    """The generators that ship are in README, and each has an entry on the committed board; `images` draws nothing of its own."""
     names = {name for name, one in shelves.standing("generators").items() if one.origin == "built in"}
     assert names <= set(re.findall(r"`([a-z0-9]+)`", README))
-    assert names == {entry.label for entry in entries(BOARD)}
+    assert names - {"images"} == {entry.label for entry in entries(BOARD)}
 
 
 def test_every_hook_has_a_text_and_every_argument_is_in_it():

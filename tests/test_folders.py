@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import struct
@@ -291,6 +292,46 @@ def test_the_generator_without_a_folder(tmp_path):
             construct(described, {}, given, "cpu", None)
     with pytest.raises(UserError, match="there is no such file"):
         checkpoint_of(described, dataset_of("digits"), tmp_path / "no")
+
+
+PROTOCOL = """
+from genbench.rows import Measure, Protocol
+
+MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("precision", "digits.pool", "train", {"k": 3}),))
+"""
+
+
+def test_a_folder_is_judged_against_a_folder(cli, here):
+    """From two folders to a number: a folder against itself is precise; a changed picture is another run; more samples than pictures is a line."""
+    (here / "mine.py").write_text(PROTOCOL)
+    filled(here / "a")
+    filled(here / "b")
+    words = (
+        "run",
+        "--plugin",
+        "images",
+        "--checkpoint",
+        "a",
+        "--dataset",
+        "./b",
+        "--with",
+        "mine.py",
+        "--protocol",
+        "mine",
+        "--leaderboards",
+        "none",
+        "--json",
+    )
+    status, out, _ = cli(*words)
+    first = json.loads(out)
+    assert (status, first["plan"]["identity"]["n"], first["scores"][0]["value"]) == (0, 12, 1.0)
+    Image.fromarray(PIXELS[0]).save(here / "a" / "005.png")
+    assert json.loads(cli(*words)[1])["id"] != first["id"]
+    Image.fromarray(PIXELS[0]).save(here / "b" / "005.png")
+    assert json.loads(cli(*words)[1])["plan"]["identity"]["dataset"] == dataset_of("./b").name != first["plan"]["identity"]["dataset"]
+    status, out, err = cli(*words, "--n", "13")
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1] == "genbench: a holds 12 pictures and picture 13 is asked for: --n 12, or fewer"
 
 
 def test_open_images_is_public(tmp_path):

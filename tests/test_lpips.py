@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from genbench import shelves
+from genbench.arrays import Arrays
 from genbench.files import file_sha256
 from genbench.rows import source_of
 from genbench.say import UserError
 
 NETS = ("alex", "vgg", "squeeze")
-SIZES = {"alex": 64, "vgg": 32, "squeeze": 48}
+SIZES = {"alex": 64, "vgg": 24, "squeeze": 48}
 MD5 = {"alex": "9642209e2b57a85d20f86d812320f9e6", "squeeze": "6361044f0470b81956528320db0ba955", "vgg": "d507d7349b931f0638a25a48a722f98a"}
 
 
@@ -109,12 +110,12 @@ def test_distances_are_the_peers(trunks, loaded, net, peer):
 @pytest.mark.parametrize("net", NETS)
 def test_the_smallest_images_are_taken_as_they_are_and_smaller_ones_enlarged(trunks, loaded, net):
     """Down to the size that lpips itself can take nothing is resized; below it lpips fails and ours enlarges to 32 pixels, and says so in the row."""
-    smallest = {"alex": 31, "vgg": 16, "squeeze": 24}[net]
+    smallest = {"alex": 31, "vgg": 16, "squeeze": 17}[net]
     peer = lpips_of(net, trunks[net])
     x = torch.randint(256, (2, 3, smallest, smallest + 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     phi = loaded[net](x)["phi"].double()
     assert (phi[0] - phi[1]).square().sum().item() == pytest.approx(all_pairs(peer, x).item(), rel=1e-5)
-    below = x[:, :, :-1] if net == "alex" else x[:, :, : {"vgg": 15, "squeeze": 16}[net]]
+    below = x[:, :, :-1]
     with pytest.raises(RuntimeError):
         all_pairs(peer, below)
     enlarged = nn.functional.interpolate(below.float(), size=[round(side * 32 / below.shape[2]) for side in below.shape[2:]], mode="bilinear")
@@ -178,3 +179,21 @@ def test_rows_name_their_files():
         assert file.url == urls[net].IMAGENET1K_V1.url
         assert file.sha256.startswith(file.file[-12:-4])
         assert source_of(row(net).load).name == "lpips.py"
+
+
+def test_eight_bits_at_a_small_epsilon_measure_rounding(loaded):
+    """A smooth toy generator's path length: float images give the same at steps 1e-4 and 1e-2; rounded to 8 bits it is more than ten times that at 1e-4."""
+    random = torch.Generator().manual_seed(0)
+    basis = nn.functional.interpolate(torch.randn(8, 3, 8, 8, generator=random), size=(64, 64), mode="bicubic").flatten(1)
+    z, other = torch.randn(2, 40, 8, generator=random)
+
+    def length(epsilon, rounded):
+        shown = [127.5 * (1 + torch.tanh(0.3 * ends @ basis)).reshape(-1, 3, 64, 64) for ends in (z, z + epsilon * (other - z))]
+        a, b = (loaded["alex"](images.round() if rounded else images)["phi"].double() for images in shown)
+        pairs = (a - b).square().sum(1).numpy() / epsilon**2
+        return shelves.find("metrics", "path_length").value(Arrays({"pairs": pairs}))
+
+    smooth = length(1e-4, False)
+    assert length(1e-2, False) == pytest.approx(smooth, rel=0.05)
+    assert length(1e-4, True) > 10 * smooth
+    assert length(1e-2, True) < 3 * smooth

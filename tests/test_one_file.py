@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from genbench.rows import PROPERTIES
 
 ROOT = Path(__file__).parents[1]
 METRIC = """
@@ -16,8 +22,12 @@ from genbench.rows import Metric
 def spread(arrays):
     return float(arrays["samples"].std())
 
-ROW = Metric(name="spread", title="a new number", needs=("samples",), better="higher", range=(0.0, 1e9), interval="jackknife", value=spread, paper="none")
+ROW = Metric(
+    name="spread", title="a new number", needs=("samples",), better="higher", range=(0.0, 1e9), interval="jackknife", value=spread, paper="none",
+    properties=frozenset({"order_invariant"}),
+)
 """
+WRONG_METRIC = METRIC.replace('"spread"', '"boaster"').replace('{"order_invariant"}', '{"order_invariant", "scale_invariant"}')
 EXTRACTOR = """
 from genbench.lazy import F, torch
 from genbench.rows import Extractor
@@ -146,6 +156,44 @@ def test_a_new_metric_is_taken_under_an_old_protocol(answers):
     (score,) = json.loads(out)["scores"]
     assert (score["metric"], score["status"]) == ("spread_digits", "ok")
     assert score["low"] < score["value"] < score["high"]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A copy of the package with two metrics more, the laws and the coverage benchmark: judged(*words) runs them there and gives what they print."""
+    copy = tmp_path_factory.mktemp("judged")
+    shutil.copytree(ROOT / "genbench", copy / "genbench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests" / "bench", copy / "tests" / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "tests/conftest.py", "tests/test_laws.py", "tests/test_faults.py"):
+        shutil.copy(ROOT / name, copy / name)
+    (copy / "genbench" / "metrics" / "new_metric.py").write_text(METRIC)
+    (copy / "genbench" / "metrics" / "wrong_metric.py").write_text(WRONG_METRIC)
+
+    def run(*words):
+        env = {**os.environ, "PYTHONPATH": str(copy)}
+        return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, env=env, cwd=copy, timeout=280)
+
+    return run
+
+
+def test_a_new_metric_meets_every_law(judged):
+    """The laws find a metric that is one file: it passes them all, and one that claims too much fails the one that it breaks."""
+    done = judged("-m", "pytest", "tests/test_laws.py", "tests/test_faults.py", "-k", "spread or boaster", "-rA")
+    found = {word: set(re.findall(rf"^{word} \S+::test_(\S+)\[(.+)\]", done.stdout, re.MULTILINE)) for word in ("PASSED", "FAILED", "ERROR")}
+    laws = {law for law, of in found["PASSED"] if of.startswith("spread")}
+    assert {"properties_hold_and_their_absence_too", "values_lie_in_their_range", "every_metric_sees_the_fault_that_its_needs_are_there_for"} <= laws
+    assert {of for law, of in found["PASSED"] if law.startswith("properties")} >= {f"spread-{name}" for name in PROPERTIES}
+    assert found["FAILED"] == {("properties_hold_and_their_absence_too", "boaster-scale_invariant")}, done.stdout
+    assert not found["ERROR"]
+
+
+def test_a_new_metric_enters_the_coverage_benchmark(judged):
+    """The benchmark finds a metric that is one file, draws its populations and gives its figures a line."""
+    done = judged("tests/bench/coverage.py", "--only", "spread", "--populations", "mix16-worse", "--draws", "40", "--minutes", "0.5", "--processes", "1")
+    (line,) = re.findall(r"^\| spread \| jackknife \|.*", done.stdout, re.MULTILINE)
+    figures = re.findall(r"(\d\.\d+) · (\d\.\d+) · – · 40 \|", line)
+    assert len(figures) == 3, done.stdout + done.stderr
+    assert all(0.5 < float(covered) <= 1 and 0.4 < float(ratio) < 2.5 for covered, ratio in figures)
 
 
 def test_new_generator_data_extractor_and_protocol_run_together(answers):

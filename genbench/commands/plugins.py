@@ -44,7 +44,7 @@ def _told(description: Any) -> dict[str, Any]:
 
 def _lines(told: dict[str, Any]) -> dict[str, Any]:
     """The same, a line each for people."""
-    lines = {key: value for key, value in told.items() if key not in ("abilities", "options", "checkpoints")}
+    lines = {key: value for key, value in told.items() if key not in ("abilities", "options", "checkpoints", "holds")}
     lines |= {f"hook {hook}": ", ".join(arguments) or "no arguments" for hook, arguments in told["abilities"].items()}
     lines |= {f"option {name}": f"{o['default']} ({o['wanted']}) {o['help']}".rstrip() for name, o in told["options"].items()}
     lines |= {f"weights for {name}": ", ".join(f"{k} {v}" for k, v in entry.items()) for name, entry in told.get("checkpoints", {}).items()}

@@ -51,11 +51,12 @@ def _score(row: Protocol) -> str:
     one = _first(row, "is")
     if one is None:
         return ""
-    block, splits = int(one.constants.get("block", 0)), int(one.constants.get("splits", 1))
-    parts = f"blocks of {block}" if block else f"{splits} chunk" if one.constants.get("chunk") else f"{splits} split"
+    splits, block = int(one.constants.get("splits", 1)), int(one.constants.get("block", 0))
+    unit = f"{splits} chunk" if one.constants.get("chunk") else f"{splits} split"
+    word = f"blocks of {block}" if block else unit + "s" * (splits > 1)
     order = ", shuffled" if int(one.constants.get("shuffle", -1)) >= 0 else ""
     bias = ", with bias" if one.features.startswith("inception") and not one.features.endswith("_unbiased") else ""
-    return parts + ("s" if splits > 1 and not block else "") + order + bias
+    return word + order + bias
 
 
 def _neighbours(row: Protocol) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,13 +36,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         answer(json.dumps({"folders": [str(folder) for _, folder in weights.folders()], "weights": found}, indent=1, ensure_ascii=False))
         return
-    lines = [
-        (one["name"] if i == 0 else "", file["file"], _size(file["bytes"]), file["sha256"][:12] or "first seen", file["state"])
-        for one in found
-        for i, file in enumerate(one["files"])
-    ]
-    answer(table(("weights", "file", "MB", "SHA-256", "present"), lines, left=2))
-    tell(f"looked for in {', '.join(str(folder) for _, folder in weights.folders())}; genbench weights NAME: URL, licence, who needs it")
+    lines = [line for one in found for line in _lines(one)]
+    answer(table(("weights", "for", "file", "SHA-256", "licence", "present", "MB"), lines, left=6))
+    tell(f"looked for in {', '.join(str(folder) for _, folder in weights.folders())}; genbench weights NAME: everything about one")
 
 
 @command.command(hidden=True)
@@ -123,9 +121,16 @@ def _plain(row: rows.Weights, beside: Path, needing: list[str]) -> dict[str, Any
     state: dict[str, tuple[str, str]] = {}
     for one in weights.present(row, beside):
         state.setdefault(one.file.file, (one.where if one.right else f"wrong, {one.where}", str(one.path)))
-    files = [{**asdict(file), "state": state.get(file.file, ("", ""))[0], "path": state.get(file.file, ("", ""))[1]} for file in row.files]
+    files = []
+    for file in row.files:
+        where, path = state.get(file.file, ("", ""))
+        files.append({**asdict(file), "wanted": weights.wanted(file), "state": where, "path": path})
     return {"name": row.name, "extractors": needing, "licence": row.licence, "files": files}
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f}" if count else "?"
+def _lines(one: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A line of the table for each file; what holds for all of them stands in the first."""
+    said = [(one["name"], ", ".join(one["extractors"]), re.split("[;(,]", one["licence"])[0].strip())] + [("", "", "")] * len(one["files"])
+    for (name, needing, licence), file in zip(said, one["files"], strict=False):
+        size = f"{file['bytes'] / 1e6:.1f}" if file["bytes"] else "?"
+        yield name, needing, file["file"], file["wanted"][:12] or "first seen", licence, file["state"] or "-", size

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.checkpoints import load_checkpoint
+from genbench.checkpoints import load_tensors
 from genbench.lazy import torch
 from genbench.networks import CLIP, fill, standardised, vision_transformer
 from genbench.resizes import centre_square, clip_crop, resize
@@ -84,7 +84,7 @@ def read_tower(weights: Path, width: int, settings: Mapping[str, Any]) -> Any:
 
     QuickGELU, layer norms with epsilon 1e-5, no bias in the projection. The file's float16 values are taken as float32.
     """
-    tensors = load_checkpoint(weights)
+    tensors = load_tensors(weights)
     norm = partial(torch.nn.LayerNorm, eps=1e-5)
     net = vision_transformer(pre_norm=True, norm_layer=norm, act_layer="quick_gelu", **settings)
     net.head = torch.nn.Linear(settings["embed_dim"], width, bias=False, device="meta")
@@ -106,7 +106,10 @@ def _extract(net: Any, device: Any, prepare: Callable[[Tensor], Tensor]) -> Call
 
 
 def load_b_32(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 512], as clean-fid and OpenAI preprocess; on a GPU these run in float16, ours does not."""
+    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 512], as clean-fid and OpenAI preprocess.
+
+    On a GPU their network runs in float16, ours in float32. Float images are rounded here; clean-fid cuts their fractions off.
+    """
     return _extract(read_tower(weights, 512, B_32), device, lambda images: clip_crop(images, 224))
 
 

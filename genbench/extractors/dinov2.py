@@ -77,14 +77,19 @@ def resampled(positions: Tensor, grid: int) -> Tensor:
     return torch.cat([positions[:, :1].to(torch.float32), patches], 1)
 
 
-def tower(device: Any, weights: Path, rule: str, settings: Mapping[str, Any]) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> cls float32 [n, embed_dim]; rule is the resize to 224x224."""
+def read_network(weights: Path, settings: Mapping[str, Any]) -> Any:
+    """The network for images of 224 pixels, from a file in Meta's, timm's or Hugging Face's format: images [n, 3, 224, 224] -> class token."""
     net = vision_transformer(img_size=SIZE, init_values=1.0, **settings)  # layer scale, whose values the file has
     tensors = load_checkpoint(weights)
     (key,) = published_names(tensors)("pos_embed")
     if key in tensors and tensors[key].ndim == 3 and tensors[key].shape[1] == 1 + PUBLISHED_GRID**2:
         tensors[key] = resampled(tensors[key], SIZE // settings["patch_size"])
-    fill(net, tensors, weights, published_names(tensors), beside=("mask_token", "embeddings.mask_token")).to(device)
+    return fill(net, tensors, weights, published_names(tensors), beside=("mask_token", "embeddings.mask_token"))
+
+
+def tower(device: Any, weights: Path, rule: str, settings: Mapping[str, Any]) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Images [n, 3, h, w] in 0 to 255 -> cls float32 [n, embed_dim]; rule is the resize to 224x224."""
+    net = read_network(weights, settings).to(device)
 
     def extract(images: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():

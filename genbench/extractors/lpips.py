@@ -21,7 +21,7 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in -
 ENLARGED = 32  # what an image that a network cannot take is brought to
 #: The layers behind which features are taken, in torchvision's `features`; the smallest image side that reaches the last; SHA-256 of lpips' weights/v0.1/*.pth.
 TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
-SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 24}
+SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
 HEADS = {
     "alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
     "vgg": "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
@@ -88,8 +88,8 @@ def _load(net: str, device: Any, weights: Path) -> Callable[[Tensor], dict[str, 
 
 def _unit(f: Tensor, w: Tensor) -> Tensor:
     """Features [n, C, H, W] of length 1 at each place, times sqrt(w / (H W)); w [1, C, 1, 1]."""
-    length = f.square().sum(1, keepdim=True).sqrt() + 1e-10
-    return f / length * (w / (f.shape[2] * f.shape[3])).sqrt()
+    length = torch.linalg.vector_norm(f, dim=1, keepdim=True) + 1e-10
+    return (f / length).mul_((w / (f.shape[2] * f.shape[3])).sqrt())
 
 
 def load_alex(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:

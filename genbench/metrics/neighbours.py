@@ -1,14 +1,16 @@
 """`precision`, `recall`, `density`, `coverage`: which samples lie among the reference and the reverse, by balls that reach to the k-th neighbour.
 
-A row's ball has the squared distance to the k-th nearest other row of its own set as squared radius; a point on its surface lies inside (<=, as
-Kynkäänniemi et al.'s code; the prdc package takes <, equal on continuous data). A row is no neighbour of itself, by index, so identical sets give 1.
+A row's ball has the squared distance to the k-th nearest other row of its own set as squared radius. A point on its surface lies inside with strict = 0
+(<=: Kynkäänniemi et al., ADM, NVIDIA, torch-fidelity) and outside with strict = 1 (<: prdc, dgm-eval, StudioGAN): equal on continuous data, not on sets
+with copies. A row is no neighbour of itself, by index, so identical sets give 1 under <=.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, stats
+from genbench import intervals, nearest, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
 from genbench.rows import Metric
@@ -19,117 +21,162 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 K = 5  # Naeem et al.; Kynkäänniemi et al. take 3
-SURFACE = 1 + 1e-9  # a copy of a row's k-th neighbour lies exactly on its ball: the rule decides such ties, not the rounding of a distance
+SURFACE = 1e-9  # a copy of a row's k-th neighbour lies exactly on its ball: the rule decides such ties, not the rounding of a distance
 
 
-def precision(arrays: Arrays, *, k: float = K) -> float:
-    """The share of samples [n, d] inside any ball of the reference [m, d], 0 to 1; k < m. Kynkäänniemi et al. (2019), eq. 1 and 2; their k is 3."""
-    return float((_inside(arrays, "reference", int(k)) > 0).mean())
+def precision(arrays: Arrays, *, k: float = K, strict: float = 0) -> float:
+    """The share of samples [n, d] inside any ball of the reference [m, d], 0 to 1; k < m. Kynkäänniemi et al. (2019), eq. 1 and 2; their k is 3.
+
+    torch-fidelity before 0.4.0 gave this number the name of recall, and the reverse. ADM compares squared distances in float16, NVIDIA rounds features
+    and radii to float16: about 1e-3 off.
+    """
+    return float((_inside(arrays, int(k), strict).reference > 0).mean())
 
 
-def precision_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K) -> Array:
+def precision_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K, strict: float = 0) -> Array:
     """precision without each block of one side, float64 [B]; without a block of the reference the other balls grow."""
-    return _share_left_out(arrays, blocks, side, "reference", int(k))
+    return _share_left_out(arrays, blocks, side, "reference", int(k), strict)
 
 
-def recall(arrays: Arrays, *, k: float = K) -> float:
+def recall(arrays: Arrays, *, k: float = K, strict: float = 0) -> float:
     """The share of the reference [m, d] inside any ball of the samples [n, d], 0 to 1; k < n. Kynkäänniemi et al. (2019), eq. 1 and 2; their k is 3."""
-    return float((_inside(arrays, "samples", int(k)) > 0).mean())
+    return float((_inside(arrays, int(k), strict).samples > 0).mean())
 
 
-def recall_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K) -> Array:
+def recall_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K, strict: float = 0) -> Array:
     """recall without each block of one side, float64 [B]; without a block of the samples the other balls grow."""
-    return _share_left_out(arrays, blocks, side, "samples", int(k))
+    return _share_left_out(arrays, blocks, side, "samples", int(k), strict)
 
 
-def density(arrays: Arrays, *, k: float = K) -> float:
+def density(arrays: Arrays, *, k: float = K, strict: float = 0) -> float:
     """The mean number of balls of the reference [m, d] that a sample [n, d] lies in, over k: 0 to m / k, expectation 1 for equal distributions.
 
-    Naeem et al. (2020), eq. 4. Identical sets give (k + 1) / k, as each row lies in its own ball.
+    Naeem et al. (2020), eq. 4. Identical sets give (k + 1) / k, as each row lies in its own ball; their code (<) 1.
     """
-    return float(_inside(arrays, "reference", int(k)).mean()) / int(k)
+    return float(_inside(arrays, int(k), strict).reference.mean()) / int(k)
 
 
-def density_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K) -> Array:
+def density_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K, strict: float = 0) -> Array:
     """density without each block of one side, float64 [B]."""
     if side == "samples":
-        return stats.means_without(_inside(arrays, "reference", int(k)).astype(np.float64), blocks) / int(k)
-    return _undefined(len(blocks), blocks, int(k), _inside_without(arrays, "reference", blocks, int(k)).mean(0) / int(k))
+        return stats.means_without(_inside(arrays, int(k), strict).reference.astype(np.float64), blocks) / int(k)
+    return _undefined(blocks, int(k), _without(arrays, side, blocks, int(k), strict).inside.mean(0) / int(k))
 
 
-def coverage(arrays: Arrays, *, k: float = K) -> float:
+def coverage(arrays: Arrays, *, k: float = K, strict: float = 0) -> float:
     """The share of the reference's balls [m, d] that hold any sample [n, d], 0 to 1; k < m. Naeem et al. (2020), eq. 5; expectation 1 - 2^-k at n = m."""
-    return float((_nearest(arrays) <= _radii(arrays, "reference", int(k))).mean())
+    return float((_inside(arrays, int(k), strict).held > 0).mean())
 
 
-def coverage_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K) -> Array:
+def coverage_left_out(arrays: Arrays, blocks: Array, side: Side, *, k: float = K, strict: float = 0) -> Array:
     """coverage without each block of one side, float64 [B]."""
+    held = _without(arrays, side, blocks, int(k), strict).held > 0
     if side == "samples":
-        nearest = stats.nearest_without(arrays["reference"], arrays["samples"], blocks)
-        return (nearest <= _radii(arrays, "reference", int(k))[:, None]).mean(0)
-    held = _nearest(arrays)[:, None] <= _radii_without(arrays, "reference", blocks, int(k))
-    return _undefined(len(blocks), blocks, int(k), held.sum(0) / np.maximum(len(blocks) - stats.sizes_of(blocks), 1))
+        return held.mean(0)
+    return _undefined(blocks, int(k), held.sum(0) / np.maximum(len(blocks) - stats.sizes_of(blocks), 1))
 
 
-def _share_left_out(arrays: Arrays, blocks: Array, side: Side, balls: Side, k: int) -> Array:
+def _share_left_out(arrays: Arrays, blocks: Array, side: Side, balls: Side, k: int, strict: float) -> Array:
     """The share of the other side's rows that lie inside any ball, without each block of one side."""
     if side != balls:
-        return stats.means_without((_inside(arrays, balls, k) > 0).astype(np.float64), blocks)
-    return _undefined(len(blocks), blocks, k, (_inside_without(arrays, balls, blocks, k) > 0).mean(0))
+        inside = _inside(arrays, k, strict)
+        return stats.means_without(((inside.reference if balls == "reference" else inside.samples) > 0).astype(np.float64), blocks)
+    return _undefined(blocks, k, (_without(arrays, side, blocks, k, strict).inside > 0).mean(0))
 
 
-def _undefined(n: int, blocks: Array, k: int, values: Array) -> Array:
+def _undefined(blocks: Array, k: int, values: Array) -> Array:
     """NaN where too few rows are left for a k-th neighbour."""
-    return np.where(n - stats.sizes_of(blocks) > k, values, np.nan)
+    return np.where(len(blocks) - stats.sizes_of(blocks) > k, values, np.nan)
 
 
-def _radii(arrays: Arrays, side: Side, k: int) -> Array:
-    """Squared radii of a side's balls, float64 [rows]."""
-    return arrays.once(("radii", side, k), lambda: SURFACE * stats.kth_nearest(arrays[side], k))
+# Radii
 
 
-def _radii_without(arrays: Arrays, side: Side, blocks: Array, k: int) -> Array:
-    """Squared radii without each block, float64 [rows, B]; -1, which holds nothing, for the block's own balls."""
-
-    def make() -> Array:
-        radii = SURFACE * stats.kth_nearest_without(arrays[side], blocks, k)
-        radii[np.arange(len(blocks)), blocks] = -1.0
-        return radii
-
-    return arrays.once(("radii without", side, k, blocks.tobytes()), make)
+def _reach(squares: Array, strict: float) -> Array:
+    """Up to which squared distance a ball holds a point; -1, which holds nothing, for an open ball of radius 0."""
+    if not strict:
+        return squares * (1 + SURFACE)
+    return np.where(squares > 0, squares * (1 - SURFACE), -1.0)
 
 
-def _others(balls: Side) -> Side:
-    return "samples" if balls == "reference" else "reference"
+def _near(arrays: Arrays, side: Side, k: int) -> tuple[Array, Array]:
+    """The squared distances and places of the 2k nearest other rows, so that k are left without a block; the same for every k up to K."""
+    count = min(2 * max(k, K), max(len(arrays[side]) - 1, k))
+    return arrays.once(("near", side, count), lambda: nearest.nearest_others(arrays[side], count))
 
 
-def _inside(arrays: Arrays, balls: Side, k: int) -> Array:
-    """In how many balls of one side each row of the other lies, int64 [rows of the other]."""
-    return arrays.once(("inside", balls, k), lambda: _counts(arrays[_others(balls)], arrays[balls], _radii(arrays, balls, k)[:, None])[:, 0])
+# Balls
 
 
-def _inside_without(arrays: Arrays, balls: Side, blocks: Array, k: int) -> Array:
-    """_inside without each block of the balls' side, int64 [rows of the other, B]."""
-    make = lambda: _counts(arrays[_others(balls)], arrays[balls], _radii_without(arrays, balls, blocks, k))  # noqa: E731
-    return arrays.once(("inside without", balls, k, blocks.tobytes()), make)
+@dataclass(frozen=True)
+class _Inside:
+    """How many balls hold a point, and how many points a ball."""
+
+    reference: Array  # balls of the reference that hold each sample, int64 [n]
+    samples: Array  # balls of the samples that hold each row of the reference, int64 [m]
+    held: Array  # samples in each ball of the reference, int64 [m]
 
 
-def _counts(points: Array, centres: Array, radii: Array) -> Array:
-    """How many balls each point lies in, int64 [n, B], for each column of squared radii [m, B]."""
-    found = np.empty((len(points), radii.shape[1]), dtype=np.int64)
-    for rows, squares in stats.squared_distances(points, centres):
-        for b in range(radii.shape[1]):
-            found[rows, b] = np.count_nonzero(squares <= radii[:, b], axis=1)
-    return found
+def _inside(arrays: Arrays, k: int, strict: float) -> _Inside:
+    def make() -> _Inside:
+        x, y = arrays["samples"], arrays["reference"]
+        reach_x, reach_y = (_reach(_near(arrays, side, k)[0][:, k - 1], strict) for side in ("samples", "reference"))
+        found = _Inside(*(np.zeros(size, dtype=np.int64) for size in (len(x), len(y), len(y))))
+        for i, j, squares in nearest.close(x, y, reach_x, reach_y):
+            of_reference, of_samples = squares <= reach_y[j], squares <= reach_x[i]
+            _add(found.reference, i[of_reference])
+            _add(found.held, j[of_reference])
+            _add(found.samples, j[of_samples])
+        return found
+
+    return arrays.once(("inside", k, bool(strict)), make)
 
 
-def _nearest(arrays: Arrays) -> Array:
-    """The squared distance of each row of the reference to the nearest sample, float64 [m]."""
+@dataclass(frozen=True)
+class _Without:
+    """The same without each block of one side, whose balls grow."""
 
-    def make() -> Array:
-        return np.concatenate([squares.min(1) for _, squares in stats.squared_distances(arrays["reference"], arrays["samples"])])
+    inside: Array  # balls of that side that hold each row of the other, int64 [rows of the other, B]
+    held: Array  # samples in each ball of the reference, int64 [m, B]
 
-    return arrays.once("nearest sample", make)
+
+def _without(arrays: Arrays, side: Side, blocks: Array, k: int, strict: float) -> _Without:
+    def make() -> _Without:
+        x = arrays[side]
+        reach = _reach(nearest.outside(x, x, _near(arrays, side, k), blocks, k, others=True)[0], strict)
+        reach[np.arange(len(blocks)), blocks] = -1.0
+        return _reference_without(arrays, reach) if side == "reference" else _samples_without(arrays, reach, blocks, k, strict)
+
+    return arrays.once(("without", side, k, bool(strict), blocks.tobytes()), make)
+
+
+def _reference_without(arrays: Arrays, reach: Array) -> _Without:
+    x, y = arrays["samples"], arrays["reference"]
+    inside, held = (np.zeros((reach.shape[1], size), dtype=np.int64) for size in (len(x), len(y)))
+    for i, j, squares in nearest.close(x, y, np.full(len(x), -1.0), reach.max(1)):
+        for b in range(len(inside)):
+            hits = squares <= reach[j, b]
+            _add(inside[b], i[hits])
+            _add(held[b], j[hits])
+    return _Without(inside.T, held.T)
+
+
+def _samples_without(arrays: Arrays, reach: Array, blocks: Array, k: int, strict: float) -> _Without:
+    x, y = arrays["samples"], arrays["reference"]
+    fixed = _reach(_near(arrays, "reference", k)[0][:, k - 1], strict)
+    inside, by_block = (np.zeros((reach.shape[1], len(y)), dtype=np.int64) for _ in range(2))
+    for i, j, squares in nearest.close(x, y, reach.max(1), fixed):
+        for b in range(len(inside)):
+            _add(inside[b], j[squares <= reach[i, b]])
+        hits = squares <= fixed[j]
+        _add(by_block.ravel(), blocks[i[hits]] * len(y) + j[hits])
+    return _Without(inside.T, (by_block.sum(0) - by_block).T)
+
+
+def _add(counts: Array, places: Array) -> None:
+    """One more at each place."""
+    if len(places):
+        counts += np.bincount(places, minlength=len(counts))
 
 
 def too_wide(seen: Sighting) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`is` and `label_accuracy`: what a classifier's logits say about samples, without a reference."""
+"""`is`, `label_accuracy`, `top1_histogram_gap`: what a classifier's logits say about samples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
-from genbench.rows import Metric
+from genbench.rows import Measure, Metric
+from genbench.say import UserError
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -15,22 +16,50 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 
-def inception_score(arrays: Arrays, *, splits: float = 1) -> float:
-    """exp(mean over x of KL(p(y|x) || p(y))), 1 to the number of classes; the mean over contiguous splits of the samples. logits float64 [n, C].
+def inception_score(arrays: Arrays, *, splits: float = 1, shuffle: float = -1, block: float = 0, chunk: float = 0) -> float:
+    """exp(mean over x of KL(p(y|x) || p(y))), 1 to the number of classes; the mean over splits of the samples. logits float64 [n, C].
 
-    Salimans et al. (2016), section 4, where splits = 10; here 1, as smaller splits only add bias (Barratt & Sharma 2018). Split i begins at
-    i n // splits (torch-fidelity, which shuffles first, and the original, which does not).
+    Salimans et al. (2016), section 4, where splits = 10; here 1, as smaller splits only add bias (Barratt & Sharma 2018). What codes differ in, besides
+    the logits (with the classifier's bias or without): shuffle, the seed of numpy's RandomState that permutes the samples first (torch-fidelity: 2020;
+    -1, not at all: the original, ADM, NVIDIA), and where splits begin: at i n // splits (torch-fidelity, NVIDIA); chunk = 1: at multiples of
+    ceil(n / splits), so that there may be fewer (torchmetrics); block = 5000: at its multiples, a short last one with the weight of the others (ADM).
     """
-    rows, split = _rows(arrays), _split_of(len(arrays["logits"]), int(splits))
-    return float(np.mean([_score(rows[split == s].mean(0)) for s in range(int(splits))]))
+    rows, split = _rows(arrays), _split_of(len(arrays["logits"]), int(splits), int(shuffle), int(block), chunk != 0)
+    return float(np.mean([_score(rows[split == s].mean(0)) for s in np.unique(split)]))
 
 
-def inception_score_left_out(arrays: Arrays, blocks: Array, side: Side, *, splits: float = 1) -> Array:
+def inception_score_left_out(arrays: Arrays, blocks: Array, side: Side, *, splits: float = 1, shuffle: float = -1, block: float = 0, chunk: float = 0) -> Array:
     """The score without each block, float64 [B]. Splits are drawn once over all n: leaving a block out takes its members out of their splits."""
     assert side == "samples", "there is no reference"
-    rows, split = _rows(arrays), _split_of(len(blocks), int(splits))
-    inside = [(split == s).astype(np.float64) for s in range(int(splits))]
-    return np.mean([_score(stats.sums_without(rows * one[:, None], blocks) / stats.sums_without(one, blocks)[:, None]) for one in inside], axis=0)
+    rows, split = _rows(arrays), _split_of(len(arrays["logits"]), int(splits), int(shuffle), int(block), chunk != 0)
+    scores = []
+    for inside in (split == s for s in np.unique(split)):
+        left = stats.sums_without(inside.astype(np.float64), blocks)  # a split that a block takes whole is not there
+        means = stats.sums_without(rows * inside[:, None], blocks) / np.maximum(left, 1)[:, None]
+        scores.append(np.where(left > 0, _score(means), np.nan))
+    return np.nanmean(scores, axis=0)
+
+
+def top1_histogram_gap(arrays: Arrays) -> float:
+    """Half the sum over classes of |share of samples - share of the reference| that the recogniser takes for it: 0 for equal histograms to 1.
+
+    logits [n, C], reference_logits [m, C], float64. A guard, not a quality: distances in a classifier's space can be lowered by matching its top classes
+    alone (Kynkäänniemi et al. 2023, section 3), so a model whose distance is far better than its gap deserves a look. Above 0 for equal
+    distributions, by about (2 C (1/n + 1/m) / pi)^1/2 / 2 with C even classes.
+    """
+    return float(np.abs(_shares(arrays, "samples").mean(0) - _shares(arrays, "reference").mean(0)).sum() / 2)
+
+
+def top1_histogram_gap_left_out(arrays: Arrays, blocks: Array, side: Side) -> Array:
+    """top1_histogram_gap without each block of one side, float64 [B]."""
+    still: Side = "reference" if side == "samples" else "samples"
+    return np.abs(stats.means_without(_shares(arrays, side), blocks) - _shares(arrays, still).mean(0)).sum(1) / 2
+
+
+def _shares(arrays: Arrays, side: Side) -> Array:
+    """1 at each row's largest logit, float64 [rows, C]."""
+    logits = arrays["logits" if side == "samples" else "reference_logits"]
+    return (np.arange(logits.shape[1]) == logits.argmax(1)[:, None]).astype(np.float64)
 
 
 def label_accuracy(arrays: Arrays) -> float:
@@ -51,10 +80,16 @@ def _hits(arrays: Arrays) -> Array:
     return (arrays["logits"].argmax(1) == arrays["labels"]).astype(np.float64)
 
 
-def _split_of(n: int, splits: int) -> Array:
-    """The split of each sample, int64 [n]."""
-    bounds = np.arange(1, splits) * n // splits
-    return np.searchsorted(bounds, np.arange(n), side="right")
+def _split_of(n: int, splits: int, shuffle: int, block: int, chunk: bool) -> Array:
+    """The split of each sample, int64 [n]; none is empty."""
+    if not 1 <= splits <= n:
+        raise UserError(f"an Inception score over {splits} splits needs at least as many samples, there are {n}: --n with more")
+    order = np.arange(n) if shuffle < 0 else np.random.RandomState(shuffle).permutation(n)
+    step = block or (-(-n // splits) if chunk else 0)
+    starts = np.arange(0, n, step) if step else np.arange(splits) * n // splits
+    split = np.empty(n, dtype=np.int64)
+    split[order] = np.searchsorted(starts, np.arange(n), side="right") - 1
+    return split
 
 
 def _rows(arrays: Arrays) -> Array:
@@ -107,4 +142,22 @@ LABEL_ACCURACY = Metric(
     paper="Ravuri & Vinyals 2019, arXiv:1905.10887",
     properties=frozenset({"order_invariant", "scale_invariant", "unbiased"}),
     flags=lambda seen: intervals.few_counts(seen.value, seen.n),
+)
+
+TOP1_HISTOGRAM_GAP = Metric(
+    name="top1_histogram_gap",
+    title="how far the histograms of recognised classes lie apart",
+    needs=("logits", "reference_logits"),
+    better="lower",
+    range=(0.0, 1.0),
+    interval="jackknife",
+    value=top1_histogram_gap,
+    left_out=top1_histogram_gap_left_out,
+    paper="Kynkäänniemi et al. 2023, arXiv:2203.06026",
+    properties=frozenset({"symmetric", "order_invariant", "scale_invariant", "zero_on_identical"}),
+    flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+)
+
+INCEPTION_SCORE = Measure(
+    "is", "inception-tf1.logits_unbiased", name="is", title="IS: Inception score, ten splits, shuffled", constants={"splits": 10, "shuffle": 2020}
 )

@@ -50,13 +50,22 @@ TORCH_FIDELITY = Protocol(
     measures=(
         Measure("fd", "inception-tf1.pool", "train", {"divisor": 1}, name="fid", note="its means are float32: 5e-8 of the value"),
         Measure("kd_subsets", "inception-tf1.pool", "train", {"subsets": 100, "size": 1000, "seed": 2020, "shrink": 0}, name="kid", precision="float32"),
-        Measure("is", "inception-tf1.logits_unbiased", constants={"splits": 10, "shuffle": 2020, "block": 0}, name="is"),
+        Measure("is", "inception-tf1.logits_unbiased", constants={"splits": 10, "shuffle": 2020}, name="is"),
         Measure("precision", "vgg16.fc2", "train", {"k": 3, "strict": 0}, name="precision", precision="float32"),
         Measure("recall", "vgg16.fc2", "train", {"k": 3, "strict": 0}, name="recall", precision="float32"),
         Measure(
+            "mind",
+            "inception-tf1.pool",
+            "train",
+            {"projections": 1000, "seed": 2020},
+            name="mind",
+            precision="float32",
+            note="0.5.0, unreleased; it draws as many of the larger set as the smaller has, here all count",
+        ),
+        Measure(
             "path_length",
             "lpips-vgg.phi",
-            constants={"lower": 1, "upper": 99, "rule": "lower-higher"},
+            constants={"lower": 1, "upper": 99, "rule": "higher"},
             name="ppl",
             pairs=Pairs(space="z", path="lerp", where="end", epsilon=1e-4, size=64, reduce="resize", levels="uint8"),
             note="uint8 images, its default, at epsilon 1e-4: mostly rounding (1147 where float images give 31, for one SNGAN)",
@@ -83,7 +92,7 @@ CLEAN = Protocol(
             "kd_subsets",
             "inception-clean.pool",
             "train",
-            {"subsets": 100, "size": 1000, "seed": 0, "shrink": 1},
+            {"subsets": 100, "size": 1000, "seed": 0, "shrink": 1, "first": "reference"},
             name="kid",
             precision="float32",
             note=_ONE_DRAW + " Papers print 1,000 times the value.",
@@ -117,7 +126,7 @@ ADM = Protocol(
     measures=(
         Measure("fd", "inception-tf1.pool", "train", {"divisor": 1}, name="fid", note=_SCIPY),
         Measure("fd", "inception-tf1.spatial", "train", {"divisor": 1}, name="sfid", note=_SCIPY),
-        Measure("is", "inception-tf1.logits_unbiased", constants={"splits": 1, "shuffle": -1, "block": 5000}, name="is"),
+        Measure("is", "inception-tf1.logits_unbiased", constants={"block": 5000, "shuffle": -1}, name="is"),
         *(
             Measure(
                 metric,
@@ -168,12 +177,13 @@ DGM_DINOV2 = Protocol(
         Measure("fd_infinity", _DINO, "train", {"points": 15, "seed": 0}, name="fd_infinity_dinov2", note=_ONE_DRAW),
         Measure("kd_subsets", _DINO, "train", {"subsets": 100, "size": 1000, "seed": 0, "shrink": 1}, name="kd_dinov2", note=_ONE_DRAW),
         *(
-            Measure(metric, _DINO, "train", _PRDC, name=f"{metric}_dinov2", reference_n=10_000, note="the original takes 10,000 at random of each side")
+            Measure(metric, _DINO, "train", _PRDC, name=f"{metric}_dinov2", samples_n=10_000, reference_n=10_000, note="10,000 at random of each side there")
             for metric in ("precision", "recall", "density", "coverage")
         ),
         Measure("authpct", _DINO, name="authpct_dinov2"),
         Measure("ct", _DINO, "heldout", name="ct_dinov2"),
         Measure("fls", _DINO, "heldout", name="fls_dinov2"),
+        Measure("fls_overfit", _DINO, "heldout", name="fls_overfit_dinov2"),
     ),
     paper="Stein et al. 2023, arXiv:2306.04675",
     note=_FOLDER + "DINOv2 comes from the unpinned main branch of a hub there, from a file of known hash here.",
@@ -204,14 +214,14 @@ TORCHMETRICS = Protocol(
             name="is",
             note="shuffled unseeded there: ours is one draw of it; split by torch.chunk, which gives fewer splits of few images",
         ),
-        Measure("mifd", "inception-torch-aa.pool", "train", name="mifid"),
+        Measure("mifd", "inception-torch-aa.pool", "train", {"eps": 0.1, "over": "reference"}, name="mifid"),
         Measure(
             "path_length",
             "lpips-vgg.phi",
-            constants={"lower": 1, "upper": 99, "rule": "lower-lower"},
+            constants={"lower": 1, "upper": 99, "rule": "lower"},
             name="ppl",
             pairs=Pairs(space="z", path="lerp", where="end", epsilon=1e-4, size=64, reduce="resize", levels="float"),
-            note="10,000 pairs by default there",
+            samples_n=10_000,
         ),
     ),
     paper="Detlefsen et al. 2022, doi:10.21105/joss.04101",
@@ -230,7 +240,7 @@ CMMD = Protocol(
             "mmd",
             "clip-vit-l-14-336.embedding",
             "train",
-            {"sigma": 10.0, "scale": 1000.0},
+            {"sigma": 10.0},
             name="cmmd",
             batch=32,
             note="float32 there; Google's code drops the last partial batch of either side, the torch port keeps it",

@@ -5,10 +5,10 @@ A row says what the generator's own code computes. Where a source of chance is u
 
 from __future__ import annotations
 
-from genbench.rows import Measure, Pairs, Protocol, Published
+from genbench.rows import Constant, Measure, Pairs, Protocol, Published
 
 _ONE_DRAW = "The original draws its subsets unseeded: ours is one draw of it."
-_TRIM = {"lower": 1, "upper": 99, "rule": "lower-higher"}
+_TRIM: dict[str, Constant] = {"lower": 1, "upper": 99, "rule": "higher"}
 _LEGACY = "crops faces; StyleGAN3's code has it no more; a resolution over 256 is divided by resolution // 256 there, cropped or not"
 _HALF = "features and radii are float16 there: expect a difference of 1e-3 from float32"
 
@@ -54,7 +54,7 @@ STYLEGAN2_ADA = Protocol(
             Measure(metric, "vgg16.fc2", "train", {"k": 3, "strict": 0}, metric, "pr50k3_full", 200_000, precision="float16", note=_HALF)
             for metric in ("precision", "recall")
         ),
-        Measure("is", "inception-nvidia.logits_unbiased", constants={"splits": 10, "shuffle": -1, "block": 0}, name="is", title="is50k"),
+        Measure("is", "inception-nvidia.logits_unbiased", constants={"splits": 10, "shuffle": -1}, name="is", title="is50k"),
         Measure(
             "path_length",
             "lpips-vgg.phi",
@@ -150,7 +150,7 @@ STUDIOGAN = Protocol(
     quantise="round",
     measures=(
         Measure("fd", "inception-torch.pool", "train", {"divisor": 1}, name="fid"),
-        Measure("is", "inception-torch.logits", constants={"splits": 1, "shuffle": -1, "block": 0}, name="is"),
+        Measure("is", "inception-torch.logits", constants={"splits": 1, "shuffle": -1}, name="is"),
         *(Measure(metric, "inception-torch.pool", "train", {"k": 5, "strict": 1}, name=metric) for metric in ("precision", "recall", "density", "coverage")),
     ),
     paper="Kang, Shin & Park 2023, arXiv:2206.09479",
@@ -174,7 +174,7 @@ BIGGAN_PYTORCH = Protocol(
             precision="float32",
             note="50 Newton-Schulz steps in float32 there, which may diverge and was seen 0.7 % off; the exact root here",
         ),
-        Measure("is", "inception-tv.logits", constants={"splits": 10, "shuffle": -1, "block": 0}, name="is"),
+        Measure("is", "inception-tv.logits", constants={"splits": 10, "shuffle": -1}, name="is"),
     ),
     paper="Brock et al. 2019, arXiv:1809.11096",
     note="It takes every batch drawn, at least 50,000 samples, and does not trim them. The IS of its README (97.35) was taken by TensorFlow's code.",
@@ -191,7 +191,7 @@ DIFFAUGMENT_TEST10K = Protocol(
     quantise="round",
     measures=(
         Measure("fd", "inception-tf1.pool", "heldout", {"divisor": 1}, name="fid", title="fid10k"),
-        Measure("is", "inception-tf1.logits_unbiased", constants={"splits": 10, "shuffle": -1, "block": 0}, name="is", title="is10k"),
+        Measure("is", "inception-tf1.logits_unbiased", constants={"splits": 10, "shuffle": -1}, name="is", title="is10k"),
     ),
     published=(
         *(

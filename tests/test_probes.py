@@ -1,0 +1,214 @@
+"""What a shard computes and what a protocol makes of it: sums, latent pairs, whole batches, part of a reference, repeats, rounding, statistics files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import genbench
+from genbench import draws, generator, shelves
+from genbench.arrays import Arrays
+from genbench.probes import sums_of, sums_of_rows
+from genbench.reference import network
+from genbench.rows import source_of
+from genbench.weights import find
+
+OWN = """
+from genbench.lazy import torch
+from genbench.rows import Extractor, Measure, Pairs, Protocol
+
+def load(device):
+    def extract(images):
+        rows = images.float().mean((1, 3)) / 255
+        return {"rows": rows, "wide": rows}
+    return extract
+
+STRIPES = Extractor(
+    name="stripes", title="means of rows", outputs={"rows": 32, "wide": 0}, size=32, resize="none", weights=None, trained_on="nothing", load=load,
+)
+
+def measure(metric, name, **rest):
+    return Measure(metric, "digits.pool", "heldout", name=name, **rest)
+
+FIRST = Protocol(
+    name="first", title="t", dataset="any", n=100, labels="balanced", quantise="round",
+    measures=(
+        measure("fd", "fd"), measure("fd", "fd_batch", batch=40), measure("fd", "fd_few", reference_n=200), measure("fd", "fd_half", precision="float16"),
+        measure("fd", "fd_mirrored", mirrored=True), Measure("diversity", "stripes.rows", name="rows"), Measure("diversity", "stripes.wide", name="wide"),
+        Measure("path_length", "stripes.rows", name="path", pairs=Pairs(epsilon=0.01)),
+    ),
+)
+SECOND = Protocol(name="second", title="t", dataset="any", n=50, labels="balanced", quantise="round", measures=(measure("fd", "fd"),), repeats=2, reducer="min")
+THIRD = Protocol(
+    name="third", title="t", dataset="any", n=100, labels="balanced", quantise="none",
+    measures=(measure("fd", "fd"), Measure("diversity", "stripes.rows", name="rows")),
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A file of rows: an extractor with a wide output, protocols that differ in one thing each."""
+    path = tmp_path_factory.mktemp("own") / "own.py"
+    path.write_text(OWN)
+    return path
+
+
+@pytest.fixture
+def record(own, tmp_path):
+    """record(protocols, ...) -> the record of 100 samples of the vae."""
+    shelves.add_file(own)
+
+    def made(*protocols, plugin="vae", **rest):
+        return genbench.evaluate(plugin, protocols=protocols, out=tmp_path / "runs", **rest)
+
+    return made
+
+
+@pytest.fixture
+def scores(record):
+    def made(*protocols, **rest):
+        found = record(*protocols, **rest).scores
+        assert not [score for score in found if score.status != "ok" and score.part == "all"]
+        return {(score.protocol, score.metric): score for score in found if score.part == "all"}
+
+    return made
+
+
+@pytest.fixture
+def features(tmp_path, scores):
+    """pool float64 [100, 64] of the run's samples and of the held-out images, computed here."""
+    dataset = shelves.find("datasets", "digits")
+    row = shelves.find("extractors", "digits")
+    net = network("digits", "cpu", str(find(row.weights, source_of(row.load).parent, {}).path))
+    real = torch.cat([images for images, _ in dataset.open("heldout")])
+    return lambda images: net(images)["pool"].double().numpy(), real
+
+
+def test_sums_of_images_and_of_rows_are_those_of_the_features():
+    """Sums by class of a wide output equal the sums of its rows, whatever the calls; beyond the limit only those over all classes stay."""
+    images = torch.randint(0, 256, (21, 3, 8, 8), dtype=torch.uint8)
+    classes = np.arange(21) % 3
+
+    def network(batch):
+        return {"phi": batch.float().flatten(1)}
+
+    rows = images.double().flatten(1).numpy()
+    found = sums_of(network, images, "phi", classes, 3, 1)
+    assert found.shape == (3, 194)
+    for c in range(3):
+        own = rows[classes == c]
+        np.testing.assert_allclose(found[c], [*own.sum(0), (own**2).sum(), len(own)])
+    np.testing.assert_allclose(sums_of_rows(rows, np.zeros(21, dtype=int), classes)[0], found)
+    assert sums_of(network, images, "phi", classes, 3, 10**9).shape == (1, 194)
+
+
+def test_a_measure_takes_what_it_says(scores, features):
+    """Whole batches, the first images of the reference, its mirror images and half precision: each equals the plain computation of just that."""
+    under = scores("first")
+    pool, real = features
+    samples = pool(torch.from_numpy(drawn()))
+    fd = shelves.find("metrics", "fd")
+
+    def value(x, y):
+        return fd.value(Arrays({"samples": x, "reference": y}))
+
+    held = pool(real)
+    assert under["first", "fd"].value == pytest.approx(value(samples, held), rel=1e-6)
+    assert under["first", "fd_batch"].value == pytest.approx(value(samples[:80], held), rel=1e-6)
+    assert under["first", "fd_few"].value == pytest.approx(value(samples, held[:200]), rel=1e-6)
+    halves = [x.astype(np.float16).astype(np.float64) for x in (samples, held)]
+    assert under["first", "fd_half"].value == pytest.approx(value(*halves), rel=1e-5)  # a sum in another order may round to another half
+    both = np.concatenate([held, pool(real.flip(3))])
+    assert under["first", "fd_mirrored"].value == pytest.approx(value(samples, both), rel=1e-6)
+    assert under["first", "fd_half"].value != under["first", "fd"].value
+
+
+def drawn():
+    """The images of the run's samples, uint8 [100, 3, 32, 32]."""
+    description = generator.locate("vae")
+    checkpoint = generator.checkpoint_of(description, shelves.find("datasets", "digits"), None)
+    made = generator.construct(description, {}, checkpoint, "cpu", shelves.find("datasets", "digits"))
+    return made.draw(np.arange(100), draws.first_seed(0), np.arange(100) % 10, 50, "round").numpy()
+
+
+def test_a_wide_output_gives_the_numbers_of_its_rows(scores):
+    """The same features kept as rows and as sums: equal diversity, equal interval."""
+    under = scores("first")
+    rows, wide = under["first", "rows"], under["first", "wide"]
+    assert wide.value == pytest.approx(rows.value, rel=1e-6)
+    assert (wide.low, wide.high) == pytest.approx((rows.low, rows.high), rel=1e-6)
+    stripes = torch.from_numpy(drawn()).double().mean((1, 3)).numpy() / 255
+    pairs = ((stripes[:, None] - stripes[None]) ** 2).sum(2)
+    assert rows.value == pytest.approx(pairs.sum() / (100 * 99), rel=1e-6)
+
+
+def test_repeats_are_reduced_and_fit_only_whole(scores, features):
+    """The minimum of two runs of fifty consecutive seeds; at another n one run is taken, as a ruler only."""
+    pool, real = features
+    samples, held = pool(torch.from_numpy(drawn())), pool(real)
+    fd = shelves.find("metrics", "fd")
+    parts = [fd.value(Arrays({"samples": part, "reference": held})) for part in (samples[:50], samples[50:])]
+    assert scores("second")["second", "fd"].value == pytest.approx(min(parts), rel=1e-6)
+
+
+def test_what_does_not_fit_is_a_ruler_only_and_enters_no_board(cli, here, own):
+    """A second protocol of another quantisation: its numbers are there, said to be a ruler only, and no board is made of it."""
+    status, out, err = cli("run", "--plugin", "vae", "--protocol", "first,third", "--with", own)
+    assert status == 0, err
+    assert "protocol third · 100 samples · ruler only" in out
+    assert sorted(path.name for path in (here / "leaderboards").iterdir()) == ["digits-first"]
+    status, out, err = cli("compare", "--json")
+    assert status == 0, err
+    said = json.loads(out)
+    assert said["spread"]["fd"]["readings"] == 2
+    assert {row["protocol"]: row["ruler_only"] for row in said["readings"] if row["metric"] == "fd"} == {"first": False, "third": True}
+
+
+def test_unquantised_images_are_measured_as_they_are(scores):
+    """Under a protocol that does not quantise, features are those of the plugin's floats: near those of 8 bits, and not equal."""
+    rounded, exact = scores("first")["first", "rows"].value, scores("third")["third", "rows"].value
+    assert exact == pytest.approx(rounded, rel=1e-2)
+    assert exact != rounded
+
+
+def test_asking_for_more_computes_only_what_is_missing(record, tmp_path):
+    """A second call with another number in the same run computes that probe alone: no shard of images or of the first features is written again."""
+    first = record("first", metrics=("fd",))
+    folder = tmp_path / "runs" / first.id / "shards"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    second = record("first", metrics=("wide", "path"))
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert second.id == first.id
+    assert {name: after[name] for name in before} == before
+    assert {name.split(".", 1)[1].rsplit("-", 1)[0] for name in set(after) - set(before)} == {"stripes.wide.sums.safetensors", "stripes.rows.pairs"}
+    assert second.cost["images_drawn"] == 100
+    assert {score.metric for score in second.scores if score.part == "all"} == {"fd", "wide", "path"}
+
+
+def test_per_class_numbers_stand_beside_the_whole(record):
+    """diversity of each class is that of its own samples."""
+    found = {score.part: score for score in record("first", metrics=("rows",)).scores}
+    assert set(found) == {"all", *(f"class {c}" for c in range(10))}
+    stripes = torch.from_numpy(drawn()).double().mean((1, 3)).numpy()[3::10] / 255
+    pairs = ((stripes[:, None] - stripes[None]) ** 2).sum(2)
+    assert found["class 3"].value == pytest.approx(pairs.sum() / (10 * 9), rel=1e-6)
+    assert found["class 3"].n == 10
+
+
+def test_a_statistics_file_stands_for_the_reference(record, cli, here):
+    """fd against mean and covariance in a file equals fd against the images, and what needs rows says so."""
+    status, _, err = cli("reference", "digits", "--split", "heldout", "--extractor", "digits", "--to", "stats.npz")
+    assert status == 0, err
+    whole = {score.metric: score for score in record("first", metrics=("fd",)).scores}["fd"]
+    against = record("first", reference=here / "stats.npz")
+    found = {score.metric: score for score in against.scores if score.part == "all"}
+    assert found["fd"].value == pytest.approx(whole.value, rel=1e-6)
+    assert (found["fd"].low, found["fd"].high) == pytest.approx((whole.low, whole.high), rel=1e-6)
+    assert found["fd"].real is None
+    assert found["fd"].se_reference is None
+    with pytest.raises(genbench.UserError, match=r"stats\.npz has mean and covariance alone"):
+        record("first", metrics=("precision",), reference=here / "stats.npz")
