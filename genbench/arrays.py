@@ -37,7 +37,8 @@ class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
         self._arrays = {need: array.view() for need, array in arrays.items()}
         for array in self._arrays.values():
             array.setflags(write=False)  # metrics share them: one that writes would change the others' numbers
-        self._made: dict[Any, Any] = dict(made or {})
+        self._given = dict(made or {})
+        self._made: dict[Any, Any] = dict(self._given)
 
     def __getitem__(self, need: str) -> np.ndarray[Any, Any]:
         return self._arrays[need]
@@ -56,7 +57,8 @@ class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
 
     def keep(self, side: Side, rows: np.ndarray[Any, Any]) -> Arrays:
         """The same arrays with only these rows (a mask or indices) of one side."""
-        return Arrays({need: array[rows] if NEEDS[need] == side else array for need, array in self._arrays.items()})
+        given = {key: found for key, found in self._given.items() if key[1] != side}
+        return Arrays({need: array[rows] if NEEDS[need] == side else array for need, array in self._arrays.items()}, given)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
 
-ARITHMETIC = ("stats.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
+ARITHMETIC = ("stats.py", "gaussians.py", "nearest.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
+PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
 FOREIGN = "weights are not the published ones"
@@ -179,7 +180,7 @@ def _lacking(metric: Metric, output: str, width: int, statistics: Mapping[str, A
 def _used(row: Extractor, asked: Asked) -> Used | str:
     """An extractor with the weights that were found, or why it cannot be used."""
     seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != asked.dataset.name]
-    used = Used("none", source_code(row.load), flags=tuple(f"generator and extractor have both seen {name}" for name in seen))
+    used = Used("none", extractor_code(row), flags=tuple(f"generator and extractor have both seen {name}" for name in seen))
     if row.weights is None:
         return used
     beside = source_of(row.load).parent
@@ -207,6 +208,12 @@ def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, An
 def source_code(function: Callable[..., Any]) -> str:
     """The code hash of the file in which a row's function stands."""
     return code_sha256(source_text(source_of(function)))
+
+
+def extractor_code(row: Extractor) -> str:
+    """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
+    here = Path(__file__).parent
+    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in PREPARATION)])
 
 
 def _arithmetic(metric: Metric) -> str:

@@ -102,13 +102,21 @@ def close(x: Array, y: Array, reach_x: Array, reach_y: Array) -> Iterator[tuple[
             mask |= tile <= near_y[columns]
             i, j = np.nonzero(mask)
             if len(i) > mask.size // DENSE:
-                squares = squared_distances(x[rows], y[columns], frame.centre)[i, j]
+                i, j, squares = _dense(x[rows], y[columns], reach_x[rows], reach_y[columns], frame)
                 i, j = i + rows.start, j + columns.start
             else:
                 i, j = i + rows.start, j + columns.start
                 squares = paired(x, y, i, j)
             kept = squares <= np.maximum(reach_x[i], reach_y[j])
             yield i[kept], j[kept], squares[kept]
+
+
+def _dense(x: Array, y: Array, reach_x: Array, reach_y: Array, frame: _Frame) -> tuple[Array, Array, Array]:
+    """As a tile of `close`, by products in float64; measured from differences where those leave few pairs (groups far apart)."""
+    squares = squared_distances(x, y, frame.centre)
+    lost_x, lost_y = (1e-12 * ((of - frame.centre) ** 2).sum(1) for of in (x, y))
+    i, j = np.nonzero((squares - lost_y <= (reach_x + lost_x)[:, None]) | (squares - lost_x[:, None] <= reach_y + lost_y))
+    return i, j, paired(x, y, i, j) if len(i) <= squares.size // DENSE else squares[i, j]
 
 
 def paired(x: Array, y: Array, i: Array, j: Array) -> Array:

@@ -157,7 +157,7 @@ def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles, t
     there = np.bincount(pool.labels, minlength=len(used.samples))
     quotas = [_quota(there, used.reference), _quota(there, used.train), used.samples]
     bounds = np.cumsum([np.zeros_like(used.samples), *quotas], axis=0)
-    held, train, ours = (np.concatenate([m[a:b] for m, a, b in zip(members, low, high, strict=True)]) for low, high in itertools.pairwise(bounds))
+    held, train, ours = (_in_turn([m[a:b] for m, a, b in zip(members, low, high, strict=True)]) for low, high in itertools.pairwise(bounds))
     shared: dict[Any, Arrays] = {}
     values = []
     for measure in measures:
@@ -171,6 +171,12 @@ def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles, t
         except (Exception, SystemExit):  # a stranger's metric may take the samples and not the real images
             values.append(float("nan"))
     return values
+
+
+def _in_turn(members: Sequence[ndarray[Any, Any]]) -> ndarray[Any, Any]:
+    """The members of all classes, the classes in turn as a run's samples have them: some metrics look at halves by index."""
+    place = np.concatenate([np.arange(len(of)) for of in members])
+    return np.concatenate(members)[np.argsort(place, kind="stable")]
 
 
 def _arrays(metric: Metric, rows: Any, labels: Any, held: Any, train: Any, ours: Any) -> Arrays:

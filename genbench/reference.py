@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import shelves
 from genbench.files import cache, cached, file_sha256, home
 from genbench.lazy import np, torch
-from genbench.measures import source_code
+from genbench.measures import extractor_code
 from genbench.probes import rows_of
 from genbench.say import progress
 from genbench.statistics import read_statistics
@@ -108,7 +108,7 @@ def _computed(dataset: Dataset, split: str, name: str, loaded: Any, outputs: Seq
 
 def features_of(dataset: Dataset, split: str, extractor: str, outputs: Sequence[str], device: str, weights: str) -> dict[str, ndarray[Any, Any]]:
     """Features of one split outside of a run, {output: float64 [m, d]}; weights: the file that was found, "" where the extractor has none."""
-    code = source_code(shelves.find("extractors", extractor).load)
+    code = extractor_code(shelves.find("extractors", extractor))
     key = dataset.fingerprint(split)[:16], file_sha256(Path(weights)) if weights else "none", code, device.split(":")[0]
     found, _ = _features(dataset, split, extractor, network(extractor, device, weights), list(outputs), device, key, False)
     return {output: array.astype(np.float64) for output, array in found.items()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import linalg, np
+from genbench.lazy import linalg, np, torch
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -151,9 +151,12 @@ def trace_of_root(c: Array, *, full_rank: bool = False) -> float:
 
     full_rank: no eigenvalue is 0, so that small ones are no noise. For a s a^T with a triangular the lower triangle, which is read, keeps the small ones:
     their sum for Inception's features with n near d was right to 4e-13; with what lies below the rounding of the largest taken as 0, off by 1e-4.
-    LAPACK's syevd without vectors, through numpy: evr takes as long, ev longer (d = 2,048).
+    LAPACK's syevd without vectors; at d = 2,048 MKL's, which torch brings, took half the time of OpenBLAS's (evd, evr, and tridiagonalisation alone).
     """
-    squares = np.linalg.eigvalsh(c, UPLO="L")
+    if len(c) >= 256 and torch.backends.mkl.is_available():
+        squares = torch.linalg.eigvalsh(torch.from_numpy(c), UPLO="L").numpy()
+    else:
+        squares = np.linalg.eigvalsh(c, UPLO="L")
     return float(np.sqrt(np.maximum(squares, 0.0)).sum() if full_rank else _roots(squares).sum())
 
 

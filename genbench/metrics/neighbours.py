@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, nearest, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
-from genbench.rows import Metric
+from genbench.rows import Measure, Metric
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -242,3 +242,9 @@ COVERAGE = Metric(
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}),
     flags=too_wide,
 )
+
+# The published names: NVIDIA's and torch-fidelity's precision and recall, Naeem et al.'s density and coverage in Inception's space (StudioGAN)
+PUBLISHED_PRECISION = Measure("precision", "vgg16.fc2", constants={"k": 3, "strict": 0}, name="precision", title="precision (k = 3, VGG16)")
+PUBLISHED_RECALL = Measure("recall", "vgg16.fc2", constants={"k": 3, "strict": 0}, name="recall", title="recall (k = 3, VGG16)")
+PUBLISHED_DENSITY = Measure("density", "inception-tf1.pool", constants={"k": 5, "strict": 1}, name="density", title="density (k = 5, Inception)")
+PUBLISHED_COVERAGE = Measure("coverage", "inception-tf1.pool", constants={"k": 5, "strict": 1}, name="coverage", title="coverage (k = 5, Inception)")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import math
 import multiprocessing
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from coverage_lines import Drawn, Found, Line, about, line_of, summary, table
+from coverage_lines import DEAR, Drawn, Found, Line, about, line_of, summary, table
 from coverage_populations import DIGITS_N, Cell, cells, draw
 
 from genbench import shelves
@@ -37,7 +37,7 @@ from genbench.rows import Metric
 
 ROWS: dict[str, Metric] = shelves.every("metrics")
 LIMIT = 2000  # draws
-DEAR = 10  # draws that must fit into half of a cell's time
+TRIALS = 10  # draws that must fit into half of a cell's time
 WITHOUT_OWN, WITH_OWN = 21.0, 6.0  # what value and leave-outs cost at first sight, in calls of value; afterwards what they did cost
 
 
@@ -90,19 +90,27 @@ def task(cell: Cell, fresh: bool, job: tuple[int, list[str]]) -> tuple[float, li
     return time.perf_counter() - began, found
 
 
-def price(cell: Cell, name: str) -> float | str:
-    """What one draw of a metric costs at first sight, in seconds; or why there will be none."""
+def price(cell: Cell, seconds: float, name: str) -> float | str:
+    """What one draw of a metric costs at first sight, in seconds; or why there will be none: TRIALS of them do not fit into half of the cell's seconds.
+
+    Of a large cell an eighth comes first: it costs an eighth at least.
+    """
     torch.set_num_threads(1)
     row = ROWS[name]
     if cell.n < row.smallest_n:
         return f"n < {row.smallest_n}"
-    arrays, _ = draw(cell, 0, fresh=False)
-    start = time.perf_counter()
-    try:
-        row.value(given(row, arrays))
-    except Exception as error:
-        return f"{type(error).__name__}: {error}".splitlines()[0][:60]
-    return (time.perf_counter() - start) * (WITH_OWN if row.left_out else WITHOUT_OWN)
+    cost = 0.0
+    for part in (8, 1) if cell.n >= 512 else (1,):
+        arrays, _ = draw(dataclasses.replace(cell, n=cell.n // part), 0, fresh=False)
+        start = time.perf_counter()
+        try:
+            row.value(given(row, arrays))
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".splitlines()[0][:60]
+        cost = (time.perf_counter() - start) * part * (WITH_OWN if row.left_out else WITHOUT_OWN)
+        if TRIALS * cost > seconds / 2 and cost > 0.1:
+            return DEAR
+    return cost
 
 
 def warm(chosen: Sequence[Cell], names: Sequence[str]) -> None:
@@ -119,7 +127,7 @@ def warm(chosen: Sequence[Cell], names: Sequence[str]) -> None:
 # Time
 
 
-@dataclass
+@dataclasses.dataclass
 class Spending:
     """Draws of one cell within its time."""
 
@@ -131,12 +139,13 @@ class Spending:
 
     def run(self, names: Sequence[str]) -> dict[str, list[Drawn] | str]:
         """{metric: its draws, or why there are none}. Every metric has the draws 0, 1, 2, ... as far as its share of the time goes."""
+        if self.seconds <= 0:
+            return dict.fromkeys(names, DEAR)
         began = time.perf_counter()
-        prices = dict(zip(names, self.pool.map(functools.partial(price, self.cell), names, chunksize=1), strict=True))
+        prices = dict(zip(names, self.pool.map(functools.partial(price, self.cell, self.seconds), names, chunksize=1), strict=True))
         self.seconds -= 2 * (time.perf_counter() - began)
         why = {name: cost for name, cost in prices.items() if isinstance(cost, str)}
         cost = {name: float(one) for name, one in prices.items() if name not in why}
-        why |= {name: f"{cost[name]:.2g} s a draw" for name in cost if DEAR * cost[name] > self.seconds / 2 and cost[name] > 0.1}
         found: dict[str, list[Drawn]] = {name: [] for name in names if name not in why}
         spent, share = dict.fromkeys(found, 0.0), self.seconds / max(len(found), 1)
         enough = 0.05 * self.seconds
@@ -217,7 +226,8 @@ holds the mean over all draws; wanted 0.93 to 0.97. mean se / true sd: wanted 0.
 drawn again, how often value ± t · hypot(se, se_reference) excludes the mean; wanted 0.03 to 0.07. For digits one figure more before the draws: the share of
 boards of five equal models in which the rank ranges (Holm) separate any two; wanted at most 0.05.
 Verdicts: by these limits; with "?" where two standard errors of the benchmark (1 point of coverage at 2,000 draws, 4 at 100) reach back to them;
-"few draws": fewer than 100 and not clearly outside; **bold**: fails, and fewer than half of the draws raised a flag.
+"few draws": fewer than 100 and not clearly outside, or fewer than 30; "too dear": ten draws do not fit into half of the cell's time;
+**bold**: fails, and fewer than half of the draws raised a flag.
 
 ## All cells
 """

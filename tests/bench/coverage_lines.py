@@ -16,6 +16,7 @@ from genbench.intervals import rank_ranges, t_interval
 from genbench.rows import Metric
 
 BOARD, BOARDS = 5, 200
+DEAR = "too dear"  # for the time that there was
 FEWEST, FEW = 30, 100  # draws: below the first nothing is said; below the second only what is plain
 
 
@@ -69,7 +70,7 @@ def line_of(row: Metric, cell: Cell, found: Found, real: Sequence[Drawn]) -> Lin
     """real: draws of both sides with the reference's distribution, which stand for real against real."""
     draws = [one for one in found.draws if math.isfinite(one.value) and math.isfinite(one.low) and math.isfinite(one.high)]
     if len(draws) < 2:
-        return Line(len(draws), math.nan, math.nan, math.nan, math.nan, found.why or ("no interval" if found.draws else "no time"), {})
+        return Line(len(draws), math.nan, math.nan, math.nan, math.nan, found.why or ("no interval" if len(found.draws) > 1 else DEAR), {})
     values = np.array([one.value for one in draws])
     real_high = float(np.quantile([one.value for one in real], 0.95)) if len(real) >= 5 else None
     raised = Counter(flag for one in draws for flag in row.flags(Sighting(cell.n, one.width, one.value, real_high)))

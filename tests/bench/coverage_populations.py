@@ -211,6 +211,6 @@ def draw(cell: Cell, place: int, *, fresh: bool) -> tuple[Arrays, dict[str, np.n
     reference, train = (side(cell.null, rng, ours=False) for _ in range(2)) if fresh else real(cell)
     blocks = {"samples": blocks_of(ours["labels"]), "reference": blocks_of(reference["labels"]), "train": blocks_of(train["labels"])}
     rows = {"samples": ours["x"], "logits": ours["logits"], "labels": ours["labels"], "pairs": rng.lognormal(size=len(ours["x"]))}
-    sums = sums_of_rows(ours["x"], blocks["samples"], ours["labels"]) if cell.d < 1000 else sums_of_rows(ours["x"], blocks["samples"], None)
+    sums = sums_of_rows(ours["x"], blocks["samples"], ours["labels"])
     rows |= {"reference": reference["x"], "reference_logits": reference["logits"], "train": train["x"], "sums": sums}
     return Arrays(rows), blocks
