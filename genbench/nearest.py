@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TILE = 1024  # rows and columns of a matrix of distances that are held at once: 4 MB
 SPARE = 6  # rows kept beyond those asked for, as their order by bounds is not their order by distance
-DENSE = 32  # more than one pair in so many to be measured: products in float64 are cheaper than differences
+DENSE = 2**15  # more pairs of a tile than that to be measured: products in float64 are cheaper than differences
 TIES = 64  # the same for bounds by products in float64
 FLOOR = 1e-30  # what underflow can take from a sum of products of numbers below 1
 
@@ -101,7 +101,7 @@ def close(x: Array, y: Array, reach_x: Array, reach_y: Array) -> Iterator[tuple[
             mask = tile <= near_x[rows, None]
             mask |= tile <= near_y[columns]
             i, j = np.nonzero(mask)
-            if len(i) > mask.size // DENSE:
+            if len(i) > DENSE:
                 i, j, squares = _dense(x[rows], y[columns], reach_x[rows], reach_y[columns], frame)
                 i, j = i + rows.start, j + columns.start
             else:
@@ -114,9 +114,9 @@ def close(x: Array, y: Array, reach_x: Array, reach_y: Array) -> Iterator[tuple[
 def _dense(x: Array, y: Array, reach_x: Array, reach_y: Array, frame: _Frame) -> tuple[Array, Array, Array]:
     """As a tile of `close`, by products in float64; measured from differences where those leave few pairs (groups far apart)."""
     squares = squared_distances(x, y, frame.centre)
-    lost_x, lost_y = (1e-12 * ((of - frame.centre) ** 2).sum(1) for of in (x, y))
+    lost_x, lost_y = ((x.shape[1] + 16) * 2.0**-53 * ((of - frame.centre) ** 2).sum(1) for of in (x, y))
     i, j = np.nonzero((squares - lost_y <= (reach_x + lost_x)[:, None]) | (squares - lost_x[:, None] <= reach_y + lost_y))
-    return i, j, paired(x, y, i, j) if len(i) <= squares.size // DENSE else squares[i, j]
+    return i, j, paired(x, y, i, j) if len(i) <= DENSE else squares[i, j]
 
 
 def paired(x: Array, y: Array, i: Array, j: Array) -> Array:
@@ -262,7 +262,7 @@ def _measured(x: Array, y: Array, best: _Best, count: int, frame: _Frame, *, oth
 
 def _groups(rows: Array, m: int) -> list[Array]:
     """Rows in groups whose distances to m rows are held at once."""
-    return np.array_split(rows, -(-len(rows) * m // (2 * TILE**2)) or 1)
+    return np.array_split(rows, -(-len(rows) * m // (2 * TILE**2))) if len(rows) else []
 
 
 def _searched(x: Array, y: Array, rows: Array, count: int, frame: _Frame, *, others: bool) -> tuple[Array, Array]:
@@ -270,7 +270,8 @@ def _searched(x: Array, y: Array, rows: Array, count: int, frame: _Frame, *, oth
 
     Where more than so many are equal to 1e-13 of the rows' own squared lengths, as in collapsed sets, any of them may stand for the others.
     """
-    squares = squared_distances(x[rows], y, frame.centre)
+    some = x[rows]
+    squares = np.concatenate([squared_distances(some, y[columns], frame.centre) for columns in _tiles(len(y))], axis=1)
     if others:
         squares[np.arange(len(rows)), rows] = np.inf
     kept = min(count + TIES, len(y) - others)

@@ -56,7 +56,7 @@ def test_a_shard_copied_over_another_is_drawn_again(cli, here):
     first = scores(cli(*words)[1])
     folder = next(here.glob("runs/*"))
     (folder / "run.json").unlink()
-    for probe in ("images", "digits"):
+    for probe in ("images", "digits.pool"):
         shutil.copy(folder / "shards" / f"b00-00000-002.{probe}.safetensors", folder / "shards" / f"b01-00000-002.{probe}.safetensors")
     status, out, _ = cli(*words)
     assert (status, scores(out)) == (0, first)

@@ -11,12 +11,12 @@ import genbench.extractors.digits as leaf
 from genbench.datasets.digits import open_digits
 from genbench.extractors.digits import DIGITS
 
-FILE = Path(leaf.__file__).with_name(DIGITS.weights.file)
+FILE = Path(leaf.__file__).with_name(DIGITS.weights.files[0].file)
 
 
 @pytest.fixture(scope="module")
 def extract():
-    return DIGITS.load("cpu")
+    return DIGITS.load("cpu", FILE)
 
 
 def split(name):
@@ -67,5 +67,5 @@ def test_other_sizes(extract):
 def test_shipped_file():
     """The committed weights are under 1 MB and have the SHA-256 and size that the row names."""
     content = FILE.read_bytes()
-    assert len(content) == DIGITS.weights.bytes < 1_000_000
-    assert hashlib.sha256(content).hexdigest() == DIGITS.weights.sha256
+    assert len(content) == DIGITS.weights.files[0].bytes < 1_000_000
+    assert hashlib.sha256(content).hexdigest() == DIGITS.weights.files[0].sha256

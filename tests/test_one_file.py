@@ -137,8 +137,8 @@ def test_it_is_the_copy_that_answers(answers):
         ("metrics", "spread", "a new number"),
         ("extractors", "quarters", "a new extractor"),
         ("datasets", "halves", "a new data set"),
-        ("protocols", "halves", "the new data set's own protocol"),
-        ("protocols", "halves-few", "a new protocol"),
+        ("protocols", "halves", "quarters.pool"),
+        ("protocols", "halves-few", "balanced"),
         ("plugins", "new_generator", "built in"),
     ],
 )

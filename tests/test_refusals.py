@@ -33,7 +33,7 @@ def test_a_plugin_that_closes_standard_output_loses_nothing(cli_process, here):
     """A plugin that closes file descriptor 1 ends in its line and exit 5, and the shards finished before are kept."""
     done = cli_process("run", "--plugin", str(CASES / "closes_output.py"), "--n", "40", "--leaderboards", "none")
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (5, "genbench: " + LINES["closes_output"])
-    assert len(list(here.glob("runs/*/shards/*.digits.safetensors"))) == 3
+    assert len(list(here.glob("runs/*/shards/*.digits.pool.safetensors"))) == 3
 
 
 def test_every_case_has_a_line_and_every_line_a_case():

@@ -39,7 +39,7 @@ def test_a_damaged_shard_is_named_and_done_again(harm, here, cli):
     words = ("run", "--plugin", "noise", "--n", "40", "--metrics", "fd")
     cli(*words)
     before = _shards(here)
-    path = next(iter(sorted(here.glob("runs/*/shards/*.digits.safetensors"))))
+    path = next(iter(sorted(here.glob("runs/*/shards/*.digits.pool.safetensors"))))
     data = path.read_bytes()
     if harm == "another run's":
         cli(*words, "--seed", "1", "--out", "other")
@@ -105,7 +105,7 @@ def test_a_generator_that_is_not_reproducible_is_named(here, cli):
 
 
 SLOW = (
-    "import time\nimport genbench\nimport torch\n\n\n@genbench.hookimpl\ndef sample(n, seeds):\n    time.sleep(0.2)\n"
+    "import time\nimport genbench\nimport torch\n\n\n@genbench.hookimpl\ndef sample(n, seeds):\n    time.sleep(0.4)\n"
     "    return (genbench.uniform(seeds, (3, 8, 8)) * 255).to(torch.uint8)\n"
 )
 SLOWLY = [sys.executable, "-m", "genbench", "run", "--plugin", "slow.py", "--n", "40", "--metrics", "fd", "--leaderboards", "none"]

@@ -22,10 +22,10 @@ def ct(arrays: Arrays, *, cells: float = CELLS) -> float:
     """Below 0 where samples copy, about 0 where they are as far from the training images as held-out ones, above 0 where they are farther; unbounded.
 
     samples [n, d], train [t, d], reference [m, d], the held-out images. Meehan et al. (2020), section 4.1, with the settings of dgm-eval: features wider
-    than 64 are projected to the first 64 principal components of the training images; k-means of these makes 3 cells (another order of the images may make others); in each the ranks of the distances
-    to the nearest training image of the cell are compared (Mann & Whitney) as a z-score; cells with more than 20 samples enter, weighted by their share
-    of held-out images. NaN where no such cell has one. dgm-eval leaves k-means and PCA unseeded; here the seed is 0 and PCA exact. A cell without held-out
-    images ends dgm-eval; here it has no weight. A z-score: it grows with the root of n.
+    than 64 are projected to the first 64 principal components of the training images; k-means of these makes 3 cells (in another order of the images,
+    maybe others); in each the ranks of the distances to the nearest training image of the cell are compared (Mann & Whitney) as a z-score; cells with more
+    than 20 samples enter, weighted by their share of held-out images. NaN where no such cell has one. dgm-eval leaves k-means and PCA unseeded; here the
+    seed is 0 and PCA exact. A cell without held-out images ends dgm-eval; here it has no weight. A z-score grows with the root of n.
     """
     return _score(_distances(arrays, int(cells)))
 

@@ -101,13 +101,12 @@ def _fitted(arrays: Arrays, most: int) -> _Fit:
         size = max(1, min(most, len(train) // 2, len(samples), len(held)))
         rng = np.random.default_rng(0)
         held_rows, sample_rows, both = (rng.permutation(len(of))[:count] for of, count in ((held, size), (samples, size), (train, 2 * size)))
-        sets = _standardised(samples[sample_rows], train[both[:size]], train[both[size:]], held[held_rows])
-        x, t, base, h = sets
+        x, t, base, h = _standardised(samples[sample_rows], train[both[:size]], train[both[size:]], held[held_rows])
         widths, base_widths = fitted_widths(t, x), fitted_widths(t, base)
         by_train, by_held = (_by_kernel(of, x, widths, np.zeros(len(of), np.int64), 1)[:, 0] for of in (t, h))
-        to_held = {"drawn_to_held": _losses(h, x, widths), "base_to_held": _losses(h, base, base_widths)}
         places = {"sample_rows": sample_rows, "train_rows": both[:size], "base_rows": both[size:], "held_rows": held_rows}
-        return _Fit(*sets, widths=widths, base_widths=base_widths, by_train=by_train, by_held=by_held, **places, **to_held)
+        losses = {"drawn_to_held": _losses(h, x, widths), "base_to_held": _losses(h, base, base_widths), "by_train": by_train, "by_held": by_held}
+        return _Fit(samples=x, train=t, base=base, held=h, widths=widths, base_widths=base_widths, **places, **losses)
 
     return arrays.once(("fls", most), make)
 

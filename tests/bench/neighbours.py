@@ -108,11 +108,15 @@ def main() -> None:
     if options.turn:
         turn(options.turn, options.n, options.d, options.spectrum)
         return
+    note = (
+        f"Medians of {options.repeats} turns (prdc {options.peer_repeats}), each in a process of its own; {os.cpu_count()} cores, {platform.machine()}; "
+        "`python tests/bench/neighbours.py`. Memory is what a turn takes beside the features. `apart`: the largest difference of the four numbers; features "
+        "rounded to float32 may move one pair across a surface."
+    )
     head = [
         f"# precision, recall, density, coverage of {options.n:,} samples and {options.n:,} rows of a reference, width {options.d}, k = {K}, <",
         "",
-        f"Medians of {options.repeats} turns (prdc {options.peer_repeats}), each in a process of its own; {os.cpu_count()} cores, {platform.machine()}; "
-        "`python tests/bench/neighbours.py`. Memory is what a turn takes beside the features.",
+        note,
         "",
         "| | seconds | times ours | MB | times ours |",
         "|---|---|---|---|---|",

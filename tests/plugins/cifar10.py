@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 import genbench
-from genbench.rows import Dataset, Extractor, Measure, Protocol, Weights
+from genbench.rows import Dataset, Extractor, File, Measure, Protocol, Weights
 
 DATA = Path(os.environ.get("GENBENCH_TEST_DATA", "."))
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -27,9 +27,9 @@ def open_split(split):
     yield torch.from_numpy(images[chosen]).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels[chosen].astype(np.int64))
 
 
-def load_resnet(device):
+def load_resnet(device, weights):
     """ResNet-20 with option-A shortcuts (He et al. 2016, section 4.2), from the published state dict."""
-    weights = {k.removeprefix("module."): v.to(device) for k, v in genbench.load_checkpoint(DATA / "cifar10-resnet20-12fca82f.th").items()}
+    weights = {k.removeprefix("module."): v.to(device) for k, v in genbench.load_checkpoint(weights).items()}
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
     def normed(x, conv, norm, stride=1):
@@ -74,7 +74,11 @@ RESNET = Extractor(
     {"pool": 64, "logits": 10},
     32,
     "none",
-    Weights(str(DATA / "cifar10-resnet20-12fca82f.th"), "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8", 0, "BSD-2"),
+    Weights(
+        "resnet-20",
+        "BSD-2",
+        (File(str(DATA / "cifar10-resnet20-12fca82f.th"), "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),),
+    ),
     "CIFAR-10 train",
     load_resnet,
 )
