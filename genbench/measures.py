@@ -13,7 +13,8 @@ from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
 
-ARITHMETIC = ("stats.py", "gaussians.py", "nearest.py", "intervals.py", "scoring.py", "real.py", "draws.py")  # with a metric's own file, the code that made its number
+# with a metric's own file, the code that made its number
+ARITHMETIC = ("stats.py", "gaussians.py", "nearest.py", "intervals.py", "scoring.py", "real.py", "draws.py")
 PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"

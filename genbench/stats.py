@@ -1,4 +1,4 @@
-"""Arithmetic that metrics share: moments of blocks, traces of matrix roots, blockwise distances, kernel sums. Pure functions of float64 arrays.
+"""Arithmetic that metrics share: moments of blocks, traces of matrix roots, kernel sums. Pure functions of float64 arrays.
 
 Leave-outs are always made by merging what stays, never by subtracting what goes: a block that holds an outlier would take the others' digits with it.
 """
@@ -172,89 +172,11 @@ def nuclear_norm(p: Array) -> float:
     return float(linalg.svdvals(p, check_finite=False).sum())
 
 
-# Distances
+# Kernels
 
 
 def _rows_at_once(m: int) -> int:
     return max(1, CHUNK // max(m, 1))
-
-
-def squared_distances(x: Array, y: Array) -> Iterator[tuple[slice, Array]]:
-    """The squared Euclidean distances of x [n, d] to y [m, d], some rows at a time: (rows, float64 [rows, m]).
-
-    |x|^2 - 2 x.y + |y|^2 after moving the origin into the data. What lies below the rounding of that sum is exactly 0, so that equal rows
-    have distance 0 and rules with <= hold for them.
-    """
-    centre = y.mean(0)
-    x, y = x - centre, y - centre
-    xx, yy = (x * x).sum(1), (y * y).sum(1)
-    for start in range(0, len(x), _rows_at_once(len(y))):
-        rows = slice(start, min(start + _rows_at_once(len(y)), len(x)))
-        size = xx[rows, None] + yy
-        squares = x[rows] @ y.T
-        squares *= -2
-        squares += size
-        size *= 1e-13
-        squares[squares < size] = 0.0
-        yield rows, squares
-
-
-def distances_to_others(x: Array) -> Iterator[tuple[slice, Array]]:
-    """As squared_distances(x, x), with infinity from each row to itself: excluded by index, not by distance, so that a duplicate counts as a neighbour."""
-    for rows, squares in squared_distances(x, x):
-        squares[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = np.inf
-        yield rows, squares
-
-
-def kth_nearest(x: Array, k: int) -> Array:
-    """The squared distance of each row of x [n, d] to its k-th nearest other row, float64 [n]; needs k < n."""
-    assert 1 <= k < len(x), f"{len(x)} rows have no {k}-th neighbour each"
-    found = np.empty(len(x))
-    for rows, squares in distances_to_others(x):
-        found[rows] = np.partition(squares, k - 1, axis=1)[:, k - 1]
-    return found
-
-
-def kth_nearest_without(x: Array, blocks: Array, k: int) -> Array:
-    """As kth_nearest, with one block of x left out: float64 [n, B]; infinity where fewer than k others are left.
-
-    From the k nearest within each block: as no block holds more than k of these, the 2k nearest of them hold k outside of any block.
-    """
-    members = [np.flatnonzero(blocks == b) for b in range(blocks.max() + 1)]
-    found = np.empty((len(x), len(members)))
-    for rows, squares in distances_to_others(x):
-        near = _near_by_block(squares, members, k)
-        order = np.argpartition(near, 2 * k - 1, axis=1)[:, : 2 * k] if near.shape[1] > 2 * k else np.tile(np.arange(near.shape[1]), (len(near), 1))
-        order = np.take_along_axis(order, np.argsort(np.take_along_axis(near, order, 1), axis=1), 1)
-        near, owners = np.take_along_axis(near, order, 1), order // k
-        for b in range(len(members)):
-            place = np.argmax(np.cumsum(owners != b, axis=1) == k, axis=1)
-            found[rows, b] = near[np.arange(len(near)), place] if len(members) > 1 else np.inf
-    return found
-
-
-def _near_by_block(squares: Array, members: list[Array], k: int) -> Array:
-    """The k smallest of each row within each block, float64 [rows, B * k], block b in columns b * k ..; infinity where a block is smaller than k."""
-    near = np.full((len(squares), len(members), k), np.inf)
-    for b, of in enumerate(members):
-        own = squares[:, of]
-        near[:, b, : len(of)] = np.partition(own, k - 1, axis=1)[:, :k] if len(of) > k else own
-    return near.reshape(len(squares), -1)
-
-
-def nearest_without(x: Array, y: Array, blocks: Array) -> Array:
-    """The squared distance of each row of x [n, d] to the nearest row of y [m, d] outside of one block of y: float64 [n, B]."""
-    members = [np.flatnonzero(blocks == b) for b in range(blocks.max() + 1)]
-    nearest = np.empty((len(x), len(members)))
-    for rows, squares in squared_distances(x, y):
-        nearest[rows] = np.stack([squares[:, of].min(1) for of in members], 1)
-    without = np.empty_like(nearest)
-    for b in range(len(members)):
-        without[:, b] = np.delete(nearest, b, 1).min(1, initial=np.inf)
-    return without
-
-
-# Kernels
 
 
 def kernel_sums(x: Array, y: Array, kernel: Kernel) -> tuple[Array, Array]:

@@ -9,7 +9,6 @@ import warnings
 import numpy as np
 import pytest
 import scipy.linalg
-from scipy.spatial.distance import cdist
 
 from genbench import shelves, stats
 from genbench.arrays import Arrays
@@ -121,49 +120,6 @@ def test_fd_and_is_against_torch_fidelity(rng, n, m, tolerance):
 
 
 # Distances and kernels
-
-
-def test_distances_in_pieces(rng, monkeypatch):
-    """Distances, neighbours and kernel sums are the same however few rows are held at once."""
-    x, y = rng.normal(size=(41, 5)) + 9, rng.normal(size=(30, 5)) + 9
-    blocks = np.arange(41) % 4
-    once = (stats.kth_nearest(x, 3), stats.kth_nearest_without(x, blocks, 3), stats.nearest_without(y, x, blocks), *stats.kernel_sums(x, y, np.inner))
-    monkeypatch.setattr(stats, "CHUNK", 64)
-    assert len(list(stats.squared_distances(x, y))) == 21
-    pieces = (stats.kth_nearest(x, 3), stats.kth_nearest_without(x, blocks, 3), stats.nearest_without(y, x, blocks), *stats.kernel_sums(x, y, np.inner))
-    for one, other in zip(once, pieces, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
-    np.testing.assert_allclose(np.concatenate([part for _, part in stats.squared_distances(x, y)]), cdist(x, y, "sqeuclidean"), rtol=1e-11)
-
-
-def test_equal_rows_have_distance_zero(rng):
-    """The distance between equal rows is 0 and not a rounding error, far from the origin too."""
-    x = rng.normal(size=(50, 33)) + 1e3
-    squares = next(stats.squared_distances(x, x.copy()))[1]
-    assert (np.diag(squares) == 0).all()
-    assert (squares[~np.eye(50, dtype=bool)] > 1).all()
-
-
-def test_kth_nearest_counts_duplicates_but_not_itself(rng):
-    """A row's own index is no neighbour, its duplicate is the first."""
-    x = rng.normal(size=(20, 3))
-    x[1] = x[0]
-    assert stats.kth_nearest(x, 1)[0] == 0
-    np.testing.assert_allclose(stats.kth_nearest(x, 2), np.sort(cdist(x, x, "sqeuclidean"), 1)[:, 2], atol=1e-12)
-
-
-@pytest.mark.parametrize("layout", ["in turn", "clustered", "one of each"])
-def test_kth_nearest_without_a_block(rng, layout):
-    """k nearest neighbours outside of a block are those of the rest, also where all near ones lie in one block, and infinity where the rest has too few."""
-    x = rng.normal(size=(24, 2))
-    blocks = {"in turn": np.arange(24) % 5, "clustered": np.argsort(np.argsort(x[:, 0])) // 8, "one of each": np.arange(24)}[layout]
-    for k in (1, 4, 17):
-        found = stats.kth_nearest_without(x, blocks, k)
-        squares = cdist(x, x, "sqeuclidean")
-        np.fill_diagonal(squares, np.inf)
-        for b in range(blocks.max() + 1):
-            slow = np.sort(np.where(blocks == b, np.inf, squares), 1)[:, k - 1]
-            np.testing.assert_allclose(found[:, b], slow, rtol=1e-11)
 
 
 def test_kd_against_a_double_loop(rng):
