@@ -85,6 +85,9 @@ def _is_torchscript(path: Path) -> bool:
 class _Storage:
     """A storage's element type, and its elements once they are read. The reader's only stand-in for torch's storages."""
 
+    def __setstate__(self, state: object) -> None:
+        raise ValueError("it would alter the reader")
+
     dtype: torch.dtype
     values: torch.Tensor | None = None
 
@@ -100,11 +103,30 @@ class _Bag:
         self.__dict__["held"] = state
 
 
-def _list(values: Any) -> list[Any]:
-    return list(values)
+class _Named:
+    """What an archive may call, and cannot alter: without a dictionary of attributes, and without a state to be set."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        raise ValueError("it would alter the reader")
 
 
-def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
+class _List(_Named):
+    __slots__ = ()
+
+    def __call__(self, values: Any) -> list[Any]:
+        return list(values)
+
+
+class _Tensor(_Named):
+    __slots__ = ()
+
+    def __call__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
+        return _tensor(storage, offset, size, stride)
+
+
+def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
     if storage.values is None or not all(type(one) is int and one >= 0 for one in (offset, *size, *stride)):
         raise ValueError("a tensor has no storage, or its shape is not of whole numbers")
     if math.prod(size) > storage.values.numel():
@@ -118,6 +140,7 @@ class _Reader(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(io.BytesIO(_member(archive, f"{root}/data.pkl", LARGEST_PICKLE)))
         self.archive, self.root = archive, root
+        self.storages: dict[str, _Storage] = {}  # read once each: an archive may name one two hundred times
 
     def find_class(self, module: str, name: str) -> Any:
         """Tensors, storages, lists and bags; ValueError for whatever else a file asks for."""
@@ -125,11 +148,11 @@ class _Reader(pickle.Unpickler):
         if module == "torch" and name.endswith("Storage") and name.removesuffix("Storage") in dtypes:
             return _Storage(dtypes[name.removesuffix("Storage")])
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
+            return _Tensor()
         if (module, name) == ("collections", "OrderedDict"):
             return dict
         if module == "torch.jit._pickle" and name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist"):
-            return _list
+            return _List()
         if module.partition(".")[0] == "__torch__":
             return _Bag
         raise ValueError(f"it asks for {module}.{name}, which no weights need")
@@ -139,12 +162,15 @@ class _Reader(pickle.Unpickler):
         kind, storage, key, _, count = pid
         if kind != "storage" or not isinstance(storage, _Storage) or not isinstance(key, str) or type(count) is not int:
             raise ValueError("a storage is not described as one")
+        if key in self.storages:
+            return self.storages[key]
         length = count * storage.dtype.itemsize
         content = _member(self.archive, f"{self.root}/data/{key}", length)
         if len(content) != length:
             raise ValueError(f"storage {key} has {len(content)} bytes instead of {length}")
         values = torch.frombuffer(bytearray(content), dtype=storage.dtype) if count else torch.empty(0, dtype=storage.dtype)
-        return _Storage(storage.dtype, values)
+        self.storages[key] = _Storage(storage.dtype, values)
+        return self.storages[key]
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

@@ -34,8 +34,8 @@ def fit(x: Array, lost: int = 1) -> Gaussian:
 
 
 def of_moments(given: stats.Moments, lost: int = 1) -> Gaussian:
-    """The Gaussian with these moments; their scatter is a matrix."""
-    return Gaussian(given.mean, stats.factor_of(stats.covariance(given, lost)), lost)
+    """The Gaussian of a statistics file's moments: its covariance as it stands there, whatever the other side's is divided by."""
+    return Gaussian(given.mean, stats.factor_of(stats.covariance(given)), lost)
 
 
 def distance(x: Array, still: Gaussian) -> float:

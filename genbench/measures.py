@@ -14,7 +14,8 @@ from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, 
 from genbench.say import UserError, choices
 
 # with a metric's own file, the code that made its number
-ARITHMETIC = ("stats.py", "gaussians.py", "nearest.py", "intervals.py", "scoring.py", "real.py", "draws.py")
+_SHARED = "arrays probes given statistics stats gaussians nearest intervals scoring real draws"
+ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
@@ -84,7 +85,8 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
                 extractors[name] = found
         if why and (measure.name in asked.metrics or measure.metric in asked.metrics):
             raise UserError(f"{measure.name}: {why}")
-        flags = [] if why else list(extractors[name].flags)
+        against_file = ["reference from a statistics file"] if asked.statistics and measure.reference else []
+        flags = [] if why else [*extractors[name].flags, *against_file]
         metric = shelves.find("metrics", measure.metric)
         measures.append({**asdict(measure), "constants": dict(measure.constants), "code": _arithmetic(metric), "skip": why, "flags": flags})
     if all(measure["skip"] for measure in measures):
@@ -102,7 +104,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "repeats": protocol.repeats if fits else 1,
         "reducer": protocol.reducer,
         "fits": fits,
-        "board": published and (fits or first),
+        "board": published and asked.statistics is None and (fits or first),  # whose statistics a file has, nobody knows
         "splits": splits,
         "train": protocol.train or "train",
         "real": list(protocol.real or asked.dataset.splits) if asked.statistics is None else [],
@@ -162,17 +164,20 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     if {"train", "reference"} <= set(metric.needs) and measure.reference == train:
         return "needs a held-out split beside the training split, and is held against the training split here"
     if asked.statistics is not None and any(NEEDS[need] != "samples" for need in metric.needs):
-        return _lacking(metric, output, outputs[output], asked.statistics)
+        return _lacking(measure, metric, outputs[output], asked.statistics)
     if measure.reference and measure.reference not in splits:
         return f"is held against the split {measure.reference!r}, the data set {asked.dataset.name} has {', '.join(splits)}"
     return ""
 
 
-def _lacking(metric: Metric, output: str, width: int, statistics: Mapping[str, Any]) -> str:
-    """What a metric needs that a statistics file does not have, or ""."""
+def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[str, Any]) -> str:
+    """What a measure needs that a statistics file does not have, or ""."""
+    output = measure.features.partition(".")[2]
     name, there = Path(statistics["path"]).name, statistics["outputs"]
     if not metric.from_moments or "train" in metric.needs:
         return f"needs the features of every real image, and the statistics file {name} has mean and covariance alone"
+    if measure.mirrored or measure.reference_n:
+        return f"takes {'mirror images' if measure.mirrored else 'a part'} of the reference, and the file {name} has the statistics of the whole"
     if output not in there:
         return f"needs {output} statistics, and the file {name} has {', '.join(there)}"
     return f"is {width} wide, and the statistics in {name} are {there[output]} wide: of another extractor" if there[output] != width else ""

@@ -96,7 +96,7 @@ def settle(request: Request, description: Description) -> Plan:
         competitor=bool(description.attributes.get("competitor", True)),
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device_of(request.device),
-        keep_images=request.save_samples or n * 3 * dataset.resolution**2 < KEPT,
+        keep_images=request.save_samples or n * 3 * dataset.resolution**2 * (4 if protocols[0].quantise == "none" else 1) < KEPT,
         parent=_parent(checkpoint),
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves
-from genbench.files import digest
+from genbench.files import code_sha256, digest, source_text
 from genbench.lazy import np, torch
 from genbench.rows import Pairs
 
@@ -52,6 +53,9 @@ def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Pr
     name = probe_name(measure)
     extractor, _, output = measure["features"].partition(".")
     pairs = Pairs(**measure["pairs"]) if ".pairs-" in name else None
+    if pairs:
+        here = Path(__file__).parent
+        says = {**says, "paths": digest([code_sha256(source_text(here / file)) for file in ("paths.py", "generator.py")])}
     return name, Probe(name, says, extractor, output, name.endswith(".sums"), pairs)
 
 

@@ -31,6 +31,7 @@ class RealLine:
     median: float
     high: float
     used: int
+    extrapolated: bool = False  # in 1/n + 1/m from those used
 
 
 @dataclass(frozen=True)
@@ -55,27 +56,35 @@ class Roles:
         return self.reference + self.train
 
 
-def real_lines(measures: Sequence[Mapping[str, Any]], pool: Pool, counts: ndarray[Any, Any], sizes: Mapping[str, int], train: str) -> dict[str, RealLine]:
-    """{measure's name: RealLine} for samples with these counts per class int64 [C]; cached by content, sizes and code. sizes: of each split."""
+def real_lines(
+    measures: Sequence[Mapping[str, Any]], pool: Pool, counts: Mapping[str, ndarray[Any, Any]], sizes: Mapping[str, int], train: str, least_of: int = 1
+) -> dict[str, RealLine]:
+    """{measure's name: RealLine}; cached by content, sizes and code.
+
+    counts: by measure's name, the samples of each class int64 [C]; sizes: of each split; train: the training split. least_of: the samples' number is the
+    minimum of so many repeats, whose quantiles follow from those of one: P(min <= x) = 1 - (1 - P(one <= x))^k.
+    """
     lines = {}
-    wanted = {measure["name"]: _wanted(measure, counts, sizes, train) for measure in measures}
-    groups: dict[tuple[int, int, bool], list[Mapping[str, Any]]] = {}
+    wanted = {measure["name"]: _wanted(measure, counts[measure["name"]], sizes, train) for measure in measures}
+    groups: dict[Any, list[Mapping[str, Any]]] = {}
     for measure in measures:
         ask = wanted[measure["name"]]
-        groups.setdefault((ask.reference, ask.train, _quadratic(measure)), []).append(measure)
-    for (_, _, quadratic), of_it in groups.items():
+        groups.setdefault((tuple(ask.samples.tolist()), ask.reference, ask.train, _quadratic(measure)), []).append(measure)
+    for (*_, quadratic), of_it in groups.items():
         ask = wanted[of_it[0]["name"]]
         widest = max(pool.features[measure["features"]].shape[1] for measure in of_it)
-        used = _fitting(ask, np.bincount(pool.labels, minlength=len(counts)), LARGEST_PRODUCT // widest if quadratic else 0)
+        used = _fitting(ask, np.bincount(pool.labels, minlength=len(ask.samples)), LARGEST_PRODUCT // widest if quadratic else 0)
         if used.samples.sum() < 2:
             continue
         values = _values(of_it, pool, used)
         for measure in of_it:
-            found = values[measure["name"]] * _scale(shelves.find("metrics", measure["metric"]), ask, used)
+            scale = _scale(shelves.find("metrics", measure["metric"]), ask, used)
+            found = values[measure["name"]] * scale
             if not np.isfinite(found).all():
                 complain(f"real against real: {measure['name']} is not a number on every split; it stands without that line")
                 continue
-            lines[measure["name"]] = RealLine(float(np.median(found)), float(np.quantile(found, 0.95)), int(used.samples.sum()))
+            median, high = (float(np.quantile(found, 1 - (1 - share) ** (1 / least_of))) for share in (0.5, 0.95))
+            lines[measure["name"]] = RealLine(median, high, int(used.samples.sum()), scale != 1.0)
     return lines
 
 
@@ -124,11 +133,11 @@ def _quota(there: ndarray[Any, Any], against: int) -> ndarray[Any, Any]:
 
 
 def _scale(metric: Metric, wanted: Roles, used: Roles) -> float:
-    """Distances between sets of one distribution fall as 1/n + 1/m; shares and scores do not."""
+    """What brings a distance from the sizes used to the wanted ones: it falls as a power of 1/n + 1/m between sets of one distribution."""
     n, m = int(wanted.samples.sum()), int(used.samples.sum())
-    if (n, wanted.held) == (m, used.held) or not ({"zero_on_identical", "unbiased"} & metric.properties):
+    if metric.falls == 0 or not wanted.held or (n, wanted.held) == (m, used.held):
         return 1.0
-    return (1 / n + 1 / max(wanted.held, 1)) / (1 / m + 1 / max(used.held, 1))
+    return float(((1 / n + 1 / wanted.held) / (1 / m + 1 / used.held)) ** metric.falls)
 
 
 def _values(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles) -> dict[str, ndarray[Any, Any]]:

@@ -157,6 +157,7 @@ class Metric:
     left_out: Callable[..., np.ndarray[Any, Any]] | None = None
     smallest_n: int = 2
     properties: frozenset[str] = frozenset()
+    falls: float = 0.0  # between sets of one distribution it falls as (1/n + 1/m) to this power; 0: it does not, or by no such law
     from_moments: bool = False  # mean and covariance of the reference suffice: it can be held against a published statistics file
     per_class: bool = False  # also taken class by class, under the part "class 3"
     experimental: bool = False

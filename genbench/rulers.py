@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ def readings(runs: Sequence[Record]) -> list[Reading]:
     if len(kinds) > 1:
         raise NotComparable(f"runs of one model are compared, with other seeds; these differ in {_apart(runs)}")
     found = [
-        Reading(run.id, int(run.plan["identity"]["first_seed"]), score.protocol, not run.plan["protocols"][score.protocol].get("fits", True), score)
+        Reading(run.id, int(run.plan["identity"]["first_seed"]), score.protocol, not _ruled(run.plan["protocols"][score.protocol]), score)
         for run in runs
         for score in run.scores
         if score.status == "ok" and score.part == "all"
@@ -42,6 +42,11 @@ def readings(runs: Sequence[Record]) -> list[Reading]:
     if not any(names.count(name) > 1 for name in names):
         raise NotComparable("no number is there twice: run the same words with --protocol A --protocol B, or give several runs")
     return found
+
+
+def _ruled(protocol: Mapping[str, Any]) -> bool:
+    """Whether a run is what a protocol asks for: its n, labels and quantisation, published weights, the real images themselves."""
+    return bool(protocol.get("fits", True) and protocol.get("board", True))
 
 
 def _treatment(run: Record) -> str:
@@ -101,7 +106,7 @@ def as_table(found: Sequence[Reading]) -> str:
     if several:
         rows.append(["sd over seeds", *(f"{apart[name]['sd']:.2g}" for name in names)])
         rows.append(["mean se", *(f"{apart[name]['mean_se']:.2g}" for name in names)])
-    legend = "\n\n* ruler only: n, labels or quantisation are not the protocol's" if any(one.ruler_only for one in found) else ""
+    legend = "\n\n* ruler only: n, labels, quantisation or weights are not the protocol's" if any(one.ruler_only for one in found) else ""
     return table(["protocol", *names], rows) + legend
 
 

@@ -17,6 +17,7 @@ from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, locate
+from genbench.given import Drawn
 from genbench.images import grid_png
 from genbench.lazy import np, torch
 from genbench.plan import Request, going_on, settle
@@ -24,7 +25,7 @@ from genbench.probes import probes_of
 from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
-from genbench.scoring import Drawn, score
+from genbench.scoring import score
 
 COLUMNS = 10  # of the grid of samples: seeds
 
@@ -83,7 +84,8 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     scores = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
-    done = replace(plan, quantised=shards.quantised(plan, folder), block_sizes=tuple(np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()))
+    sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
+    done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), shards.quantised(plan, folder), stored="holds" in description.attributes)
     if plan.keep_images:
         write(folder / "samples.png", samples_png(plan, folder))
     found = Record(
@@ -96,6 +98,18 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         genbench=VERSION,
     )
     return record.write(folder / "run.json", found)
+
+
+def _as_drawn(plan: Plan, quantised: str, *, stored: bool) -> Plan:
+    """The plan with how its images became 8 bits: a plugin that does it itself does not fit a protocol that asks for something else than rounding.
+
+    stored: its images were made elsewhere, and are judged as they are.
+    """
+    off = quantised == "by the plugin" and not stored
+    protocols = {name: {**p, "fits": p["fits"] and not (off and p["quantise"] != "round")} for name, p in plan.protocols.items()}
+    first = next(iter(protocols))
+    boards = {name: {**p, "board": p["board"] and (p["fits"] or name == first)} for name, p in protocols.items()}
+    return replace(plan, quantised=quantised, protocols=boards)
 
 
 def failed(found: Record) -> None:
@@ -185,7 +199,8 @@ def _still_stands(earlier: Record, plan: Plan, protocol: str) -> bool:
     """Whether what an earlier call measured under a protocol contradicts nothing of this one."""
     before, now = earlier.plan["protocols"][protocol], plan.protocols.get(protocol, {})
     agrees = all(before[part].get(name, value) == value for part in ("splits", "extractors") for name, value in now.get(part, {}).items())
-    return agrees and earlier.plan["quantise"] == plan.quantise
+    ruled = all(before.get(key) == now[key] for key in ("repeats", "reducer", "train", "statistics") if key in now)
+    return agrees and ruled and earlier.plan["quantise"] == plan.quantise
 
 
 def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
@@ -197,7 +212,8 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
         if others:
             now = merged.get(name, {**before, "measures": []})
             parts = {part: {**before[part], **now[part]} for part in ("splits", "extractors")}
-            merged[name] = {**now, **parts, "measures": [*now["measures"], *others]}
+            board = now["board"] and before.get("board", True)  # a kept number of foreign weights keeps the whole off boards
+            merged[name] = {**now, **parts, "board": board, "measures": [*now["measures"], *others]}
     return replace(plan, protocols=merged)
 
 

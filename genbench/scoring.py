@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, shelves
 from genbench.arrays import NEEDS, Arrays, Side, Sighting
-from genbench.draws import blocks_of
+from genbench.given import PREPARED, Drawn, Given, given_of, one_repeat
 from genbench.lazy import np
-from genbench.probes import probe_name, sums_of_rows
+from genbench.probes import probe_name
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
-from genbench.reference import MIRRORED
 from genbench.rows import Metric
 from genbench.say import UserError, clean, complain
 
@@ -24,28 +23,7 @@ if TYPE_CHECKING:
     from genbench.record import Plan
     from genbench.reference import Real
 
-PREPARED = ("features", "reference", "samples_n", "reference_n", "mirrored", "precision", "batch", "pairs")  # what decides a measure's arrays
 REDUCE = {"mean": lambda values: np.mean(values, axis=0), "min": lambda values: np.min(values, axis=0)}
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a run drew, by probe: rows float64 [n, d] or distances [n], row i for sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None,
-    blocks int64 [n]."""
-
-    probes: Mapping[str, ndarray[Any, Any]]
-    labels: ndarray[Any, Any] | None
-    blocks: ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What one measure is computed from: arrays by need, the block of each of the samples' rows, and of the reference's and train's by side."""
-
-    arrays: Arrays
-    blocks: Mapping[Side, ndarray[Any, Any]]
-    sizes: ndarray[Any, Any]  # samples in each block [B]
-    parts: int = 1  # repeats, consecutive in the samples' rows
 
 
 def score(plan: Plan, drawn: Drawn, real: Mapping[str, Mapping[str, Real]]) -> tuple[Score, ...]:
@@ -68,12 +46,13 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> lis
             continue
         key = tuple(str(measure[part]) for part in PREPARED) + metric.needs
         if key not in shared:
-            shared[key] = _given(measure, metric, protocol, drawn, real)
+            shared[key] = given_of(measure, metric, protocol, drawn, real)
+        blank = replace(blank, n=shared[key].n)
         scores = [_measured(blank, metric, measure, shared[key], protocol["reducer"]), *_per_class(blank, metric, measure, shared[key], drawn)]
         found += [replace(one, flags=(*one.flags, *measure["flags"]), sizes=() if one.sizes == whole else one.sizes) for one in scores]
         if scores[0].status == "ok":
             taken.append(measure)
-    lines = _lines(taken, protocol, real, drawn, plan.n)
+    lines = _lines(taken, protocol, real, drawn)
     metrics = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in taken}
     widths = {measure["name"]: drawn.probes[probe_name(measure)].shape[-1] for measure in taken}
     return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if _whole(one) else one for one in found]
@@ -103,48 +82,6 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
     return ""
 
 
-def _given(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
-    """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
-    ours = drawn.probes[probe_name(measure)]
-    n = min(measure["samples_n"] or len(drawn.blocks), len(drawn.blocks))
-    n = n // measure["batch"] * measure["batch"] if measure["batch"] else n
-    blocks = np.unique(drawn.blocks[:n], return_inverse=True)[1]
-    sizes = np.bincount(blocks)
-    given: dict[str, Any] = {}
-    if "sums" in metric.needs:
-        given["sums"] = ours if ours.ndim == 3 else sums_of_rows(ours[:n], blocks, None if drawn.labels is None else drawn.labels[:n])
-        blocks = np.arange(len(given["sums"]))
-    else:
-        rows = ours[:n].astype(measure["precision"]).astype(np.float64)
-        given |= {"samples": rows, "logits": rows, "pairs": rows, "labels": None if drawn.labels is None else drawn.labels[:n]}
-    places: dict[Side, ndarray[Any, Any]] = {"samples": blocks}
-    made = {}
-    for side, split in (("reference", measure["reference"]), ("train", protocol["train"])):
-        if not split or side not in {NEEDS[need] for need in metric.needs}:
-            continue
-        rows, labels, moments = _held(measure, real[split], whole=side == "train")
-        if moments is not None:
-            made["moments", "reference"] = moments
-            continue
-        given |= {side: rows, f"{side}_logits": rows}
-        places[side] = blocks_of(labels)
-    parts = 1 if "sums" in metric.needs else int(protocol["repeats"])
-    return Given(Arrays({need: given[need] for need in metric.needs if need in given}, made), places, sizes, parts)
-
-
-def _held(measure: Mapping[str, Any], real: Real, *, whole: bool) -> tuple[Any, ndarray[Any, Any], Any]:
-    """Rows and labels of a split as a measure takes it, or its moments where a statistics file stands for it."""
-    moments = real.moments.get(measure["features"].partition(".")[2])
-    if moments is not None:
-        return None, real.labels, moments
-    mirrored = measure["mirrored"] and not whole
-    rows = real.features[measure["features"] + (MIRRORED if mirrored else "")]
-    labels = np.tile(real.labels, 2) if mirrored else real.labels
-    if measure["reference_n"] and not whole:
-        rows, labels = rows[: measure["reference_n"]], labels[: measure["reference_n"]]
-    return rows.astype(measure["precision"]).astype(np.float64), labels, None
-
-
 def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: Given, reducer: str) -> Score:
     arrays, constants = given.arrays, measure["constants"]
     bad = next((need for need in arrays if not np.isfinite(arrays[need]).all()), None)
@@ -155,7 +92,7 @@ def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: G
         if not math.isfinite(value):
             return replace(blank, status="undefined", reason=f"{metric.name} of these samples is {value}")
         left_out = leave_outs(metric, given, "samples", constants, reducer)
-        se, low, high = intervals.interval(metric.interval, value, left_out, given.sizes)
+        se, low, high = intervals.interval(metric.interval, value, left_out, given.sizes / given.parts)
         if not all(map(math.isfinite, (low, high, *left_out))):
             return replace(blank, status="skipped", reason=f"{blank.n} samples are too few for its interval; --n with more")
         ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), sizes=tuple(given.sizes.tolist()))
@@ -231,7 +168,7 @@ def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, g
     return math.sqrt(found) if sides and math.isfinite(found) else None
 
 
-def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real: Mapping[str, Real], drawn: Drawn, n: int) -> dict[str, RealLine]:
+def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real: Mapping[str, Real], drawn: Drawn) -> dict[str, RealLine]:
     """What real data scores on the measures that compare rows of features."""
     parts = [real[split] for split in protocol["real"]]
     compared = [m for m in taken if "pairs" not in shelves.find("metrics", m["metric"]).needs and not m["mirrored"]]
@@ -245,7 +182,12 @@ def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real
         identity=[[protocol["splits"][split] for split in protocol["real"]], protocol["extractors"]],
     )
     sizes = {split: len(one.labels) for split, one in real.items()}
-    return real_lines(able, pool, counts_per_class(drawn.labels, pool.labels, n), sizes, protocol["train"])
+    counts = {}
+    for measure in able:
+        n = one_repeat(measure, int(protocol["repeats"]), len(drawn.blocks))
+        counts[measure["name"]] = counts_per_class(None if drawn.labels is None else drawn.labels[:n], pool.labels, n)
+    least = int(protocol["repeats"]) if protocol["reducer"] == "min" else 1
+    return real_lines(able, pool, counts, sizes, protocol["train"], least)
 
 
 def _beside(ours: Score, line: RealLine | None, metric: Metric, width: int) -> Score:
@@ -258,5 +200,5 @@ def _beside(ours: Score, line: RealLine | None, metric: Metric, width: int) -> S
     flags += ("no spread between blocks",) if ours.se == 0 and metric.interval != "wilson" else ()
     if line is None:
         return replace(ours, flags=flags)
-    extrapolated = () if line.used == ours.n else (f"real extrapolated from n = {line.used}",)
+    extrapolated = () if line.used == ours.n else (f"real {'extrapolated from' if line.extrapolated else 'at'} n = {line.used}",)
     return replace(ours, real=line.median, real_high=line.high, flags=(*flags, *extrapolated))

@@ -150,3 +150,103 @@ def test_the_code_hash_is_the_same_under_every_python():
     """A fixed source has a fixed hash: ids of runs and entries do not depend on the Python version."""
     source = '"""Doc."""\n\n\ndef f(x, *, y: int = 3) -> int:\n    """Doc."""\n    return [x for x in range(y)][0]  # why\n'
     assert code_sha256(source) == "c22879de2b54b9c3bf466eaaf0ae655b58143a18192ee7261666073d9e5dd66a"
+
+
+PAIR_HOOKS = "\n\n@genbench.hookimpl\ndef latents(seeds):\n    return genbench.noise(seeds, (3,))\n\n\n@genbench.hookimpl\ndef synthesize(latents):\n    {}\n"
+RENDERED = "return torch.tanh(latents)[:, :, None, None].expand(-1, 3, 8, 8)"
+SYNTHESIZED = {
+    "return torch.full((len(latents), 3, 8, 8), float('nan'))": "synthesize returned NaN or infinite values",
+    "return torch.zeros(4, 4)": "synthesize returned torch.float32 (4, 4); return float [n, 3, H, W]",
+    "return torch.zeros(len(latents), 3, 8, 8, dtype=torch.uint8)": "synthesize returned torch.uint8 (2, 3, 8, 8); return float [n, 3, H, W]",
+    "return torch.zeros(len(latents) + 1, 3, 8, 8)": "synthesize returned 3 images for 2 latents",
+    "return None": "synthesize returned NoneType; return float [n, 3, H, W]",
+    "raise KeyError('a')": "synthesize raised KeyError: 'a'",
+}
+
+
+@pytest.mark.parametrize(("body", "line"), SYNTHESIZED.items(), ids=range(len(SYNTHESIZED)))
+def test_a_wrong_rendering_of_latents_ends_in_its_line(body, line, cli, here):
+    """What synthesize may not return ends in exit 5, the generator's name and what came, before a path length is taken of it."""
+    (here / "turns.py").write_text(HEAD + GOOD + PAIR_HOOKS.format(body))
+    status, out, err = cli("run", "--plugin", "turns.py", *FEW, "--metrics", "path_length")
+    assert (status, out) == (5, "")
+    assert err.splitlines()[-1].startswith(f"genbench: turns: {line}")
+
+
+WIDE = (
+    "import torch\nfrom genbench.rows import Extractor, Measure, Pairs, Protocol\n\ndef load(device):\n"
+    "    return lambda images: {'w': torch.nn.functional.adaptive_avg_pool2d(images.to(torch.float32) / 64, 2).flatten(1)}\n\n"
+    "WIDE = Extractor('wide', 'wide', {'w': 0}, 32, 'none', None, 'nothing', load)\n"
+    "P = Protocol('three', 't', 'digits', 40, 'balanced', 'round', (Measure('fd', 'digits.pool', 'heldout'), Measure('diversity', 'wide.w'),\n"
+    "             Measure('path_length', 'digits.pool', pairs=Pairs())), real=('heldout',))\n"
+)
+
+
+def test_damage_to_every_kind_of_probe_is_named_and_changes_no_number(cli, here):
+    """Rows, sums, latent pairs and images: one shard file of each cut short, altered or emptied is named and done again, to the same record."""
+    (here / "wide.py").write_text(WIDE)
+    (here / "turns.py").write_text(HEAD + GOOD + PAIR_HOOKS.format(RENDERED))
+    words = ("run", "--plugin", "turns.py", *FEW, "--protocol", "three", "--with", "wide.py", "--json")
+    first = scores(cli(*words)[1])
+    assert {one["status"] for one in first.values()} == {"ok"}
+    harms = [lambda whole: whole[: len(whole) // 2], lambda whole: whole[:-1] + bytes([whole[-1] ^ 64]), lambda whole: b""]
+    for block, harm in enumerate(harms):
+        harmed = sorted(here.glob(f"runs/*/shards/b{block:02d}-*"))
+        assert [path.name.partition(".")[2].partition("-")[0] for path in harmed] == [
+            "digits.pool.pairs", "digits.pool.safetensors", "images.safetensors", "wide.w.sums.safetensors",
+        ]  # fmt: skip
+        for path in harmed:
+            path.write_bytes(harm(path.read_bytes()))
+        next(here.glob("runs/*/run.json")).unlink()
+        status, out, err = cli(*words)
+        assert (status, scores(out)) == (0, first)
+        assert all(path.name in err for path in harmed), err
+
+
+OWN_VALUES = {
+    "return float('nan')": (0, "undefined"),
+    "return float('inf')": (0, "undefined"),
+    "return 'five'": (5, "failed"),
+    "return None": (5, "failed"),
+    "return arrays['samples'][0]": (5, "failed"),
+    "raise RuntimeError('two\\nlines')": (5, "failed"),
+    "return value(arrays)": (5, "failed"),
+}
+
+
+@pytest.mark.parametrize(("body", "wanted"), OWN_VALUES.items(), ids=range(len(OWN_VALUES)))
+def test_what_is_no_number_is_none(body, wanted, cli, here):
+    """A metric that returns no number has a status and a reason of one line in its place, and the other metrics keep theirs."""
+    (here / "odd.py").write_text(METRIC.format(f"def value(arrays):\n    {body}\n"))
+    status, out, err = cli("run", "--plugin", "noise", *FEW, "--metrics", "mine,fd", "--with", "odd.py", "--json")
+    found = scores(out)
+    assert (status, found["mine_digits"]["status"], found["fd_digits"]["status"]) == (*wanted, "ok")
+    assert found["mine_digits"]["value"] is None
+    assert found["mine_digits"]["reason"]
+    assert "\n" not in found["mine_digits"]["reason"]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("returned", ["numpy.zeros(3)", "numpy.zeros(50)", "1.0", "None"])
+def test_left_out_of_another_length_gives_no_interval(returned, cli, here):
+    """left_out that has not one value for each block fails the metric: no interval is made of it."""
+    body = f"import numpy\n\ndef value(arrays):\n    return 0.5\n\ndef left_out(arrays, blocks, side):\n    return {returned}\n"
+    (here / "odd.py").write_text(METRIC.format(body).replace("'nobody')", "'nobody', left_out=left_out)"))
+    status, out, _ = cli("run", "--plugin", "noise", *FEW, "--metrics", "mine", "--with", "odd.py", "--json")
+    one = scores(out)["mine_digits"]
+    assert (status, one["status"], one["value"], one["low"]) == (5, "failed", None, None)
+
+
+def test_weights_with_code_in_them_execute_nothing(cli, here):
+    """A pickle that runs a command, named as weights, ends in exit 2 and one line, and the command did not run."""
+    import pickle
+
+    class Command:
+        def __reduce__(self):
+            return os.mkdir, ("executed",)
+
+    (here / "code.pth").write_bytes(pickle.dumps({"fc.weight": Command()}, protocol=2))
+    status, out, err = cli("run", "--plugin", "noise", *FEW, "--metrics", "fid", "--weights", "inception=code.pth")
+    assert (status, out, len([line for line in err.splitlines() if line.startswith("genbench: ")])) == (2, "", 1)
+    assert "nothing in it was executed" in err
+    assert not (here / "executed").exists()

@@ -20,7 +20,7 @@ FLOORS = [
     "images draws checkpoints gaussians intervals options resizes networks npz paths measures probes pictures nearest",
     "abilities anchors statistics folders datasets/ extractors/ metrics/ protocols/",
     "generator reference",
-    "plan conformance real reproductions",
+    "plan conformance real given reproductions",
     "shards scoring",
     "run train standings rulers",
     "boards listings selftests",

@@ -331,7 +331,7 @@ def test_a_folder_is_judged_against_a_folder(cli, here):
     assert json.loads(cli(*words)[1])["plan"]["identity"]["dataset"] == dataset_of("./b").name != first["plan"]["identity"]["dataset"]
     status, out, err = cli(*words, "--n", "13")
     assert (status, out) == (2, "")
-    assert err.splitlines()[-1] == "genbench: a holds 12 pictures and picture 13 is asked for: --n 12, or fewer"
+    assert err.splitlines()[-1] == "genbench: 13 images are asked for, a has 12: --n 12, or fewer"
 
 
 def test_open_images_is_public(tmp_path):

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import genbench
-from genbench import draws, generator, shelves
+from genbench import draws, generator, given, shelves, stats
 from genbench.arrays import Arrays
 from genbench.probes import sums_of, sums_of_rows
-from genbench.reference import network
+from genbench.reference import Real, network
 from genbench.rows import source_of
 from genbench.weights import find
 
@@ -118,7 +118,7 @@ def test_a_measure_takes_what_it_says(scores, features):
 
     held = pool(real)
     assert under["first", "fd"].value == pytest.approx(value(samples, held), rel=1e-6)
-    assert under["first", "fd_batch"].value == pytest.approx(value(samples[:80], held), rel=1e-6)
+    assert under["first", "fd_batch"].value == pytest.approx(value(samples[:80], held[:840]), rel=1e-6)
     assert under["first", "fd_few"].value == pytest.approx(value(samples, held[:200]), rel=1e-6)
     halves = [x.astype(np.float16).astype(np.float64) for x in (samples, held)]
     assert under["first", "fd_half"].value == pytest.approx(value(*halves), rel=1e-5)  # a sum in another order may round to another half
@@ -212,3 +212,25 @@ def test_a_statistics_file_stands_for_the_reference(record, cli, here):
     assert found["fd"].se_reference is None
     with pytest.raises(genbench.UserError, match=r"stats\.npz has mean and covariance alone"):
         record("first", metrics=("precision",), reference=here / "stats.npz")
+
+
+def test_a_part_of_a_sorted_reference_has_every_class():
+    """Of a reference sorted by class the first images of each class are taken, and an image and its mirror image lie in one block."""
+    labels = np.repeat(np.arange(4), 30)
+    rows = np.arange(120, dtype=np.float64)[:, None]
+    real = Real({"a.b": rows, "a.b~mirrored": np.concatenate([rows, rows])}, labels)
+    measure = {"features": "a.b", "mirrored": False, "reference_n": 12, "precision": "float64", "batch": 0}
+    assert sorted(given._held(measure, real)[0][:, 0].tolist()) == [0, 1, 2, 30, 31, 32, 60, 61, 62, 90, 91, 92]
+    _, blocks = given._held({**measure, "mirrored": True, "reference_n": 0}, real)
+    np.testing.assert_array_equal(blocks[:120], blocks[120:])
+
+
+def test_the_divisor_of_the_samples_leaves_a_files_covariance_alone():
+    """fd of rows divided by n against moments of a file: the file's covariance as it stands."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 5)), rng.normal(size=(300, 5)) + 0.2
+    fd = shelves.find("metrics", "fd")
+    by_rows = fd.value(Arrays({"samples": x, "reference": y}), divisor=0)
+    moments = stats.Moments(2, y.mean(0), np.cov(y.T, bias=True))
+    by_file = fd.value(Arrays({"samples": x}, {("moments", "reference"): moments}), divisor=0)
+    assert by_file == pytest.approx(by_rows, rel=1e-12)

@@ -184,6 +184,11 @@ def known_failings(seen: Sighting) -> tuple[str, ...]:
     return ("small sample",) if seen.n < 2 * seen.d else intervals.wide_near_real(seen.value, seen.real_high)
 
 
+def line_failings(seen: Sighting) -> tuple[str, ...]:
+    """The line through 1/n bends where its smallest subset, a tenth of n, lies below 2d."""
+    return ("small sample",) if max(min(5000, seen.n // 10), 2) < 2 * seen.d else known_failings(seen)
+
+
 FD = Metric(
     name="fd",
     title="Fréchet distance of features",
@@ -194,6 +199,7 @@ FD = Metric(
     value=fd,
     left_out=fd_left_out,
     paper="Heusel et al. 2017, arXiv:1706.08500",
+    falls=1.0,
     properties=frozenset({"symmetric", "order_invariant", "rotation_invariant", "zero_on_identical"}),
     from_moments=True,
     flags=known_failings,
@@ -213,7 +219,7 @@ FD_INFINITY = Metric(
     seeded=True,
     properties=frozenset({"rotation_invariant"}),
     from_moments=True,
-    flags=known_failings,
+    flags=line_failings,
 )
 
 FD_EXTRAPOLATED = Metric(

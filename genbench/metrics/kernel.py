@@ -65,8 +65,8 @@ def kd_subsets(
     """The mean of kd over random subsets of `size` rows of each side, without replacement: KID as most codes take it. float64; unbiased as kd.
 
     Bińkowski et al. (2018). numpy's RandomState(seed), of each subset the samples first and the reference then, as torch-fidelity (in float32);
-    first = "reference": the other way round (clean-fid, with numpy's global state). shrink = 1: size is at most n and m (clean-fid, dgm-eval); 0: fewer
-    rows are refused (torch-fidelity). sigma above 0: a Gaussian kernel of that width instead of the polynomial.
+    first = "reference": the other way round. clean-fid draws unseeded, from numpy's global state. shrink = 1: size is at most n and m (clean-fid,
+    dgm-eval); 0: fewer rows are refused (torch-fidelity). sigma above 0: a Gaussian kernel of that width instead of the polynomial.
     """
     return float(np.mean([_mmd2(one) for one in _subsets(arrays, int(subsets), int(size), int(seed), shrink != 0, sigma, first)]))
 
@@ -224,6 +224,7 @@ KD = Metric(
     value=kd,
     left_out=kd_left_out,
     paper="Bińkowski et al. 2018, arXiv:1801.01401",
+    falls=1.0,
     properties=_DISTANCE | {"unbiased"},
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
 )
@@ -239,6 +240,7 @@ KD_SUBSETS = Metric(
     left_out=kd_subsets_left_out,
     paper="Bińkowski et al. 2018, arXiv:1801.01401",
     seeded=True,
+    falls=1.0,
     properties=frozenset({"rotation_invariant", "unbiased"}),
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
 )
@@ -253,6 +255,7 @@ MMD = Metric(
     value=mmd,
     left_out=mmd_left_out,
     paper="Jayasumana et al. 2024, arXiv:2401.09603",
+    falls=1.0,
     properties=_DISTANCE | {"scale_invariant", "zero_on_identical"},
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
 )
@@ -267,6 +270,7 @@ MMD_UNBIASED = Metric(
     value=mmd_unbiased,
     left_out=mmd_unbiased_left_out,
     paper="Gretton et al. 2012, JMLR 13:723-773",
+    falls=1.0,
     properties=_DISTANCE | {"scale_invariant", "unbiased"},
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
 )

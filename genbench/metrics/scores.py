@@ -154,6 +154,7 @@ TOP1_HISTOGRAM_GAP = Metric(
     value=top1_histogram_gap,
     left_out=top1_histogram_gap_left_out,
     paper="Kynkäänniemi et al. 2023, arXiv:2203.06026",
+    falls=0.5,
     properties=frozenset({"symmetric", "order_invariant", "scale_invariant", "zero_on_identical"}),
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
 )

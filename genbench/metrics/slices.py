@@ -77,6 +77,7 @@ MIND = Metric(
     value=mind,
     left_out=mind_left_out,
     paper="Berthet et al. 2026, arXiv:2605.06797",
+    falls=1.0,
     properties=frozenset({"symmetric", "order_invariant", "zero_on_identical"}),
     experimental=True,
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),

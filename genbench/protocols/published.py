@@ -92,7 +92,7 @@ CLEAN = Protocol(
             "kd_subsets",
             "inception-clean.pool",
             "train",
-            {"subsets": 100, "size": 1000, "seed": 0, "shrink": 1, "first": "reference"},
+            {"subsets": 100, "size": 1000, "seed": 0, "shrink": 1},
             name="kid",
             precision="float32",
             note=_ONE_DRAW + " Papers print 1,000 times the value.",
@@ -159,7 +159,7 @@ ADM = Protocol(
         Published("imagenet-256", "DiT-XL/2, guided", "is", 278.24, "DiT README"),
     ),
     paper="Dhariwal & Nichol 2021, arXiv:2105.05233",
-    note="Its reference files hold moments of the whole training set and 10,000 images of it, which ones is not said; here the first 10,000.",
+    note="Its reference files hold moments of the whole training set and 10,000 images of it, which ones is not said; here the first, the classes in turn.",
 )
 
 _DINO = "dinov2-vit-l-14.cls"

@@ -1,0 +1,107 @@
+"""What one measure is computed from: the samples and real images that it takes, prepared as its row says, and the blocks that leave-outs leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genbench.arrays import NEEDS, Arrays, Side
+from genbench.draws import blocks_of, rank_in_class
+from genbench.lazy import np
+from genbench.probes import probe_name, sums_of_rows
+from genbench.reference import MIRRORED
+from genbench.rows import Metric
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    from genbench.reference import Real
+
+PREPARED = ("features", "reference", "samples_n", "reference_n", "mirrored", "precision", "batch", "pairs")  # what decides a measure's arrays
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run drew, by probe: rows float64 [n, d] or distances [n], row i for sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None,
+    blocks int64 [n]."""
+
+    probes: Mapping[str, ndarray[Any, Any]]
+    labels: ndarray[Any, Any] | None
+    blocks: ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Arrays by need, the block of each row by side, and the samples in each block [B] of all repeats."""
+
+    arrays: Arrays
+    blocks: Mapping[Side, ndarray[Any, Any]]
+    sizes: ndarray[Any, Any]
+    parts: int = 1  # repeats, consecutive in the samples' rows
+
+    @property
+    def n(self) -> int:
+        """How many samples one value is taken of."""
+        return int(self.sizes.sum()) // self.parts
+
+
+def taken_n(measure: Mapping[str, Any], n: int) -> int:
+    """How many of n samples, or of n images of the reference, whole batches leave."""
+    return int(n // measure["batch"] * measure["batch"]) if measure["batch"] else n
+
+
+def one_repeat(measure: Mapping[str, Any], repeats: int, n: int) -> int:
+    """How many samples of a run of n one value of a measure is taken of."""
+    return taken_n(measure, min(measure["samples_n"] or n, n // repeats))
+
+
+def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
+    """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
+    ours = drawn.probes[probe_name(measure)]
+    repeats = 1 if "sums" in metric.needs else int(protocol["repeats"])
+    one, all_of_one = one_repeat(measure, repeats, len(drawn.blocks)), len(drawn.blocks) // repeats
+    taken = np.concatenate([np.arange(part * all_of_one, part * all_of_one + one) for part in range(repeats)])
+    blocks = np.unique(drawn.blocks[taken], return_inverse=True)[1]
+    sizes = np.bincount(blocks)
+    labels = None if drawn.labels is None else drawn.labels[taken]
+    given: dict[str, Any] = {}
+    if "sums" in metric.needs:
+        given["sums"] = ours if ours.ndim == 3 else sums_of_rows(ours[taken], blocks, labels)
+        blocks = np.arange(len(given["sums"]))
+    else:
+        rows = ours[taken].astype(measure["precision"]).astype(np.float64)
+        given |= {"samples": rows, "logits": rows, "pairs": rows, "labels": labels}
+    places: dict[Side, ndarray[Any, Any]] = {"samples": blocks}
+    made = {}
+    for side, split in (("reference", measure["reference"]), ("train", protocol["train"])):
+        if not split or side not in {NEEDS[need] for need in metric.needs}:
+            continue
+        moments = real[split].moments.get(measure["features"].partition(".")[2])
+        if moments is not None:
+            made["moments", "reference"] = moments
+            continue
+        given[side], places[side] = _held(measure, real[split]) if side == "reference" else _whole(measure, real[split])
+        given[f"{side}_logits"] = given[side]
+    return Given(Arrays({need: given[need] for need in metric.needs if need in given}, made), places, sizes, repeats)
+
+
+def _whole(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
+    """All rows of a split and the block of each."""
+    return real.features[measure["features"]].astype(measure["precision"]).astype(np.float64), blocks_of(real.labels)
+
+
+def _held(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
+    """The reference's rows as a measure takes them, and the block of each; an image and its mirror image lie in one block.
+
+    Of a part of the reference the first images, the classes in turn: a folder sorted by class would otherwise give a few classes alone.
+    """
+    turns = 2 if measure["mirrored"] else 1
+    rows = real.features[measure["features"] + (MIRRORED if turns == 2 else "")]
+    blocks = np.tile(blocks_of(real.labels), turns)
+    if 0 < measure["reference_n"] < len(rows):
+        place = np.argsort(np.concatenate([rank_in_class(real.labels) + turn * len(real.labels) for turn in range(turns)]), kind="stable")
+        chosen = np.sort(place[: measure["reference_n"]])
+        rows, blocks = rows[chosen], blocks[chosen]
+    kept = taken_n(measure, len(rows))
+    return rows[:kept].astype(measure["precision"]).astype(np.float64), np.unique(blocks[:kept], return_inverse=True)[1]
