@@ -83,6 +83,7 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "competitor": (lambda value: isinstance(value, bool), "True or False"),
     "checkpoints": (_is_table, '{data set: {"file" or "url": ..}}, all texts'),
     "training": (lambda value: isinstance(value, Mapping) and all(map(_is_count, value.values())), '{"epochs": .., "batch": ..}, whole numbers above 0'),
+    "pretrained_on": (lambda value: isinstance(value, str) or (isinstance(value, tuple | list) and all(isinstance(v, str) for v in value)), "names"),
     "spaces": (lambda value: isinstance(value, tuple | list) and all(isinstance(v, str) for v in value), "names"),
 }
 

@@ -96,6 +96,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         complain(f"genbench: {_one_line(error)}")
         return 2 if error.errno in PATHS else 5
+    except SystemExit as error:
+        complain(f"genbench: something that was called exited ({error.code}); what was finished is kept")
+        return 5
     except Exception:
         import traceback
 

@@ -23,6 +23,7 @@ from genbench.abilities import Description
 from genbench.generator import Generator, checkpoint_of, construct, device_of, seed_everything
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
+from genbench.reference import at_hand
 from genbench.say import UserError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _labels(trial: Trial) -> tuple[str, ...]:
         return "skip", "sample names no labels: it is unconditional"
     classes = len(trial.dataset.classes)
     extractor, output = trial.dataset.recogniser.split(".")
-    network = shelves.find("extractors", extractor).load(trial.generator.device)
+    network = at_hand(extractor, str(trial.generator.device))
     images = torch.from_numpy(trial.draw(range(PER_CLASS * classes))).to(trial.generator.device)
     recognised = network(images)[output].argmax(1).cpu().numpy()
     right = float((recognised == np.arange(PER_CLASS * classes) % classes).mean())

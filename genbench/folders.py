@@ -76,7 +76,7 @@ def npz_dataset(path: Path) -> Stored:
     """The images `arr_0` of an npz, uint8 [N, h, w, 3] (or 1), and, where it has them, their labels `arr_1` int [N], as the split "train"."""
     with npz.member(path, "arr_0") as found:
         shape, dtype = found.shape, found.dtype
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or not 0 < shape[1] * shape[2] <= LARGEST or not shape[0]:
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 1 or shape[1] * shape[2] > LARGEST:
         raise UserError(f"{path}: arr_0 is {dtype} {list(shape)}; wanted are images, uint8 [N, height, width, 3]")
     labels = _labels(path, shape[0]) if "arr_1" in npz.keys(path) else np.zeros(shape[0], dtype=np.int64)
     classes = tuple(map(str, range(int(labels.max()) + 1))) if labels.any() else ("all",)

@@ -182,6 +182,10 @@ class Generator:
         own = None if labels is None else torch.as_tensor(labels, device=self.device)
         with torch.no_grad():
             a, b = (self.call("latents", seeds=seeds + far, labels=own, space=pairs.space) for far in (0, paths.OTHER_END))
+            for latents in (a, b):
+                if not isinstance(latents, torch.Tensor) or not latents.is_floating_point() or len(latents) != len(seeds):
+                    came = f"{latents.dtype} {list(latents.shape)}" if isinstance(latents, torch.Tensor) else type(latents).__name__
+                    raise PluginFailed(f"{self.description.name}: latents returned {came}; return floats [{len(seeds)}, ...]")
             t = draws.uniform(seeds, (1,), stream=PATHS, device=self.device)[:, 0] if pairs.where == "full" else torch.zeros(len(seeds), device=self.device)
             one, other = (self._rendered(paths.point(a, b, at, pairs.path), seeds, own, pairs) for at in (t, t + pairs.epsilon))
         return one, other
@@ -192,8 +196,8 @@ class Generator:
         if not isinstance(images, torch.Tensor) or images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
             came = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, torch.Tensor) else type(images).__name__
             raise PluginFailed(f"{name}: synthesize returned {came}; return float [n, 3, H, W] or [n, 1, H, W] in -1 to 1, unquantised")
-        if len(images) != len(seeds):
-            raise PluginFailed(f"{name}: synthesize returned {len(images)} images for {len(seeds)} latents")
+        if len(images) != len(seeds) or min(images.shape[2:]) < 1:
+            raise PluginFailed(f"{name}: synthesize returned {list(images.shape)} for {len(seeds)} latents; return [{len(seeds)}, 3, H, W]")
         if not torch.isfinite(images).all():
             raise PluginFailed(f"{name}: synthesize returned NaN or infinite values")
         return paths.compared(images.to(self.device), pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -147,6 +148,9 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
 def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     """Why a measure cannot be taken of this data set and generator, or ""."""
     metric: Metric = shelves.find("metrics", measure.metric)
+    known = list(inspect.signature(metric.value).parameters)[1:]
+    for name in sorted(set(measure.constants) - set(known)):
+        raise UserError(f"protocol {protocol.name}: the metric {metric.name} has no constant {name}: {choices(name, known)}")
     if measure.features == NO_RECOGNISER:
         return f"the data set {asked.dataset.name} has no recogniser, which tells its classes"
     extractor, _, output = measure.features.partition(".")

@@ -52,6 +52,8 @@ def member(path: Path, key: str) -> Iterator[Member]:
             shape, columns_first, dtype = header(file)
             if dtype.hasobject:
                 raise UserError(f"{path}: {key} holds Python objects (a pickle), which are never read: save it as an array of numbers")
+            if min(shape, default=1) < 0 or dtype.itemsize * math.prod(shape) > archive.getinfo(f"{key}.npy").file_size:
+                raise UserError(f"{path}: {key} says that it is {dtype} {list(shape)}, more than the file holds; fetch or make it again")
             yield Member(shape, dtype, columns_first, file)
 
 

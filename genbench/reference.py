@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves
+from genbench import shelves, weights
 from genbench.files import cache, cached, file_sha256, home
 from genbench.lazy import np, torch
 from genbench.measures import extractor_code
 from genbench.probes import rows_of
-from genbench.say import progress
+from genbench.rows import source_of
+from genbench.say import PluginFailed, UserError, aside, clean, progress
 from genbench.statistics import read_statistics
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
     from genbench.record import Plan
-    from genbench.rows import Dataset
+    from genbench.rows import Dataset, Extractor
     from genbench.stats import Moments
 
 MIRRORED = "~mirrored"  # after a feature's name: of the images and of their mirror images
@@ -35,10 +38,65 @@ class Real:
     moments: Mapping[str, Moments] = field(default_factory=dict)
 
 
-def network(name: str, device: str, weights: str) -> Any:
-    """An extractor loaded on its device, with the weights file that was found ("": it has none)."""
-    load = shelves.find("extractors", name).load
-    return load(device, Path(weights)) if weights and len(inspect.signature(load).parameters) > 1 else load(device)
+def network(name: str, device: str, file: str) -> Any:
+    """An extractor loaded on its device, with the weights file that was found ("": it has none), its every answer checked."""
+    row: Extractor = shelves.find("extractors", name)
+    with _calling(name, "loading it"):
+        try:
+            ready = row.load(device, Path(file)) if file and len(inspect.signature(row.load).parameters) > 1 else row.load(device)
+        except UserError as error:
+            raise UserError(f"weights {name}: {error}{_hashes(row, file)}") from None
+
+    def answer(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        with _calling(name, "calling it"):
+            found = ready(images.clone())  # a copy of its own: one that writes into it shall not change the others' images
+        return _checked(row, found, len(images))
+
+    return answer
+
+
+def at_hand(name: str, device: str) -> Any:
+    """An extractor with weights that are on this machine already; UserError where they are not."""
+    row: Extractor = shelves.find("extractors", name)
+    found = weights.find(row.weights, source_of(row.load).parent, {}) if row.weights else None
+    if row.weights and found is None:
+        raise UserError(f"weights missing: genbench weights fetch {row.weights.name}")
+    return network(name, device, str(found.path) if found else "")
+
+
+def _hashes(row: Extractor, file: str) -> str:
+    """What a weights file is and should be, for the line that refuses it."""
+    published = {one.sha256 for one in row.weights.files if one.sha256} if row.weights else set()
+    return f" (its SHA-256 is {file_sha256(Path(file))}, the published one {' or '.join(sorted(published))})" if file and published else ""
+
+
+def _checked(row: Extractor, found: Any, n: int) -> dict[str, torch.Tensor]:
+    """An extractor's answer to n images as float32 rows; PluginFailed with what came otherwise."""
+    if not isinstance(found, Mapping) or set(row.outputs) - set(found):
+        came = f"the outputs {', '.join(map(str, found))}" if isinstance(found, Mapping) else type(found).__name__
+        raise PluginFailed(f"extractor {row.name} returned {came}; return a dictionary with {', '.join(row.outputs)}")
+    rows = {}
+    for output, width in row.outputs.items():
+        array = found[output]
+        if not isinstance(array, torch.Tensor) or not array.is_floating_point():
+            came = str(array.dtype) if isinstance(array, torch.Tensor) else type(array).__name__
+            raise PluginFailed(f"extractor {row.name} returned {output} as {came}; return a tensor of floats [{n}, {width or 'd'}]")
+        if array.ndim != 2 or len(array) != n or width not in (0, array.shape[1]):
+            raise PluginFailed(f"extractor {row.name} returned {output} {list(array.shape)} for {n} images; return [{n}, {width or 'd'}]")
+        rows[output] = array.detach().to(torch.float32)
+    return rows
+
+
+@contextlib.contextmanager
+def _calling(name: str, what: str) -> Iterator[None]:
+    """Run a stranger's extractor: its failures with its name in front."""
+    try:
+        with aside():
+            yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit is no way to end a run unheard
+        raise PluginFailed(f"extractor {name}: {what} raised {type(error).__name__}: {clean(str(error))}", traceback.format_exc()) from error
 
 
 def networks(plan: Plan) -> dict[str, Any]:
@@ -78,9 +136,9 @@ def _features(
     dataset: Dataset, split: str, name: str, loaded: Any, outputs: Sequence[str], device: str, key: tuple[str, str, str, str], mirrored: bool
 ) -> tuple[dict[str, ndarray[Any, Any]], ndarray[Any, Any]]:
     """{output: float32 [m, d]} and labels [m] of a split, from the cache, or computed in one pass over the images."""
-    data, weights, code, kind = key
+    data, seal, code, kind = key
     turned = "-mirrored" if mirrored else ""
-    paths = {o: home() / "features" / f"{data}-{name}.{o}{turned}-{weights[:16]}-{code[:16]}-{kind}.safetensors" for o in outputs}
+    paths = {o: home() / "features" / f"{data}-{name}.{o}{turned}-{seal[:16]}-{code[:16]}-{kind}.safetensors" for o in outputs}
     known = {output: there[0] for output, path in paths.items() if (there := cached(path)) is not None}
     missing = [output for output in outputs if output not in known]
     if missing:
@@ -106,9 +164,9 @@ def _computed(dataset: Dataset, split: str, name: str, loaded: Any, outputs: Seq
     return {**arrays, "labels": torch.cat(labels).numpy()}
 
 
-def features_of(dataset: Dataset, split: str, extractor: str, outputs: Sequence[str], device: str, weights: str) -> dict[str, ndarray[Any, Any]]:
-    """Features of one split outside of a run, {output: float64 [m, d]}; weights: the file that was found, "" where the extractor has none."""
+def features_of(dataset: Dataset, split: str, extractor: str, outputs: Sequence[str], device: str, file: str) -> dict[str, ndarray[Any, Any]]:
+    """Features of one split outside of a run, {output: float64 [m, d]}; file: the weights that were found, "" where the extractor has none."""
     code = extractor_code(shelves.find("extractors", extractor))
-    key = dataset.fingerprint(split)[:16], file_sha256(Path(weights)) if weights else "none", code, device.split(":")[0]
-    found, _ = _features(dataset, split, extractor, network(extractor, device, weights), list(outputs), device, key, False)
+    key = dataset.fingerprint(split)[:16], file_sha256(Path(file)) if file else "none", code, device.split(":")[0]
+    found, _ = _features(dataset, split, extractor, network(extractor, device, file), list(outputs), device, key, False)
     return {output: array.astype(np.float64) for output, array in found.items()}

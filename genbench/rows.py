@@ -7,6 +7,7 @@ when called, so that listings can read every row without importing torch.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -195,6 +196,10 @@ class Pairs:
         _check(self, (self.epsilon > 0, f"epsilon {self.epsilon} is not positive"), (self.where in ("end", "full"), f"where is {self.where!r}"))
 
 
+def _is_constant(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, int | float) and math.isfinite(value))
+
+
 @dataclass(frozen=True)
 class Measure:
     """How a number is taken: a metric, in a feature space, against a reference, with its constants. `name` is its name on boards.
@@ -220,9 +225,13 @@ class Measure:
         _check(
             self,
             ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"),
-            (all(isinstance(value, int | float | str) for value in self.constants.values()), f"constants {dict(self.constants)} are not numbers or words"),
+            (all(map(_is_constant, self.constants.values())), f"constants {dict(self.constants)} are not finite numbers or words"),
             (self.precision in ("float64", "float32", "float16"), f"precision is {self.precision!r}, allowed are float64, float32 and float16"),
-            (min(self.samples_n, self.reference_n, self.batch) >= 0, "samples_n, reference_n and batch are 0 or more"),
+            (
+                all(isinstance(one, int) and one >= 0 for one in (self.samples_n, self.reference_n, self.batch)),
+                "samples_n, reference_n and batch are whole numbers, 0 or more",
+            ),
+            (not self.name or _is_name(self.name), f"its name {self.name!r} may hold lower-case letters, digits, '-', '_' and '.'"),
         )
         if not self.name:
             object.__setattr__(self, "name", f"{self.metric}_{self.features.split('.')[0]}")
@@ -266,7 +275,10 @@ class Protocol:
             (isinstance(self.n, int) and (self.n == 0 or self.n >= 2), f"n is {self.n}; a whole number, at least 2, or 0 for as many as the reference"),
             (self.labels in ("balanced", "iid", "training"), f"labels are {self.labels!r}, allowed are balanced, iid and training"),
             (self.quantise in ("round", "truncate", "none"), f"quantise is {self.quantise!r}, allowed are round, truncate and none"),
-            (self.repeats >= 1 and self.reducer in ("mean", "min"), f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min"),
+            (
+                isinstance(self.repeats, int) and self.repeats >= 1 and self.reducer in ("mean", "min"),
+                f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min",
+            ),
             (len(names) > 0, "has no measures"),
             (len(set(names)) == len(names), f"names a number twice: {names}"),
         )

@@ -151,6 +151,8 @@ def _part_left_out(metric: Metric, part: Given, side: Side, constants: Mapping[s
     there, blocks = np.unique(part.blocks[side], return_inverse=True)
     if metric.left_out is not None:
         own = np.asarray(metric.left_out(part.arrays, blocks, side, **constants), dtype=np.float64)
+        if own.shape != (len(there),):
+            raise ValueError(f"left_out of {metric.name} returned {list(own.shape)} for {len(there)} blocks")
     else:
         own = np.array([metric.value(part.arrays.keep(side, blocks != b), **constants) for b in range(len(there))], dtype=np.float64)
     found = own if len(there) == total else np.full(total, float(metric.value(part.arrays, **constants)))

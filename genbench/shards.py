@@ -142,11 +142,11 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
+    pixels = images.cpu().numpy()
+    origin = sha256(pixels.tobytes())
     extracted = _seen(work, shard, images, missing)
     _wait_for(plan.device)
     then = clock.add("features", then)
-    pixels = images.cpu().numpy()
-    origin = sha256(pixels.tobytes())
     others = {p.name: found for p in probes.values() if p not in missing and (found := _read(work.folder, shard, p))}
     if any(found[1]["images"] != origin for found in others.values()):
         complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")

@@ -77,9 +77,13 @@ def entries(board: Path, *, every: bool = False) -> list[Entry]:
     found = []
     for path in sorted((board / "entries").glob("*.json")):
         try:
-            found.append(Entry(path.stem, record.read(path)))
+            entry = Entry(path.stem, record.read(path))
+            entry.comparable(entry), entry.ranked, entry.record.plan["identity"]["first_seed"]
+            found.append(entry)
         except (Damaged, UserError) as error:
             complain(f"damaged entry left out: {error}")
+        except KeyError as error:
+            complain(f"damaged entry left out: {path} lacks {error}")
     found.sort(key=lambda entry: (entry.record.created, entry.id))
     newest_ranked = next((entry for entry in reversed(found) if entry.ranked), None)
     found = [replace(entry, current=newest_ranked is None or entry.comparable(newest_ranked)) for entry in found]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMS = ("mu-sigma", "clean-fid", "adm")
 KEYS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}  # output -> mean, covariance
+LARGEST = 1e30
 WIDEST = 2**14  # a covariance of 2 GB
 ASYMMETRY = 1e-5  # of the largest variance; float32 products differ by 1e-7 of it
 
@@ -60,6 +61,9 @@ def _moments(path: Path, output: str, width: int | None) -> Moments:
     apart = np.abs(sigma - sigma.T).max()
     if apart > ASYMMETRY * variances.max():
         raise UserError(f"{path}: {covariance_key} is no covariance: it differs from its transpose by {apart:.3g}")
+    least = float(np.linalg.eigvalsh(sigma)[0])
+    if least < -ASYMMETRY * variances.max():
+        raise UserError(f"{path}: {covariance_key} is no covariance: its smallest eigenvalue is {least:.3g}")
     return Moments(2, mean, sigma)
 
 
@@ -74,6 +78,8 @@ def _numbers(path: Path, key: str, axes: int) -> Array:
     bad = int(array.size - np.isfinite(array).sum())
     if bad:
         raise UserError(f"{path}: {key} has {bad} values that are NaN or infinite; fetch or make the file again")
+    if np.abs(array).max() > LARGEST:
+        raise UserError(f"{path}: {key} has values beyond {LARGEST:g}, which no features have; fetch or make the file again")
     return array
 
 

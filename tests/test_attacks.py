@@ -158,7 +158,7 @@ SYNTHESIZED = {
     "return torch.full((len(latents), 3, 8, 8), float('nan'))": "synthesize returned NaN or infinite values",
     "return torch.zeros(4, 4)": "synthesize returned torch.float32 (4, 4); return float [n, 3, H, W]",
     "return torch.zeros(len(latents), 3, 8, 8, dtype=torch.uint8)": "synthesize returned torch.uint8 (2, 3, 8, 8); return float [n, 3, H, W]",
-    "return torch.zeros(len(latents) + 1, 3, 8, 8)": "synthesize returned 3 images for 2 latents",
+    "return torch.zeros(len(latents) + 1, 3, 8, 8)": "synthesize returned [3, 3, 8, 8] for 2 latents",
     "return None": "synthesize returned NoneType; return float [n, 3, H, W]",
     "raise KeyError('a')": "synthesize raised KeyError: 'a'",
 }

@@ -164,7 +164,7 @@ def broken(kind):
         "flipped": (data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], "sigma cannot be read (Bad CRC-32"),
         "members": (zipped(mu=b"hello", sigma=b"hello"), "mu cannot be read"),
         "evil": (zipped(mu=pickle.dumps(Evil()), sigma=pickle.dumps(Evil())), "mu cannot be read"),
-        "bomb": (zipped(mu=large + bytes(10**6), sigma=large), "mu is float64 [1000000, 1000000]; wanted are floats [d], d at most 16384"),
+        "bomb": (zipped(mu=large + bytes(10**6), sigma=large), "mu says that it is float64 [1000000, 1000000], more than the file holds"),
     }[kind]
 
 
@@ -220,7 +220,7 @@ EXTRACTOR = """
 from genbench.rows import Extractor
 
 def load(device):
-    return lambda x: {"pool": x.float().mean((2, 3)), "spatial": x.float()[:, 0, :1, :2].flatten(1)}
+    return lambda x: {"pool": x.float().mean((2, 3)), "spatial": x.float()[:, 0, :1, :2].flatten(1), "wide": x.float().flatten(1)}
 
 MINE = Extractor("mine", "mine", {"pool": 3, "spatial": 2, "wide": 0}, 8, "none", None, "nothing", load)
 """

@@ -24,7 +24,11 @@ def command(runs: tuple[str, ...], out: Path, as_json: bool) -> None:
     """
     from genbench import rulers
     from genbench.record import find
-    from genbench.say import answer
+    from genbench.say import NotComparable, UserError, answer
 
-    found = rulers.readings([find(word, out) for word in runs] or [find(None, out)])
+    try:
+        named = [find(word, out) for word in runs] or [find(None, out)]
+    except UserError as error:
+        raise NotComparable(str(error)) from None
+    found = rulers.readings(named)
     answer(json.dumps(rulers.as_plain(found), indent=1, ensure_ascii=False) if as_json else rulers.as_table(found))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.checkpoints import load_checkpoint
 from genbench.lazy import F, torch
+from genbench.networks import fill
 from genbench.rows import Extractor, File, Weights
+from genbench.say import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,9 +46,12 @@ def prepare(images: Tensor) -> Tensor:
 def load_digits(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
     """The network in evaluation mode: images uint8 [n, 3, h, w] on the device -> pool float32 [n, 64], logits float32 [n, 10]."""
     tensors = load_checkpoint(weights, device)
-    scale = tensors.pop("scale")  # makes the mean of |pool|^2 / 64 over the training images 1
-    net = network().to(device).eval()
-    net.load_state_dict(tensors)
+    scale = tensors.pop("scale", None)  # makes the mean of |pool|^2 / 64 over the training images 1
+    if scale is None:
+        raise UserError(f"{weights} is no weights file of the extractor digits: it has no scale")
+    with torch.device("meta"):
+        net = network()
+    fill(net, tensors, weights).to(device)
     body, head = net
 
     def extract(images: Tensor) -> dict[str, Tensor]:
