@@ -22,4 +22,4 @@ for generator in fresh.index:
         worst = max(worst, away)
         print(f"{generator:24} {name:24} {ours:.6g} committed {theirs:.6g} apart {away:.2g}")
 print(f"largest difference {worst:.2g}, allowed {TOLERANCE}")
-sys.exit(worst > TOLERANCE)
+sys.exit(int(worst > TOLERANCE))
