@@ -109,7 +109,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "splits": splits,
         "train": protocol.train or "train",
         "real": list(protocol.real or asked.dataset.splits) if asked.statistics is None else [],
-        "statistics": dict(asked.statistics) if asked.statistics else None,
+        "statistics": {key: asked.statistics[key] for key in ("sha256", "outputs")} if asked.statistics else None,
         "extractors": {name: {"weights": one.weights, "code": one.code} for name, one in extractors.items()},
         "measures": measures,
     }

@@ -87,7 +87,7 @@ def settle(request: Request, description: Description) -> Plan:
     return Plan(
         identity=identity,
         dataset=request.dataset,
-        weights={name: path for _, paths in under.values() for name, path in paths.items()},
+        places={name: path for _, paths in under.values() for name, path in paths.items()} | _reference_place(request),
         protocols={name: plain for name, (plain, _) in under.items()},
         label=_label(description, options.plain(chosen), request.checkpoint, seal or ""),
         origin=description.origin,
@@ -132,6 +132,10 @@ def _seen(description: Description) -> tuple[str, ...]:
     """The data sets that a generator says its weights have seen."""
     said = description.attributes.get("pretrained_on", ())
     return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _reference_place(request: Request) -> dict[str, str]:
+    return {"statistics": str(request.reference)} if request.reference else {}
 
 
 def _statistics(path: Path | None) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ class Plan:
     block_sizes: tuple[int, ...] = ()  # of the blocks that left_out leaves out
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
-    weights: Mapping[str, str] = field(default_factory=dict)  # extractor -> the file that was found
+    places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
 
     @property
     def id(self) -> str:

@@ -102,17 +102,17 @@ def _calling(name: str, what: str) -> Iterator[None]:
 def networks(plan: Plan) -> dict[str, Any]:
     """Every extractor that the plan names, loaded on its device."""
     names = sorted({name for protocol in plan.protocols.values() for name in protocol["extractors"]})
-    return {name: network(name, plan.device, plan.weights.get(name, "")) for name in names}
+    return {name: network(name, plan.device, plan.places.get(name, "")) for name in names}
 
 
 def real_features(plan: Plan, dataset: Dataset, loaded: Mapping[str, Any]) -> dict[str, dict[str, Real]]:
     """{protocol: {split: Real}} of every split and feature that a protocol holds samples against or measures real data with."""
-    return {name: {split: _split(protocol, split, dataset, loaded, plan.device) for split in protocol["splits"]} for name, protocol in plan.protocols.items()}
+    return {name: {split: _split(plan, protocol, split, dataset, loaded) for split in protocol["splits"]} for name, protocol in plan.protocols.items()}
 
 
-def _split(protocol: Mapping[str, Any], split: str, dataset: Dataset, loaded: Mapping[str, Any], device: str) -> Real:
+def _split(plan: Plan, protocol: Mapping[str, Any], split: str, dataset: Dataset, loaded: Mapping[str, Any]) -> Real:
     if protocol["statistics"] is not None:
-        return Real({}, np.zeros(0, dtype=np.int64), read_statistics(Path(protocol["statistics"]["path"])))
+        return Real({}, np.zeros(0, dtype=np.int64), read_statistics(Path(plan.places["statistics"])))
     found: dict[str, ndarray[Any, Any]] = {}
     labels = None
     for name, used in protocol["extractors"].items():
@@ -121,8 +121,8 @@ def _split(protocol: Mapping[str, Any], split: str, dataset: Dataset, loaded: Ma
         outputs = sorted({m["features"].partition(".")[2] for m in taken} - wide)
         turns = {False, *(m["mirrored"] for m in taken if m["reference"] == split)} if outputs else set()
         for mirrored in sorted(turns):
-            key = f"{protocol['splits'][split][:16]}", used["weights"], used["code"], device.split(":")[0]
-            arrays, classes = _features(dataset, split, name, loaded[name], outputs, device, key, mirrored)
+            key = f"{protocol['splits'][split][:16]}", used["weights"], used["code"], plan.device.split(":")[0]
+            arrays, classes = _features(dataset, split, name, loaded[name], outputs, plan.device, key, mirrored)
             labels = labels if mirrored else classes
             found |= {f"{name}.{output}{MIRRORED if mirrored else ''}": array.astype(np.float64) for output, array in arrays.items()}
     return Real(found, _labels(dataset, split) if labels is None else labels)

@@ -78,7 +78,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     then = clock.add("load", then)
     real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
-    write_json(folder / "plan.json", asdict(plan))
+    write_json(folder / "plan.json", asdict(replace(plan, places={})))
     shards.draw(plan, generator, loaded, folder, clock)
     then = time.monotonic()
     gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
@@ -90,7 +90,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         write(folder / "samples.png", samples_png(plan, folder))
     found = Record(
         id=plan.id,
-        plan=asdict(_with_earlier(done, earlier)),
+        plan=asdict(_with_earlier(replace(done, places={}), earlier)),
         scores=(*scores, *_kept(earlier, plan)),
         environment=record.environment(plan.device),
         cost=_cost(generator, clock, plan, earlier),
