@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np
+from genbench.lazy import np, torch
 from genbench.say import UserError
 
 if TYPE_CHECKING:
     from numpy import ndarray
+    from torch import Tensor
 
     Array = ndarray[Any, Any]
 
 TILE = 1024  # rows and columns of a matrix of distances that are held at once: 4 MB
+PANEL = 4 * TILE  # columns that are held in float32, whatever the number of rows
+SOME = 128  # rows that are brought into float32 at once
 SPARE = 6  # rows kept beyond those asked for, as their order by bounds is not their order by distance
 DENSE = 2**15  # more pairs of a tile than that to be measured: products in float64 are cheaper than differences
 TIES = 64  # the same for bounds by products in float64
@@ -34,11 +37,9 @@ def nearest(x: Array, y: Array, count: int) -> tuple[Array, Array]:
     if not 1 <= count <= len(y):
         raise UserError(f"{len(y)} rows hold no {count} nearest ones: take more rows or a smaller k")
     frame = _frame(x, y)
-    a, b = _single(x, frame), _single(y, frame)
     best = _Best(len(x), min(count + SPARE, len(y)))
-    for rows in _tiles(len(x)):
-        for columns in _tiles(len(y)):
-            best.offer(rows, columns, _bounds(a, b, rows, columns))
+    for rows, columns, tile in _bounds(x, y, frame):
+        best.offer(rows, columns, tile)
     return _measured(x, y, best, count, frame, others=False)
 
 
@@ -50,16 +51,13 @@ def nearest_others(x: Array, count: int) -> tuple[Array, Array]:
     if not 1 <= count < len(x):
         raise UserError(f"{len(x)} rows have no {count}-th neighbour each: take more rows or a smaller k")
     frame = _frame(x, x)
-    a = _single(x, frame)
     best = _Best(len(x), min(count + SPARE, len(x) - 1))
-    for rows in _tiles(len(x)):
-        for columns in _tiles(len(x), rows.start):
-            tile = _bounds(a, a, rows, columns)
-            if rows == columns:
-                np.fill_diagonal(tile, np.inf)
-            best.offer(rows, columns, tile)
-            if rows != columns:
-                best.offer(columns, rows, tile.T)
+    for rows, columns, tile in _bounds(x, x, frame, half=True):
+        if rows == columns:
+            tile.fill_diagonal_(np.inf)
+        else:
+            best.offer(columns, rows, tile.T)
+        best.offer(rows, columns, tile)
     return _measured(x, x, best, count, frame, others=True)
 
 
@@ -92,23 +90,18 @@ def close(x: Array, y: Array, reach_x: Array, reach_y: Array) -> Iterator[tuple[
     reach_x float64 [n], reach_y float64 [m]; a negative reach holds nothing.
     """
     frame = _frame(x, y)
-    b = _single(y, frame)
-    near_x, near_y = frame.within(reach_x), frame.within(reach_y)
-    for rows in _tiles(len(x)):
-        a = _single(x[rows], frame)
-        for columns in _tiles(len(y)):
-            tile = _bounds(a, b, slice(0, len(a.low)), columns)
-            mask = tile <= near_x[rows, None]
-            mask |= tile <= near_y[columns]
-            i, j = np.nonzero(mask)
-            if len(i) > DENSE:
-                i, j, squares = _dense(x[rows], y[columns], reach_x[rows], reach_y[columns], frame)
-                i, j = i + rows.start, j + columns.start
-            else:
-                i, j = i + rows.start, j + columns.start
-                squares = paired(x, y, i, j)
-            kept = squares <= np.maximum(reach_x[i], reach_y[j])
-            yield i[kept], j[kept], squares[kept]
+    near_x, near_y = (torch.from_numpy(frame.within(reach)) for reach in (reach_x, reach_y))
+    for rows, columns, tile in _bounds(x, y, frame):
+        near = tile <= torch.maximum(near_x[rows, None], near_y[columns])
+        i, j = np.divmod(np.flatnonzero(near.numpy()), near.shape[1])
+        if len(i) > DENSE:
+            i, j, squares = _dense(x[rows], y[columns], reach_x[rows], reach_y[columns], frame)
+            i, j = i + rows.start, j + columns.start
+        else:
+            i, j = i + rows.start, j + columns.start
+            squares = paired(x, y, i, j)
+        kept = squares <= np.maximum(reach_x[i], reach_y[j])
+        yield i[kept], j[kept], squares[kept]
 
 
 def _dense(x: Array, y: Array, reach_x: Array, reach_y: Array, frame: _Frame) -> tuple[Array, Array, Array]:
@@ -158,14 +151,6 @@ class _Frame:
         return (np.asarray(squares) * self.scale**2 * (1 + 2**-22)).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class _Single:
-    """Rows in the frame, float32 [n, d], and what they add to a bound, float32 [n]."""
-
-    rows: Array
-    low: Array
-
-
 def _frame(x: Array, y: Array) -> _Frame:
     """About the median of some rows of y: a mean would follow an outlier, and take the others' digits with it."""
     centre = np.median(y[:: max(1, len(y) // 256)], axis=0)
@@ -173,31 +158,37 @@ def _frame(x: Array, y: Array) -> _Frame:
     return _Frame(centre, 1 / widest if widest > 0 else 1.0)
 
 
-def _single(x: Array, frame: _Frame) -> _Single:
-    """Rows in float32, and (1 - c) |x|^2, where c |x|^2 + c |y|^2 is more than float32 can take off |x|^2 - 2 x.y + |y|^2.
+def _bounds(x: Array, y: Array, frame: _Frame, *, half: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Lower bounds of the squared distances in the frame: rows, columns, float32 [rows, columns], tile by tile; half: on and above the diagonal only.
 
-    c = (d + 16) 2^-24: a sum of d products is off by at most d 2^-24 of the sum of their sizes, in any order (Higham 2002, eq. 3.5), which is at most
-    (|x|^2 + |y|^2) / 2; twice that, the rounding of the rows and of the last sums are in it.
+    (1 - c) (|x|^2 + |y|^2) - 2 x.y in one product of width d + 2, with c = 2 (d + 18) 2^-24: a sum of d + 2 products is off by at most (d + 2) 2^-24 of the
+    sum of their sizes, in any order (Higham 2002, eq. 3.5), which is at most 2 (|x|^2 + |y|^2); the rounding of the rows and of the norms is in it.
     """
-    rows, low = np.empty(x.shape, np.float32), np.empty(len(x))
-    for some in _tiles(len(x)):
-        moved = (x[some] - frame.centre) * frame.scale
-        rows[some] = moved
-        low[some] = np.einsum("ij,ij->i", moved, moved)
-    return _Single(rows, (low * (1 - (x.shape[1] + 16) * 2.0**-24) - FLOOR).astype(np.float32))
+    for start in range(0, len(y), PANEL):
+        right = _single(y[start : start + PANEL], frame)
+        stop = start + len(right)
+        for rows in _tiles(0, stop if half else len(x)):
+            left = _single(x[rows], frame)
+            left[:, :-2] *= -2
+            left[:, -2:] = left[:, -2:].flip(1)
+            for columns in _tiles(max(start, rows.start) if half else start, stop):
+                yield rows, columns, left @ right[columns.start - start : columns.stop - start].T
 
 
-def _bounds(a: _Single, b: _Single, rows: slice, columns: slice) -> Array:
-    """Lower bounds of the squared distances of a tile in the frame, float32 [rows, columns]."""
-    tile = a.rows[rows] @ b.rows[columns].T
-    tile *= -2
-    tile += a.low[rows, None]
-    tile += b.low[columns]
-    return tile
+def _single(x: Array, frame: _Frame) -> Tensor:
+    """Rows of x [n, d] in the frame, each followed by 1 and (1 - c) |x|^2: float32 [n, d + 2]."""
+    d = x.shape[1]
+    found = torch.empty(len(x), d + 2)
+    found[:, d] = 1.0
+    for at in range(0, len(x), SOME):
+        moved = torch.from_numpy(x[at : at + SOME] - frame.centre).mul_(frame.scale)
+        found[at : at + SOME, :d] = moved
+        found[at : at + SOME, d + 1] = moved.square_().sum(1).mul_(1 - (d + 18) * 2.0**-23).sub_(FLOOR)
+    return found
 
 
-def _tiles(n: int, start: int = 0) -> Iterator[slice]:
-    return (slice(at, min(at + TILE, n)) for at in range(start, n, TILE))
+def _tiles(start: int, stop: int) -> Iterator[slice]:
+    return (slice(at, min(at + TILE, stop)) for at in range(start, stop, TILE))
 
 
 # The nearest so far
@@ -207,45 +198,22 @@ class _Best:
     """The `kept` smallest bounds seen of each row, in no order, and the places of their columns."""
 
     def __init__(self, n: int, kept: int) -> None:
-        self.low = np.full((n, kept), np.inf, np.float32)
-        self.place = np.zeros((n, kept), np.int64)
-        self.edge = np.full(n, np.inf, np.float32)  # the largest bound kept; rows that are not kept lie no nearer
+        self.low = torch.full((n, kept), np.inf)
+        self.place = torch.zeros((n, kept), dtype=torch.int64)
 
-    def offer(self, rows: slice, columns: slice, tile: Array) -> None:
+    def offer(self, rows: slice, columns: slice, tile: Tensor) -> None:
         """Takes in the bounds of a tile, float32 [rows, columns]."""
-        if np.isinf(self.edge[rows]).any():
-            self._take(np.arange(rows.start, rows.stop), tile, np.broadcast_to(np.arange(columns.start, columns.stop), tile.shape))
-            return
-        if tile.flags.c_contiguous:
-            row, column = np.nonzero(tile < self.edge[rows, None])
-        else:
-            column, row = np.nonzero(self.edge[rows] > tile.T)
-            order = np.argsort(row, kind="stable")
-            row, column = row[order], column[order]
-        if len(row) == 0:
-            return
-        counts = np.bincount(row)
-        touched = np.flatnonzero(counts)
-        nth = np.arange(len(row)) - np.repeat(np.cumsum(counts[touched]) - counts[touched], counts[touched])
-        line = np.repeat(np.arange(len(touched)), counts[touched])
-        low = np.full((len(touched), counts.max()), np.inf, np.float32)
-        place = np.zeros(low.shape, np.int64)
-        low[line, nth], place[line, nth] = tile[row, column], columns.start + column
-        self._take(touched + rows.start, low, place)
-
-    def _take(self, rows: Array, low: Array, place: Array) -> None:
-        """Keeps the smallest of what is kept and what is new: low and place [rows, any]."""
-        low, place = np.concatenate([self.low[rows], low], 1), np.concatenate([self.place[rows], place], 1)
         kept = self.low.shape[1]
-        order = np.argpartition(low, kept - 1, axis=1)[:, :kept]
-        self.low[rows], self.place[rows] = np.take_along_axis(low, order, 1), np.take_along_axis(place, order, 1)
-        self.edge[rows] = self.low[rows].max(1)
+        new, at = tile.contiguous().topk(min(kept, tile.shape[1]), largest=False, sorted=False)
+        low, place = torch.cat([self.low[rows], new], 1), torch.cat([self.place[rows], at + columns.start], 1)
+        self.low[rows], order = low.topk(kept, largest=False, sorted=False)
+        self.place[rows] = place.gather(1, order)
 
 
 def _measured(x: Array, y: Array, best: _Best, count: int, frame: _Frame, *, others: bool) -> tuple[Array, Array]:
     """The nearest rows from those with the smallest bounds: measured in the order of their bounds until no other can be nearer."""
-    order = np.argsort(best.low, axis=1)
-    low, place = np.take_along_axis(best.low, order, 1), np.take_along_axis(best.place, order, 1)
+    ordered, by = best.low.sort(1)
+    low, place = ordered.numpy(), best.place.gather(1, by).numpy()
     squares = np.full(low.shape, np.inf)
     squares[:, :count] = paired(x, y, np.repeat(np.arange(len(x)), count), place[:, :count].ravel()).reshape(len(x), count)
     rest = low <= frame.within(squares[:, :count].max(1))[:, None]
@@ -255,7 +223,7 @@ def _measured(x: Array, y: Array, best: _Best, count: int, frame: _Frame, *, oth
     order = np.argsort(squares, axis=1, kind="stable")[:, :count]
     squares, place = np.take_along_axis(squares, order, 1), np.take_along_axis(place, order, 1)
     all_kept = low.shape[1] == len(y) - others
-    for rows in _groups(np.flatnonzero(best.edge <= frame.within(squares[:, -1])), len(y)) if not all_kept else ():
+    for rows in _groups(np.flatnonzero(low[:, -1] <= frame.within(squares[:, -1])), len(y)) if not all_kept else ():
         squares[rows], place[rows] = _searched(x, y, rows, count, frame, others=others)
     return squares, place
 
@@ -271,7 +239,7 @@ def _searched(x: Array, y: Array, rows: Array, count: int, frame: _Frame, *, oth
     Where more than so many are equal to 1e-13 of the rows' own squared lengths, as in collapsed sets, any of them may stand for the others.
     """
     some = x[rows]
-    squares = np.concatenate([squared_distances(some, y[columns], frame.centre) for columns in _tiles(len(y))], axis=1)
+    squares = np.concatenate([squared_distances(some, y[columns], frame.centre) for columns in _tiles(0, len(y))], axis=1)
     if others:
         squares[np.arange(len(rows)), rows] = np.inf
     kept = min(count + TIES, len(y) - others)

@@ -63,7 +63,8 @@ def moments(x: Array) -> Moments:
 def diagonal_moments(x: Array) -> Moments:
     """Moments of the rows of x, float64 [n, d], n >= 1, with only the diagonal of the scatter."""
     mean = x.mean(0)
-    return Moments(len(x), mean, ((x - mean) ** 2).sum(0))
+    centred = x - mean
+    return Moments(len(x), mean, np.einsum("ij,ij->j", centred, centred))
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -127,7 +128,9 @@ def root(c: Array) -> Array:
 def factor(x: Array, lost: int = 1) -> Array:
     """A matrix A with A^T A = the covariance of the rows of x [n, d] with divisor n - lost: as factor_of, or the centred rows [n, d] where n < d."""
     if len(x) < x.shape[1]:
-        return (x - x.mean(0)) / np.sqrt(len(x) - lost)
+        centred = x - x.mean(0)
+        centred /= np.sqrt(len(x) - lost)
+        return centred
     return factor_of(covariance(moments(x), lost))
 
 
@@ -168,7 +171,12 @@ def trace_of_product_root(s: Array, a: Array) -> float:
 
 
 def nuclear_norm(p: Array) -> float:
-    """The sum of the singular values of p [n, a]; equals trace_of_root(p^T p) without squaring, and is cheaper where n < a."""
+    """The sum of the singular values of p [n, a]; equals trace_of_root(p^T p) without squaring, and is cheaper where n < a.
+
+    LAPACK's gesdd without vectors; 600 x 600 take MKL's, which torch brings, 0.6 of the time of OpenBLAS's.
+    """
+    if min(p.shape) >= 256 and torch.backends.mkl.is_available():
+        return float(torch.linalg.svdvals(torch.from_numpy(p)).sum())
     return float(linalg.svdvals(p, check_finite=False).sum())
 
 
