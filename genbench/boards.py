@@ -13,18 +13,19 @@ from genbench.say import UserError, clean, complain
 from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_of, escaped, markdown, number, ordered, people, sorting
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
+NEAREST = "-nearest.png"  # after an entry's id
 SAME = 1e-3  # two measurements of one thing on two processors agree to this, relative to the value or its standard error
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
 LEGEND = (
     "± is half a 95 % interval over the generator's samples, against this reference. Rank: simultaneous 95 % range by the first number. "
-    "Not ranked are lines of reference, runs off the protocol's n or labels, and entries measured with an older reference or extractor."
+    "Not ranked are lines of reference, runs off the protocol's n or labels, and entries measured with an older reference, extractor or formula."
 )
 
 
 def enter(found: Record, root: Path) -> list[str]:
     """Enter a record on one board per protocol, under the board's lock; the boards' names. The entry is whole before the table is rewritten.
 
-    Numbers that are a ruler only (another n, label policy or quantisation than the protocol's, foreign weights) enter no board.
+    Numbers that are a ruler only (another n, label policy, quantisation or precision than the protocol's, foreign weights) enter no board.
     """
     names = []
     for name, protocol in found.plan["protocols"].items():
@@ -34,23 +35,25 @@ def enter(found: Record, root: Path) -> list[str]:
         board = folder_to_write(root / board_name(protocol["dataset"], name), "--leaderboards")
         with locked(board / ".lock", f"another genbench writes {board}; waiting for it"):
             sweep(board)
-            _keep(entry, folder_to_write(board / "entries", "--leaderboards"), Path(found.folder) / "samples.png")
+            _keep(entry, folder_to_write(board / "entries", "--leaderboards"), Path(found.folder))
             _rewrite(board)
         names.append(board.name)
     return names
 
 
-def _keep(entry: Entry, folder: Path, grid: Path) -> None:
+def _keep(entry: Entry, folder: Path, run: Path) -> None:
     path = folder / f"{entry.id}.json"
-    if _agrees(path, entry.record):
+    if _agrees(path, entry):
         return
-    if grid.is_file():
-        write(path.with_suffix(".png"), grid.read_bytes())
+    for name, ending in (("samples.png", ".png"), ("nearest.png", NEAREST)):
+        if (run / name).is_file():
+            write(path.with_name(f"{entry.id}{ending}"), (run / name).read_bytes())
     record.write(path, entry.record)
 
 
-def _agrees(path: Path, ours: Record) -> bool:
-    """Whether an entry says the same already, or the same and more: then it is left, and running README's command in a checkout changes nothing."""
+def _agrees(path: Path, entry: Entry) -> bool:
+    """Whether an entry says the same already by the same formulas, or the same and more: then it is left, and running README's command in a checkout
+    changes nothing."""
     try:
         theirs = record.read(path)
     except FileNotFoundError:
@@ -59,7 +62,8 @@ def _agrees(path: Path, ours: Record) -> bool:
         complain(f"damaged entry: {error}; writing it again")
         return False
     known = {(one.metric, one.part): one for one in theirs.scores}
-    return all((one.metric, one.part) in known and _same(one, known[one.metric, one.part]) for one in ours.scores)
+    same = all((one.metric, one.part) in known and _same(one, known[one.metric, one.part]) for one in entry.record.scores)
+    return same and entry.formulas_agree(Entry(path.stem, theirs))
 
 
 def _same(a: Score, b: Score) -> bool:
@@ -130,4 +134,7 @@ def _beyond(score: Score) -> bool:
 def _picture(board: Path, entry: Entry) -> str:
     label = escaped(entry.label)
     rows = "row = class, column = seed" if "labels" in entry.record.plan["identity"]["conditions"] else "in order of the seeds"
-    return f"## {label}\n\nUncurated, {rows}, seeds from {entry.record.plan['identity']['first_seed']}.\n\n![samples of {label}](entries/{entry.id}.png)"
+    parts = [f"## {label}", f"Uncurated, {rows}, seeds from {entry.record.plan['identity']['first_seed']}.", f"![samples of {label}](entries/{entry.id}.png)"]
+    if (board / "entries" / f"{entry.id}{NEAREST}").is_file():
+        parts += ["Samples that are closest to training images, each above the nearest of them.", f"![copies in {label}](entries/{entry.id}{NEAREST})"]
+    return "\n\n".join(parts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.arrays import NEEDS, Arrays, Side
 from genbench.draws import blocks_of, rank_in_class
 from genbench.lazy import np
-from genbench.probes import probe_name, sums_of_rows
+from genbench.probes import ahead_of_rows, one_repeat, probe_name, sums_of_rows, taken_n
 from genbench.reference import MIRRORED
 from genbench.rows import Metric
 
@@ -23,8 +23,8 @@ PREPARED = ("features", "reference", "samples_n", "reference_n", "mirrored", "pr
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a run drew, by probe: rows float64 [n, d] or distances [n], row i for sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None,
-    blocks int64 [n]."""
+    """What a run drew, by probe: rows float64 [n, d], distances of pairs (of the first so many samples that were asked for) or within classes, row i for
+    sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n]."""
 
     probes: Mapping[str, ndarray[Any, Any]]
     labels: ndarray[Any, Any] | None
@@ -46,16 +46,6 @@ class Given:
         return int(self.sizes.sum()) // self.parts
 
 
-def taken_n(measure: Mapping[str, Any], n: int) -> int:
-    """How many of n samples, or of n images of the reference, whole batches leave."""
-    return int(n // measure["batch"] * measure["batch"]) if measure["batch"] else n
-
-
-def one_repeat(measure: Mapping[str, Any], repeats: int, n: int) -> int:
-    """How many samples of a run of n one value of a measure is taken of."""
-    return taken_n(measure, min(measure["samples_n"] or n, n // repeats))
-
-
 def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
     """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
     ours = drawn.probes[probe_name(measure)]
@@ -72,6 +62,9 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
     else:
         rows = ours[taken].astype(measure["precision"]).astype(np.float64)
         given |= {"samples": rows, "logits": rows, "pairs": rows, "labels": labels}
+        if "ahead" in metric.needs:
+            classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels
+            given["ahead"] = rows if probe_name(measure).endswith(".ahead") else ahead_of_rows(rows, classes)
     places: dict[Side, ndarray[Any, Any]] = {"samples": blocks}
     made = {}
     for side, split in (("reference", measure["reference"]), ("train", protocol["train"])):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 LEVEL = 0.95
+FEW_BLOCKS = 5
 
 
 def jackknife(left_out: Array, sizes: Array, value: float) -> float:
@@ -165,3 +166,8 @@ def wide_near_real(value: float, real_high: float | None) -> tuple[str, ...]:
 def few_counts(share: float, n: int) -> tuple[str, ...]:
     """A flag for shares: with fewer than 5 hits, or misses, no symmetric error describes them; Wilson's interval holds."""
     return ("few counts: use the interval, not se",) if n * min(share, 1 - share) < 5 else ()
+
+
+def few_blocks(method: str, blocks: int) -> tuple[str, ...]:
+    """A flag for every number whose interval comes from blocks: with fewer than 5 it is itself a guess."""
+    return ("few blocks: the interval is a guess",) if method != "wilson" and blocks < FEW_BLOCKS else ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from genbench.say import UserError, choices
 # with a metric's own file, the code that made its number
 _SHARED = "arrays probes given statistics stats gaussians nearest intervals scoring real draws"
 ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
-PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features
+PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
+ROUNDING = ("precision.py",)  # with these, in another precision than float32
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
 FOREIGN = "weights are not the published ones"
@@ -37,6 +39,8 @@ class Asked:
     spaces: tuple[str, ...]  # latent spaces that it renders; () without latents and synthesize
     pretrained_on: tuple[str, ...] = ()
     statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
+    precision: str = "float32"  # of the extractors
+    kept: bool = True  # whether the run keeps its images
 
 
 def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
@@ -65,6 +69,13 @@ class Used:
     code: str
     path: str = ""
     flags: tuple[str, ...] = ()
+    package: str = ""  # name and version of the package whose network it is
+    precision: str = "float32"
+
+    def identity(self) -> dict[str, str]:
+        """What decides the features: "weights" and "code", and "package" and "precision" where there is something to say."""
+        more = {"package": self.package, "precision": self.precision if self.precision != "float32" else ""}
+        return {"weights": self.weights, "code": self.code, **{key: value for key, value in more.items() if value}}
 
 
 def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: bool) -> tuple[dict[str, Any], dict[str, str]]:
@@ -89,11 +100,12 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         against_file = ["reference from a statistics file"] if asked.statistics and measure.reference else []
         flags = [] if why else [*extractors[name].flags, *against_file]
         metric = shelves.find("metrics", measure.metric)
-        measures.append({**asdict(measure), "constants": dict(measure.constants), "code": _arithmetic(metric), "skip": why, "flags": flags})
+        measures.append({**asdict(measure), "constants": dict(measure.constants), "formula": _arithmetic(metric), "skip": why, "flags": flags})
     if all(measure["skip"] for measure in measures):
         raise UserError(f"protocol {protocol.name}: {measures[0]['skip']}")
     fits = asked.n == wanted_n(protocol, asked.dataset) and asked.labels in ("", protocol.labels) and asked.quantise == protocol.quantise
     published = not any(FOREIGN in one.flags for one in extractors.values())
+    exact = asked.precision == "float32"
     splits = {split: asked.dataset.fingerprint(split) for split in _splits(protocol, asked, measures)}
     if asked.statistics is not None:
         splits = {m["reference"]: asked.statistics["sha256"] for m in measures if m["reference"] and not m["skip"]}
@@ -105,12 +117,12 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "repeats": protocol.repeats if fits else 1,
         "reducer": protocol.reducer,
         "fits": fits,
-        "board": published and asked.statistics is None and (fits or first),  # whose statistics a file has, nobody knows
+        "board": published and exact and asked.statistics is None and (fits or first),  # whose statistics a file has, nobody knows
         "splits": splits,
         "train": protocol.train or "train",
         "real": list(protocol.real or asked.dataset.splits) if asked.statistics is None else [],
         "statistics": {key: asked.statistics[key] for key in ("sha256", "outputs")} if asked.statistics else None,
-        "extractors": {name: {"weights": one.weights, "code": one.code} for name, one in extractors.items()},
+        "extractors": {name: one.identity() for name, one in extractors.items()},
         "measures": measures,
     }
     return plain, {name: one.path for name, one in extractors.items() if one.path}
@@ -151,6 +163,9 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     known = list(inspect.signature(metric.value).parameters)[1:]
     for name in sorted(set(measure.constants) - set(known)):
         raise UserError(f"protocol {protocol.name}: the metric {metric.name} has no constant {name}: {choices(name, known)}")
+    for name, value in measure.constants.items():
+        if name in metric.allowed and not is_allowed(value, metric.allowed[name]):
+            raise UserError(f"protocol {protocol.name}: the constant {name} of {metric.name} is {value!r}, allowed {_said(metric.allowed[name])}")
     if measure.features == NO_RECOGNISER:
         return f"the data set {asked.dataset.name} has no recogniser, which tells its classes"
     extractor, _, output = measure.features.partition(".")
@@ -159,8 +174,8 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     train = protocol.train or "train"
     if output not in outputs:
         return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
-    if outputs[output] == 0 and set(metric.needs) - {"sums", "pairs"}:
-        return f"{measure.features} is too wide to keep its rows, which {metric.name} needs"
+    if outputs[output] == 0 and (why := _too_wide(measure, metric, asked)):
+        return why
     if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
         return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
     if "train" in metric.needs and train not in splits:
@@ -172,6 +187,29 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     if measure.reference and measure.reference not in splits:
         return f"is held against the split {measure.reference!r}, the data set {asked.dataset.name} has {', '.join(splits)}"
     return ""
+
+
+def _too_wide(measure: Measure, metric: Metric, asked: Asked) -> str:
+    """Why a measure cannot be taken of an output whose rows are not kept, or ""."""
+    if set(metric.needs) - {"sums", "pairs", "ahead", "labels"}:
+        return f"{measure.features} is too wide to keep its rows, which {metric.name} needs"
+    if "ahead" in metric.needs and not asked.labels:
+        return f"{asked.generator} takes no labels"
+    if "ahead" in metric.needs and not asked.kept:
+        return f"{metric.name} compares images of different shards, and this run would not keep them: --save-samples"
+    return ""
+
+
+def is_allowed(value: Any, allowed: Container[Any]) -> bool:
+    """Whether a constant is one of the values allowed. A range looks at all its numbers for what is no whole one, so that is said first."""
+    return value in allowed if not isinstance(allowed, range) else isinstance(value, int | float) and value == int(value) and int(value) in allowed
+
+
+def _said(allowed: Container[Any]) -> str:
+    """The values that a constant may have, for people."""
+    if isinstance(allowed, range):
+        return f"are whole numbers from {allowed.start} to {allowed.stop - 1}"
+    return f"are {', '.join(map(repr, allowed))}" if isinstance(allowed, Iterable) else f"is what lies in {allowed!r}"
 
 
 def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[str, Any]) -> str:
@@ -190,7 +228,10 @@ def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[s
 def _used(row: Extractor, asked: Asked) -> Used | str:
     """An extractor with the weights that were found, or why it cannot be used."""
     seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != asked.dataset.name]
-    used = Used("none", extractor_code(row), flags=tuple(f"generator and extractor have both seen {name}" for name in seen))
+    if asked.precision not in row.precisions:
+        return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
+    flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
+    used = Used("none", extractor_code(row, asked.precision), "", tuple(flags), package_of(row), asked.precision)
     if row.weights is None:
         return used
     beside = source_of(row.load).parent
@@ -220,10 +261,24 @@ def source_code(function: Callable[..., Any]) -> str:
     return code_sha256(source_text(source_of(function)))
 
 
-def extractor_code(row: Extractor) -> str:
+def extractor_code(row: Extractor, precision: str = "float32") -> str:
     """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
-    here = Path(__file__).parent
-    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in PREPARATION)])
+    here, rounded = Path(__file__).parent, ROUNDING if precision != "float32" else ()
+    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in (*PREPARATION, *rounded))])
+
+
+def package_of(row: Extractor) -> str:
+    """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
+    try:
+        return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
+    except importlib.metadata.PackageNotFoundError:
+        return f"{row.package} missing"  # loading the extractor says what to install
+
+
+def features_seal(identity: Mapping[str, str]) -> str:
+    """What tells features of one extractor and one weights file apart: the code, and package and precision where they are in its identity."""
+    more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
+    return digest([identity["code"], more]) if more else identity["code"]
 
 
 def _arithmetic(metric: Metric) -> str:

@@ -18,6 +18,7 @@ from genbench.folders import dataset_of
 from genbench.generator import checkpoint_of, code_of, device_of
 from genbench.lazy import torch
 from genbench.measures import Asked, taken, unplaced, wanted_n
+from genbench.precision import possible
 from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, choices, clean
@@ -46,11 +47,12 @@ class Request:
     save_samples: bool = False
     weights: tuple[str, ...] = ()
     reference: Path | None = None
+    feature_precision: str = "float32"
 
 
 def settle(request: Request, description: Description) -> Plan:
     """The plan of a run; UserError in one line for whatever is wrong."""
-    dataset = dataset_of(request.dataset)
+    dataset, device = dataset_of(request.dataset), device_of(request.device)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
     checkpoint = checkpoint_of(description, dataset, request.checkpoint)
     held = _held(description, checkpoint)
@@ -58,8 +60,7 @@ def settle(request: Request, description: Description) -> Plan:
     if held and n > held:
         raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
     conditions = _conditions(description, dataset, request.labels or protocols[0].labels)
-    chosen = options.chosen(request.options, description.options, description.name)
-    seal = content_sha256(checkpoint) if checkpoint else None
+    chosen, seal = options.chosen(request.options, description.options, description.name), content_sha256(checkpoint) if checkpoint else None
     identity: dict[str, Any] = {
         "generator": description.name,
         "code": code_of(description) or f"in memory {secrets.token_hex(8)}",  # without source it has no identity: a fresh run each time
@@ -81,6 +82,8 @@ def settle(request: Request, description: Description) -> Plan:
         spaces=_spaces(description),
         pretrained_on=_seen(description),
         statistics=_statistics(request.reference),
+        precision=possible(request.feature_precision, device),
+        kept=_keeps(request, n, dataset, protocols[0]),
     )
     others = unplaced(request.metrics, protocols)
     under = {p.name: taken(p, asked, others, first=p is protocols[0]) for p in protocols}
@@ -95,10 +98,15 @@ def settle(request: Request, description: Description) -> Plan:
         quantise=protocols[0].quantise,
         competitor=bool(description.attributes.get("competitor", True)),
         batch_size=_positive(request.batch_size, "--batch-size"),
-        device=device_of(request.device),
-        keep_images=request.save_samples or n * 3 * dataset.resolution**2 * (4 if protocols[0].quantise == "none" else 1) < KEPT,
+        device=device,
+        keep_images=asked.kept,
         parent=_parent(checkpoint),
     )
+
+
+def _keeps(request: Request, n: int, dataset: Dataset, first: Protocol) -> bool:
+    """Whether a run keeps its images."""
+    return request.save_samples or n * 3 * dataset.resolution**2 * (4 if first.quantise == "none" else 1) < KEPT
 
 
 def _protocol(name: str, dataset: Dataset) -> Protocol:

@@ -1,9 +1,10 @@
-"""What a shard computes of its samples: the images themselves, rows or sums of features, distances of latent pairs. One probe is one file per shard."""
+"""What a run computes of its samples: the images themselves, rows or sums of features, distances of latent pairs (one file per shard and probe), and
+distances within classes (one file in all)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
     from genbench.record import Plan
 
-AT_ONCE = 100  # images to a call of an extractor; fixed, so that features do not depend on the run's batch size
+# Images to a call of an extractor, always exactly so many: a network's kernels follow the shape of the batch, and another shape gives another last bit. The
+# remainder of a shard or split is filled up, so that an image has the same features wherever it stands, equal images equal ones, and a radius of 0 holds
+# its copies. Few on a processor, where small calls cost nothing and filling up does; a multiple of the 8 in which `inception` takes them there.
+AT_ONCE = {"cpu": 8, "cuda": 64}
+AHEAD = 10  # of a class, to which the distances of each sample are kept where rows are too wide: groups of ten with one left out
 WIDE_PIXELS = 2**17  # in a call for an output that is as wide as the images make it: 32 images of 64 x 64
 PAIRS_AT_ONCE = 8
 LARGEST_SUMS = 1 << 30  # bytes of sums per class that a run keeps; beyond it only those over all classes
@@ -35,6 +40,17 @@ class Probe:
     output: str = ""
     sums: bool = False  # sums by class in place of rows
     pairs: Pairs | None = None
+    first: int = 0  # of pairs: only those of the first so many samples are rendered
+    ahead: bool = False  # distances within classes, of the whole run at once
+
+    @property
+    def of_images(self) -> bool:
+        """Whether a shard computes it from its own images."""
+        return not (self.pairs or self.ahead)
+
+    def wanted(self, indices: ndarray[Any, Any]) -> int:
+        """How many of a shard's samples, in order, it is computed of."""
+        return int((indices < self.first).sum()) if self.pairs else len(indices)
 
 
 def probes_of(plan: Plan) -> dict[str, Probe]:
@@ -45,8 +61,24 @@ def probes_of(plan: Plan) -> dict[str, Probe]:
         for measure in protocol["measures"]:
             if not measure["skip"]:
                 name, probe = _probe(measure, {**common, **protocol["extractors"][measure["features"].partition(".")[0]]})
-                found[name] = probe
+                first = reach(measure, int(protocol["repeats"]), plan.n) if probe.pairs else 0
+                found[name] = replace(probe, first=max(first, found[name].first if name in found else 0))
     return found
+
+
+def taken_n(measure: Mapping[str, Any], n: int) -> int:
+    """How many of n samples, or of n images of the reference, whole batches leave."""
+    return int(n // measure["batch"] * measure["batch"]) if measure["batch"] else n
+
+
+def one_repeat(measure: Mapping[str, Any], repeats: int, n: int) -> int:
+    """How many samples of a run of n one value of a measure is taken of."""
+    return taken_n(measure, min(measure["samples_n"] or n, n // repeats))
+
+
+def reach(measure: Mapping[str, Any], repeats: int, n: int) -> int:
+    """Up to which sample of a run of n a measure looks at any, its repeats one after the other."""
+    return (repeats - 1) * (n // repeats) + one_repeat(measure, repeats, n)
 
 
 def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Probe]:
@@ -56,20 +88,23 @@ def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Pr
     if pairs:
         here = Path(__file__).parent
         says = {**says, "paths": digest([code_sha256(source_text(here / file)) for file in ("paths.py", "generator.py")])}
-    return name, Probe(name, says, extractor, output, name.endswith(".sums"), pairs)
+    sums, ahead = name.endswith(".sums"), name.endswith(".ahead")
+    if not (sums or pairs or ahead):
+        says = {**says, "at_once": str(AT_ONCE[says["device"]])}
+    return name, Probe(name, says, extractor, output, sums, pairs, ahead=ahead)
 
 
 def probe_name(measure: Mapping[str, Any]) -> str:
-    """The probe that a measure is taken from: rows of its features; their sums where they are too wide to keep; or distances of latent pairs."""
+    """The probe that a measure is taken from: rows of its features; where they are too wide to keep, their sums or distances; or those of latent pairs."""
     needs = shelves.find("metrics", measure["metric"]).needs
     extractor, _, output = measure["features"].partition(".")
     if "pairs" in needs:
         return f"{measure['features']}.pairs-{digest(dict(measure['pairs']))[:8]}"
     wide = shelves.find("extractors", extractor).outputs[output] == 0
-    return f"{measure['features']}.sums" if wide else str(measure["features"])
+    return f"{measure['features']}.{'ahead' if 'ahead' in needs else 'sums'}" if wide else str(measure["features"])
 
 
-def calls(network: Any, images: torch.Tensor, at_once: int = AT_ONCE) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+def calls(network: Any, images: torch.Tensor, at_once: int) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
     """An extractor's answers on images [n, 3, h, w], some images to a call: (rows, {output: float32 [rows, width]})."""
     for at in range(0, len(images), at_once):
         rows = slice(at, min(at + at_once, len(images)))
@@ -78,8 +113,16 @@ def calls(network: Any, images: torch.Tensor, at_once: int = AT_ONCE) -> Iterato
 
 def rows_of(network: Any, images: torch.Tensor, outputs: list[str]) -> dict[str, torch.Tensor]:
     """Features of images: {output: float32 [n, width]} of these outputs."""
-    parts = [{output: answer[output] for output in outputs} for _, answer in calls(network, images)]
-    return {output: torch.cat([part[output] for part in parts]) for output in outputs}
+    at_once = AT_ONCE[images.device.type]
+    lacks = -len(images) % at_once
+    filled = torch.cat([images, images[-1:].expand(lacks, -1, -1, -1)]) if lacks else images
+    parts = [{output: answer[output] for output in outputs} for _, answer in calls(network, filled, at_once)]
+    return {output: torch.cat([part[output] for part in parts])[: len(images)] for output in outputs}
+
+
+def wide_at_once(images: torch.Tensor) -> int:
+    """How many images [n, 3, h, w] go to a call for an output that is as wide as they make it."""
+    return max(2, min(50, WIDE_PIXELS // (images.shape[2] * images.shape[3])))
 
 
 def sums_of(network: Any, images: torch.Tensor, output: str, classes: ndarray[Any, Any], count: int, shards: int) -> ndarray[Any, Any]:
@@ -88,8 +131,7 @@ def sums_of(network: Any, images: torch.Tensor, output: str, classes: ndarray[An
     classes int64 [n] in 0 .. count-1. C is 1 where sums per class would exceed LARGEST_SUMS over the run's shards.
     """
     total: torch.Tensor | None = None
-    at_once = max(2, min(50, WIDE_PIXELS // (images.shape[2] * images.shape[3])))
-    for rows, answer in calls(network, images, at_once):
+    for rows, answer in calls(network, images, wide_at_once(images)):
         features = answer[output].to(torch.float64)
         if total is None:
             per_class = count * (features.shape[1] + 2) * 8 * shards <= LARGEST_SUMS
@@ -111,4 +153,31 @@ def sums_of_rows(rows: ndarray[Any, Any], blocks: ndarray[Any, Any], classes: nd
     found = np.zeros((int(blocks.max()) + 1, int(of.max()) + 1, rows.shape[1] + 2))
     squares = (rows * rows).sum(1, keepdims=True)
     np.add.at(found, (blocks, of), np.concatenate([rows, squares, np.ones_like(squares)], 1))
+    return found
+
+
+def ahead_of_rows(rows: ndarray[Any, Any], classes: ndarray[Any, Any]) -> ndarray[Any, Any]:
+    """The need `ahead` of rows [n, d] that were kept: float64 [n, 1 + AHEAD]. classes int64 [n]."""
+    return ahead_of(classes, lambda places: rows[places])
+
+
+def ahead_of(classes: ndarray[Any, Any], features: Callable[[ndarray[Any, Any]], ndarray[Any, Any]], at_once: int = 1000) -> ndarray[Any, Any]:
+    """Each sample's place in its class, and its squared distances to the next AHEAD of it, 0 where there is none: float64 [n, 1 + AHEAD].
+
+    classes int64 [n]; features(places) are the rows of these samples, float64 [k, d], asked for in the order of a class, at_once at a time, each once.
+    """
+    found = np.zeros((len(classes), 1 + AHEAD))
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        found[members, 0] = np.arange(len(members))
+        held = np.zeros((0, 0))
+        for at in range(0, len(members), at_once):
+            new = features(members[at : at + at_once])
+            held = np.concatenate([held[-AHEAD:], new]) if len(held) else new
+            old = len(held) - len(new)
+            own = members[at - old : at + len(new)]
+            for step in range(1, min(AHEAD + 1, len(held))):
+                later = slice(max(old, step), len(held))
+                first = slice(later.start - step, later.stop - step)
+                found[own[first], step] = ((held[later] - held[first]) ** 2).sum(1)
     return found

@@ -11,7 +11,7 @@ from genbench import shelves
 from genbench.arrays import NEEDS, Arrays
 from genbench.files import cache, cached, digest, home
 from genbench.lazy import np
-from genbench.probes import sums_of_rows
+from genbench.probes import ahead_of_rows, sums_of_rows
 from genbench.rows import Metric
 from genbench.say import complain, progress
 
@@ -193,4 +193,6 @@ def _arrays(metric: Metric, rows: Any, labels: Any, held: Any, train: Any, ours:
     given |= {"reference": rows[held], "reference_logits": rows[held]}
     if "sums" in metric.needs:
         given["sums"] = sums_of_rows(rows[ours], np.zeros(len(ours), dtype=np.int64), labels[ours])
+    if "ahead" in metric.needs:
+        given["ahead"] = ahead_of_rows(rows[ours], labels[ours])
     return Arrays({need: given[need] for need in metric.needs})

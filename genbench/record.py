@@ -127,6 +127,20 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
     return found
 
 
+PLANNED = ("label", "competitor", "quantise", "identity", "protocols")  # of a plan; and of each of its protocols:
+RULED = ("dataset", "n", "labels", "fits", "splits", "real", "extractors", "measures")
+
+
+def lacking(found: Record) -> str:
+    """What a record does not say that it must to be shown, compared and gone on from, in words; "" where it is complete."""
+    lacks = [f"plan.{key}" for key in PLANNED if key not in found.plan]
+    lacks += [f"plan.identity.{key}" for key in ("generator", "first_seed", "conditions") if key not in found.plan["identity"]]
+    lacks += [f"plan.protocols.{name}.{key}" for name, protocol in found.plan["protocols"].items() for key in RULED if key not in protocol]
+    lacks += [f"plan.protocols.{name}" for name in sorted({score.protocol for score in found.scores} - set(found.plan["protocols"]))]
+    more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
+    return f"is an incomplete record: it lacks {', '.join(map(clean, lacks[:3]))}{more}" if lacks else ""
+
+
 def _check(found: Record) -> None:
     """What the rest of the program relies on; TypeError or ValueError where a sealed file holds something else."""
     if not (isinstance(found.created, str) and isinstance(found.id, str) and isinstance(found.plan["label"], str) and int(found.plan["identity"]["n"]) > 0):
@@ -207,8 +221,11 @@ def find(word: str | None, out: Path) -> Record:
             raise UserError(f"there is no finished run in {out}: genbench run makes one")
         raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {clean(word or 'anything')} in {out}: {near}")
     try:
-        return read(paths[-1])
+        found = read(paths[-1])
     except FileNotFoundError:
         raise UserError(f"{paths[-1].parent} has no finished run: give genbench run the same words again, and it goes on") from None
     except Damaged as error:
         raise UserError(f"{error}; genbench run with the same words makes it again from its shards") from None
+    if why := lacking(found):
+        raise UserError(f"{paths[-1]} {why}; genbench run --fresh with the same words makes it again")
+    return found

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from genbench import shelves, weights
 from genbench.files import cache, cached, file_sha256, home
 from genbench.lazy import np, torch
-from genbench.measures import extractor_code
-from genbench.probes import rows_of
+from genbench.measures import Used, extractor_code, features_seal, package_of
+from genbench.probes import AT_ONCE, rows_of
 from genbench.rows import source_of
 from genbench.say import PluginFailed, UserError, aside, clean, progress
 from genbench.statistics import read_statistics
@@ -38,12 +38,17 @@ class Real:
     moments: Mapping[str, Moments] = field(default_factory=dict)
 
 
-def network(name: str, device: str, file: str) -> Any:
-    """An extractor loaded on its device, with the weights file that was found ("": it has none), its every answer checked."""
+def network(name: str, device: str, file: str, precision: str = "float32", images: int = 0) -> Any:
+    """An extractor loaded on its device, with the weights file that was found ("": it has none), its every answer checked.
+
+    precision: one of the row's own. images: how many a run will show it, 0 for few.
+    """
     row: Extractor = shelves.find("extractors", name)
+    takes = inspect.signature(row.load).parameters
+    told = {key: value for key, value in {"precision": precision, "images": images}.items() if key in takes}
     with _calling(name, "loading it"):
         try:
-            ready = row.load(device, Path(file)) if file and len(inspect.signature(row.load).parameters) > 1 else row.load(device)
+            ready = row.load(device, Path(file), **told) if file and len(set(takes) - set(told)) > 1 else row.load(device, **told)
         except UserError as error:
             raise UserError(f"weights {name}: {error}{_hashes(row, file)}") from None
 
@@ -101,8 +106,8 @@ def _calling(name: str, what: str) -> Iterator[None]:
 
 def networks(plan: Plan) -> dict[str, Any]:
     """Every extractor that the plan names, loaded on its device."""
-    names = sorted({name for protocol in plan.protocols.values() for name in protocol["extractors"]})
-    return {name: network(name, plan.device, plan.places.get(name, "")) for name in names}
+    used = {name: one for protocol in plan.protocols.values() for name, one in protocol["extractors"].items()}
+    return {name: network(name, plan.device, plan.places.get(name, ""), used[name].get("precision", "float32"), plan.n) for name in sorted(used)}
 
 
 def real_features(plan: Plan, dataset: Dataset, loaded: Mapping[str, Any]) -> dict[str, dict[str, Real]]:
@@ -121,7 +126,7 @@ def _split(plan: Plan, protocol: Mapping[str, Any], split: str, dataset: Dataset
         outputs = sorted({m["features"].partition(".")[2] for m in taken} - wide)
         turns = {False, *(m["mirrored"] for m in taken if m["reference"] == split)} if outputs else set()
         for mirrored in sorted(turns):
-            key = f"{protocol['splits'][split][:16]}", used["weights"], used["code"], plan.device.split(":")[0]
+            key = f"{protocol['splits'][split][:16]}", used["weights"], features_seal(used), plan.device.split(":")[0]
             arrays, classes = _features(dataset, split, name, loaded[name], outputs, plan.device, key, mirrored)
             labels = labels if mirrored else classes
             found |= {f"{name}.{output}{MIRRORED if mirrored else ''}": array.astype(np.float64) for output, array in arrays.items()}
@@ -137,6 +142,7 @@ def _features(
 ) -> tuple[dict[str, ndarray[Any, Any]], ndarray[Any, Any]]:
     """{output: float32 [m, d]} and labels [m] of a split, from the cache, or computed in one pass over the images."""
     data, seal, code, kind = key
+    kind = f"{kind}{AT_ONCE[kind]}"  # features follow the size of a call in their last bit
     turned = "-mirrored" if mirrored else ""
     paths = {o: home() / "features" / f"{data}-{name}.{o}{turned}-{seal[:16]}-{code[:16]}-{kind}.safetensors" for o in outputs}
     known = {output: there[0] for output, path in paths.items() if (there := cached(path)) is not None}
@@ -166,7 +172,8 @@ def _computed(dataset: Dataset, split: str, name: str, loaded: Any, outputs: Seq
 
 def features_of(dataset: Dataset, split: str, extractor: str, outputs: Sequence[str], device: str, file: str) -> dict[str, ndarray[Any, Any]]:
     """Features of one split outside of a run, {output: float64 [m, d]}; file: the weights that were found, "" where the extractor has none."""
-    code = extractor_code(shelves.find("extractors", extractor))
-    key = dataset.fingerprint(split)[:16], file_sha256(Path(file)) if file else "none", code, device.split(":")[0]
+    row = shelves.find("extractors", extractor)
+    used = Used(file_sha256(Path(file)) if file else "none", extractor_code(row), package=package_of(row)).identity()
+    key = dataset.fingerprint(split)[:16], used["weights"], features_seal(used), device.split(":")[0]
     found, _ = _features(dataset, split, extractor, network(extractor, device, file), list(outputs), device, key, False)
     return {output: array.astype(np.float64) for output, array in found.items()}

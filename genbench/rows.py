@@ -10,12 +10,12 @@ import hashlib
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench.arrays import NEEDS, Sighting
+from genbench.arrays import NEEDS, Arrays, Sighting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Batch = tuple["torch.Tensor", "torch.Tensor"]  # images uint8 [b, 3, h, w], labels int64 [b]
 Constant = float | str
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # in which a network may compute; its features are float32 in each
+# What a constant of a metric may be
+COUNT = range(1, 2**31)
+SEED = range(2**32)
+PERCENT = range(101)
+FLAG = (0, 1)
 
 #: A metric's properties, tested by tests/test_laws.py on every row that has them, and the opposite on every row that has not.
 PROPERTIES = ("symmetric", "order_invariant", "rotation_invariant", "scale_invariant", "zero_on_identical", "one_on_identical", "unbiased")
@@ -35,7 +41,7 @@ class RowError(ValueError):
 def _check(row: Any, *claims: tuple[bool, str]) -> None:
     for holds, wrong in claims:
         if not holds:
-            raise RowError(f"{type(row).__name__} {getattr(row, 'name', '?')!r}: {wrong}")
+            raise RowError(f"{type(row).__name__} {getattr(row, 'name', '') or getattr(row, 'metric', '?')!r}: {wrong}")
 
 
 def source_of(function: Callable[..., Any]) -> Path:
@@ -119,6 +125,7 @@ class Extractor:
     load(device), or load(device, weights) where it has weights and names a second argument (the path of the file that was found), returns a function:
     images uint8 [n, 3, h, w] (or float32 in 0 to 255, where a protocol does not quantise) on the device -> {output: float32 [n, width]}, one row per
     image, independent of the others. An output of width 0 is as wide as the images make it (LPIPS embeddings): runs keep its sums, not its rows.
+    Where load names the keyword precision it is given one of the row's own, and where it names images how many a run will show it.
     """
 
     name: str
@@ -129,12 +136,15 @@ class Extractor:
     weights: Weights | None  # None: it has none
     trained_on: str
     load: Callable[..., Callable[[torch.Tensor], dict[str, torch.Tensor]]]
+    precisions: tuple[str, ...] = ("float32",)  # that it can compute in, of PRECISIONS
+    package: str = ""  # the installed package whose code is the network: its version is part of what the features are
 
     def __post_init__(self) -> None:
         _check(
             self,
             (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"),
             (len(self.outputs) > 0, "has no outputs"),
+            ("float32" in self.precisions and set(self.precisions) <= set(PRECISIONS), f"precisions are float32 and others of {', '.join(PRECISIONS)}"),
         )
 
 
@@ -164,6 +174,8 @@ class Metric:
     experimental: bool = False
     seeded: bool = False  # draws subsets with a seed: its leave-outs take members out of what was drawn, and are no calls of value
     flags: Callable[[Sighting], tuple[str, ...]] = field(default=lambda seen: ())  # known failings of the interval, by the coverage table
+    closest: Callable[[Arrays], tuple[Any, Any, Any]] | None = None  # of samples and training images, for a picture: places, places, how close; closest first
+    allowed: Mapping[str, Container[Any]] = field(default_factory=dict)  # constant -> the values that it may have; others: any number
 
     def __post_init__(self) -> None:
         _check(
@@ -228,8 +240,8 @@ class Measure:
             (all(map(_is_constant, self.constants.values())), f"constants {dict(self.constants)} are not finite numbers or words"),
             (self.precision in ("float64", "float32", "float16"), f"precision is {self.precision!r}, allowed are float64, float32 and float16"),
             (
-                all(isinstance(one, int) and one >= 0 for one in (self.samples_n, self.reference_n, self.batch)),
-                "samples_n, reference_n and batch are whole numbers, 0 or more",
+                all(isinstance(one, int) and (one == 0 or one >= 2) for one in (self.samples_n, self.reference_n, self.batch)),
+                f"samples_n {self.samples_n}, reference_n {self.reference_n}, batch {self.batch}: each a whole number, at least 2, or 0 for all",
             ),
             (not self.name or _is_name(self.name), f"its name {self.name!r} may hold lower-case letters, digits, '-', '_' and '.'"),
         )

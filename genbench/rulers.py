@@ -45,7 +45,7 @@ def readings(runs: Sequence[Record]) -> list[Reading]:
 
 
 def _ruled(protocol: Mapping[str, Any]) -> bool:
-    """Whether a run is what a protocol asks for: its n, labels and quantisation, published weights, the real images themselves."""
+    """Whether a run is what a protocol asks for: its n, labels, quantisation and precision, published weights, the real images themselves."""
     return bool(protocol.get("fits", True) and protocol.get("board", True))
 
 
@@ -106,7 +106,7 @@ def as_table(found: Sequence[Reading]) -> str:
     if several:
         rows.append(["sd over seeds", *(f"{apart[name]['sd']:.2g}" for name in names)])
         rows.append(["mean se", *(f"{apart[name]['mean_se']:.2g}" for name in names)])
-    legend = "\n\n* ruler only: n, labels, quantisation or weights are not the protocol's" if any(one.ruler_only for one in found) else ""
+    legend = "\n\n* ruler only: n, labels, quantisation, weights or precision are not the protocol's" if any(one.ruler_only for one in found) else ""
     return table(["protocol", *names], rows) + legend
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genbench import options, record, shards
 from genbench.abilities import Description, describe
@@ -24,8 +24,12 @@ from genbench.plan import Request, going_on, settle
 from genbench.probes import probes_of
 from genbench.record import Plan, Record, Score
 from genbench.reference import networks, real_features
+from genbench.rows import Dataset
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
-from genbench.scoring import score
+from genbench.scoring import Closest, score
+
+if TYPE_CHECKING:
+    from numpy import ndarray
 
 COLUMNS = 10  # of the grid of samples: seeds
 
@@ -36,7 +40,7 @@ def evaluate(
     """Draw samples from a generator, measure them, and return the Record; finished work in `out` is taken over.
 
     plugin: a name, a path to a file, or a module or class with hooks. settings: the generator's options, {"steps": 10} or ["steps=10"].
-    request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels, checkpoint, batch_size, device, save_samples).
+    request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels, checkpoint, batch_size, device, feature_precision, ...).
     A generator without a source file has no identity: its run gets a fresh id. Raises UserError.
     """
     words = tuple(f"{k}={v}" for k, v in settings.items()) if isinstance(settings, dict) else tuple(settings)
@@ -82,12 +86,14 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     shards.draw(plan, generator, loaded, folder, clock)
     then = time.monotonic()
     gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
-    scores = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
+    scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
     done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), shards.quantised(plan, folder), stored="holds" in description.attributes)
     if plan.keep_images:
         write(folder / "samples.png", samples_png(plan, folder))
+    if plan.keep_images and closest:
+        write(folder / "nearest.png", nearest_png(plan, folder, dataset_of(request.dataset), closest))
     found = Record(
         id=plan.id,
         plan=asdict(_with_earlier(replace(done, places={}), earlier)),
@@ -135,7 +141,7 @@ def deterministic() -> Iterator[None]:
 
 
 def _forget(folder: Path) -> None:
-    for path in [*folder.glob("shards/*.safetensors"), folder / "run.json", folder / "plan.json"]:
+    for path in [*folder.glob("shards/*.safetensors"), folder / "run.json", folder / "plan.json", folder / "nearest.png"]:
         path.unlink(missing_ok=True)
 
 
@@ -159,6 +165,8 @@ def _earlier(folder: Path) -> Record | None:
     """The record of an earlier call without what failed in it: that is no result, and it is done again when it is asked for."""
     try:
         found = record.read(folder / "run.json")
+        if why := record.lacking(found):
+            raise UserError(f"{folder / 'run.json'} {why}")
         return replace(found, scores=tuple(one for one in found.scores if one.status != "failed"))
     except FileNotFoundError:
         return None
@@ -236,6 +244,20 @@ def samples_png(plan: Plan, folder: Path) -> bytes:
     sheet = np.full((plan.identity["conditions"]["classes"] * columns, *found.shape[1:]), 255, dtype=np.uint8)
     sheet[labels[shown] * columns + rank[shown]] = found
     return grid_png(sheet, columns)
+
+
+def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) -> bytes:
+    """Samples above their nearest training images, the closest pair first; of two sizes, both from the upper left."""
+    wanted: dict[int, ndarray[Any, Any]] = {}
+    at = 0
+    for images, _ in dataset.open(closest.split):
+        wanted |= {place: images[place - at].numpy() for place in closest.train.tolist() if at <= place < at + len(images)}
+        at += len(images)
+    rows = [*shards.images_at(plan, folder, closest.samples.tolist()), *(wanted[place] for place in closest.train.tolist())]
+    sheet = np.full((len(rows), 3, *np.max([row.shape[1:] for row in rows], 0)), 255, dtype=np.uint8)
+    for place, row in zip(sheet, rows, strict=True):
+        place[:, : row.shape[1], : row.shape[2]] = row
+    return grid_png(sheet, len(closest.samples))
 
 
 def _cost(generator: Generator, clock: shards.Clock, plan: Plan, earlier: Record | None) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, shelves
 from genbench.arrays import NEEDS, Arrays, Side, Sighting
-from genbench.given import PREPARED, Drawn, Given, given_of, one_repeat
+from genbench.given import PREPARED, Drawn, Given, given_of
 from genbench.lazy import np
-from genbench.probes import probe_name
+from genbench.probes import one_repeat, probe_name
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.record import Score
 from genbench.rows import Metric
@@ -23,15 +23,28 @@ if TYPE_CHECKING:
     from genbench.record import Plan
     from genbench.reference import Real
 
+SLACK = 1e-9  # beyond a metric's range, for rounding
 REDUCE = {"mean": lambda values: np.mean(values, axis=0), "min": lambda values: np.min(values, axis=0)}
 
 
-def score(plan: Plan, drawn: Drawn, real: Mapping[str, Mapping[str, Real]]) -> tuple[Score, ...]:
-    """The scores of a run under each of its protocols; real is {protocol: {split: Real}}."""
-    return tuple(found for name in plan.protocols for found in _under(name, plan, drawn, real[name]))
+@dataclass(frozen=True)
+class Closest:
+    """The samples that a metric finds closest to training images, places int64 [k] in the run and in a split, and how close float64 [k]."""
+
+    split: str
+    samples: ndarray[Any, Any]
+    train: ndarray[Any, Any]
+    how: ndarray[Any, Any]
 
 
-def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> list[Score]:
+def score(plan: Plan, drawn: Drawn, real: Mapping[str, Mapping[str, Real]]) -> tuple[tuple[Score, ...], Closest | None]:
+    """The scores of a run under each of its protocols, and what the first metric that looks for copies would show; real is {protocol: {split: Real}}."""
+    shown: list[Closest] = []
+    scores = tuple(found for name in plan.protocols for found in _under(name, plan, drawn, real[name], shown))
+    return scores, shown[0] if shown else None
+
+
+def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real], shown: list[Closest]) -> list[Score]:
     protocol = plan.protocols[name]
     found = []
     taken = []
@@ -52,10 +65,20 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> lis
         found += [replace(one, flags=(*one.flags, *measure["flags"]), sizes=() if one.sizes == whole else one.sizes) for one in scores]
         if scores[0].status == "ok":
             taken.append(measure)
+            shown += _closest(blank, metric, protocol["train"], shared[key])
     lines = _lines(taken, protocol, real, drawn)
     metrics = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in taken}
     widths = {measure["name"]: drawn.probes[probe_name(measure)].shape[-1] for measure in taken}
     return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if _whole(one) else one for one in found]
+
+
+def _closest(blank: Score, metric: Metric, split: str, given: Given) -> list[Closest]:
+    """What a picture of a metric shows, of the first repeat, whose rows are the run's first; [] where it has none."""
+    try:
+        return [Closest(split, *metric.closest(_repeats(given)[0].arrays))] if metric.closest else []
+    except (Exception, SystemExit) as error:  # a picture less is no failed number
+        complain(f"{blank.metric}: no picture: {type(error).__name__}: {clean(str(error))}")
+        return []
 
 
 def _whole(score: Score) -> bool:
@@ -72,11 +95,13 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
         return "the protocol names no reference for it"
     if plan.n < smallest:
         return f"needs at least {smallest} samples, the run has {plan.n}: --n {smallest}"
+    if 0 < measure["samples_n"] < smallest:
+        return f"needs at least {smallest} samples, and takes the first {measure['samples_n']} alone: another samples_n"
     if measure["batch"] and plan.n < measure["batch"] * 2:
         return f"takes whole batches of {measure['batch']} samples alone, the run has {plan.n}: --n {2 * measure['batch']}"
     held = real.get(measure["reference"])
-    if held is not None and not held.moments and len(held.labels) < smallest:
-        return f"needs at least {smallest} reference images, {measure['reference']} has {len(held.labels)}"
+    if held is not None and not held.moments and (m := min(measure["reference_n"] or len(held.labels), len(held.labels))) < smallest:
+        return f"needs at least {smallest} reference images, and takes {m} of {measure['reference']}"
     if len(np.unique(drawn.blocks)) < 2:
         return f"has no interval with fewer than 2 samples of each class: --n {2 * classes}"
     return ""
@@ -95,7 +120,8 @@ def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: G
         se, low, high = intervals.interval(metric.interval, value, left_out, given.sizes / given.parts)
         if not all(map(math.isfinite, (low, high, *left_out))):
             return replace(blank, status="skipped", reason=f"{blank.n} samples are too few for its interval; --n with more")
-        ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), sizes=tuple(given.sizes.tolist()))
+        flags = (*blank.flags, *intervals.few_blocks(metric.interval, len(left_out)))
+        ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), sizes=tuple(given.sizes.tolist()), flags=flags)
         return replace(ours, se_reference=_reference_error(metric, measure, value, given, reducer))
     except UserError as error:  # its constants do not fit these sizes
         return replace(blank, status="skipped", reason=clean(str(error)))
@@ -193,12 +219,13 @@ def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real
 
 
 def _beside(ours: Score, line: RealLine | None, metric: Metric, width: int) -> Score:
-    """The score with what real data scores, and the flags that the metric's rule raises on both."""
+    """The score with what real data scores, and beside its own flags those that the metric's rule raises on both."""
     assert ours.value is not None, "an ok score has a value"
     try:
-        flags = tuple(str(flag) for flag in metric.flags(Sighting(ours.n, width, ours.value, line.high if line else None)))
+        flags = ours.flags + tuple(str(flag) for flag in metric.flags(Sighting(ours.n, width, ours.value, line.high if line else None)))
     except (Exception, SystemExit) as error:
         return _failed(ours, error)
+    flags += ("outside its range",) if not metric.range[0] - SLACK <= ours.value <= metric.range[1] + SLACK else ()
     flags += ("no spread between blocks",) if ours.se == 0 and metric.interval != "wilson" else ()
     if line is None:
         return replace(ours, flags=flags)

@@ -1,7 +1,8 @@
 """Samples to probes to one atomic file per shard and probe; which are missing.
 
 A shard is the next 50 members of one block (500 from n = 10,000): the unit of resuming. A probe is what is computed from its images: the images
-themselves (kept), an extractor's features or their sums, or distances of latent pairs. Present and whole means skipped.
+themselves (kept), an extractor's features or their sums, or distances of latent pairs. Present and whole means skipped. Distances within classes, whose
+members lie in different blocks, are computed of all kept images at once: as if of one shard in a block of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.lazy import np, torch
-from genbench.probes import PAIRS_AT_ONCE, Probe, probes_of, rows_of, sums_of
+from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, probes_of, rows_of, sums_of, wide_at_once
 from genbench.say import RunFailed, complain, progress
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ def shards_of(blocks: ndarray[Any, Any]) -> list[Shard]:
     return [Shard(block, at, inside[at : at + size]) for block, inside in enumerate(members) for at in range(0, len(inside), size)]
 
 
+def _all(plan: Plan) -> Shard:
+    """The whole run as a shard beyond all blocks."""
+    return Shard(BLOCKS, 0, np.arange(plan.n))
+
+
 def _path(folder: Path, shard: Shard, probe: str) -> Path:
     return folder / "shards" / f"{shard.name}.{probe}.safetensors"
 
@@ -87,7 +93,8 @@ def _read(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[A
     except Damaged as error:
         complain(f"damaged shard: {error}; doing it again")
         return None
-    return (arrays, meta) if all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items()) else None
+    same = all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items())
+    return (arrays, meta) if same and len(arrays[_array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
 
 
 def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> None:
@@ -100,15 +107,18 @@ def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Pa
             _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
             _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
             done(len(shard.indices))
+    for probe in probes.values():
+        if probe.ahead:
+            _of_classes(work, probe)
 
 
 def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
     """The probes of a shard to compute; all of its images' when two present ones were made from different images."""
-    there = {name: _read(folder, shard, probe) for name, probe in probes.items()}
-    origins = {found[1]["images"] for name, found in there.items() if found and not probes[name].pairs}
+    there = {name: _read(folder, shard, probe) for name, probe in probes.items() if not probe.ahead and probe.wanted(shard.indices)}
+    origins = {found[1]["images"] for name, found in there.items() if found and probes[name].of_images}
     if len(origins) > 1:
         complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
-    return [probe for name, probe in probes.items() if there[name] is None or (len(origins) > 1 and not probe.pairs)]
+    return [probes[name] for name, found in there.items() if found is None or (len(origins) > 1 and probes[name].of_images)]
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
     if not missing:
         return
     plan, clock, then = work.plan, work.clock, time.monotonic()
-    probes = {name: probe for name, probe in probes_of(plan).items() if not probe.pairs}
+    probes = {name: probe for name, probe in probes_of(plan).items() if probe.of_images}
     kept = _read(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
@@ -186,13 +196,36 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
         then = time.monotonic()
         distances, at_once = [], min(work.plan.batch_size, PAIRS_AT_ONCE)
         labels = work.own(shard)
-        for at in range(0, len(shard.indices), at_once):
-            rows = slice(at, at + at_once)
+        for at in range(0, probe.wanted(shard.indices), at_once):
+            rows = slice(at, min(at + at_once, probe.wanted(shard.indices)))
             ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
             a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
             distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
         write_arrays(_path(work.folder, shard, probe.name), {_array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
         work.clock.add("paths", then)
+
+
+def _of_classes(work: Work, probe: Probe) -> None:
+    """Distances within classes of an output too wide to keep, of the kept images, which are in memory at once."""
+    plan, then = work.plan, time.monotonic()
+    kept = list(_parts(plan, work.folder, probes_of(plan)["images"]))
+    origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
+    found = _read(work.folder, _all(plan), probe)
+    if found and found[1]["images"] == origin:
+        return
+    order = np.argsort(np.concatenate([shard.indices for shard, *_ in kept]))
+    images = torch.from_numpy(np.concatenate([array for _, array, _ in kept])[order])
+    labels = np.zeros(plan.n, dtype=np.int64) if work.labels is None else work.labels
+    with progress(f"{probe.extractor} within classes", plan.n, "images") as done:
+
+        def features(places: ndarray[Any, Any]) -> ndarray[Any, Any]:
+            done(len(places))
+            return np.asarray(work.loaded[probe.extractor](images[places].to(plan.device))[probe.output].to(torch.float64).cpu().numpy())
+
+        ahead = ahead_of(labels, features, wide_at_once(images))
+    said = {**probe.says, "shard": _all(plan).name, "images": origin}
+    write_arrays(_path(work.folder, _all(plan), probe.name), {_array_of(probe): ahead}, said)
+    work.clock.add("features", then)
 
 
 def _wait_for(device: str) -> None:
@@ -201,25 +234,27 @@ def _wait_for(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any]]]:
-    """A probe's array of each shard; RunFailed when one went missing since it was drawn."""
-    for shard in shards_of(run_blocks(plan)):
+def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
+    """A probe's array of each shard that has any, and what its file says of itself; RunFailed when one went missing since it was drawn."""
+    for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
+        if not probe.wanted(shard.indices):
+            continue
         found = _read(folder, shard, probe)
         if found is None:
             raise RunFailed(f"{_path(folder, shard, probe.name)} went missing while it was needed; the same command draws it again")
-        yield shard, found[0][_array_of(probe)]
+        yield shard, found[0][_array_of(probe)], found[1]
 
 
 def gather(plan: Plan, folder: Path, probe: Probe) -> ndarray[Any, Any]:
-    """A probe's array over the whole run, float64: row i for sample i, or sums by block [B, C, d + 2]."""
+    """A probe's array over the whole run, float64: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2]."""
     if probe.sums:
         sums: dict[int, ndarray[Any, Any]] = {}
-        for shard, array in _parts(plan, folder, probe):
+        for shard, array, _ in _parts(plan, folder, probe):
             sums[shard.block] = sums[shard.block] + array if shard.block in sums else array
         return np.stack([sums[block] for block in sorted(sums)])
     parts = list(_parts(plan, folder, probe))
-    order = np.argsort(np.concatenate([shard.indices for shard, _ in parts]))
-    return np.concatenate([array for _, array in parts])[order].astype(np.float64)
+    order = np.argsort(np.concatenate([shard.indices[: probe.wanted(shard.indices)] for shard, *_ in parts]))
+    return np.concatenate([array[: probe.wanted(shard.indices)] for shard, array, _ in parts])[order].astype(np.float64)
 
 
 def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:
@@ -236,6 +271,6 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
 
 def quantised(plan: Plan, folder: Path) -> str:
     """How the run's images became 8 bits: by the plan's `quantise`, or by the plugin; "" where no probe of images is there."""
-    probe = next((probe for probe in probes_of(plan).values() if not probe.pairs), None)
+    probe = next((probe for probe in probes_of(plan).values() if probe.of_images), None)
     found = _read(folder, shards_of(run_blocks(plan))[0], probe) if probe else None
     return found[1]["quantised"] if found else ""

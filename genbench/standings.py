@@ -34,7 +34,7 @@ class Entry:
 
     id: str
     record: Record
-    current: bool = True  # measured with the reference and extractors of the board's newest entry
+    current: bool = True  # measured with the reference, extractors and formulas of the board's newest entry
 
     @property
     def label(self) -> str:
@@ -49,8 +49,14 @@ class Entry:
         return bool(self.record.plan["competitor"] and self.protocol["fits"] and self.current)
 
     def comparable(self, other: Entry) -> bool:
-        """Whether what both were measured with, real images and extractors, is equal by content."""
-        return all(self.protocol[part].get(name, value) == value for part in ("splits", "extractors") for name, value in other.protocol[part].items())
+        """Whether what both were measured with, real images, extractors and the code of the numbers that both have, is equal by content."""
+        same = all(self.protocol[part].get(name, value) == value for part in ("splits", "extractors") for name, value in other.protocol[part].items())
+        return same and self.formulas_agree(other)
+
+    def formulas_agree(self, other: Entry) -> bool:
+        """Whether no number that both have was taken by two formulas. Measures of the first months do not say theirs, and agree with any."""
+        ours, theirs = ({m["name"]: m.get("formula") for m in one.protocol["measures"] if not m.get("skip")} for one in (self, other))
+        return all(None in (ours[name], theirs[name]) or ours[name] == theirs[name] for name in ours.keys() & theirs.keys())
 
     def score(self, metric: str) -> Score | None:
         return next((one for one in self.record.scores if (one.metric, one.part, one.status) == (metric, "all", "ok")), None)

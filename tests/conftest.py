@@ -15,7 +15,7 @@ from genbench import shelves
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work on few cores: more threads only wait for each other
 CHECKOUT = Path(__file__).parents[1]
-NOT_RUN = pytest.StashKey[list[str]]()
+MISSING = "shared data missing"
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
 # Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
 SEVERAL = f"""
@@ -43,7 +43,8 @@ def home(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch):
     """No test hears of another: --quiet is an environment variable, --with a list, and the command line handles SIGTERM."""
-    monkeypatch.setenv("GENBENCH_QUIET", "")  # so that it is put back, whoever sets it
+    for name in ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE"):
+        monkeypatch.setenv(name, "")  # so that it is put back, whoever sets it
     monkeypatch.setattr(shelves, "_with", [])
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -117,11 +118,10 @@ def shared_data():
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("shared") and _shared() is None:
-        item.config.stash.setdefault(NOT_RUN, []).append(item.nodeid)
-        pytest.skip("shared data missing: set GENBENCH_TEST_DATA")
+        pytest.skip(f"{MISSING}: set GENBENCH_TEST_DATA")
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    left_out = config.stash.get(NOT_RUN, [])
+def pytest_terminal_summary(terminalreporter):
+    left_out = [report.nodeid for report in terminalreporter.getreports("skipped") if MISSING in str(report.longrepr)]
     if left_out:
-        terminalreporter.write_line(f"not run: shared data missing: {', '.join(left_out)}")
+        terminalreporter.write_line(f"not run: {MISSING}: {', '.join(left_out)}")

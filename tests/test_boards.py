@@ -14,6 +14,7 @@ import pytest
 
 from genbench import boards, record, standings
 from genbench.record import Record, Score
+from genbench.run import evaluate
 
 BLOCKS = 5
 PROTOCOL = {
@@ -250,3 +251,37 @@ def test_a_wrong_board_is_a_line(here, cli, words, line):
     status, out, err = cli(*words)
     assert (status, out) == (2, "")
     assert err.startswith(f"genbench: {line}")
+
+
+def by_formula(label, formula, fd=1.0, **rest):
+    """A record whose first number was taken by a formula; None: it does not say by which."""
+    found = made(label, fd, **rest)
+    measures = [{"name": "fd_digits", **({"formula": formula} if formula else {})}, {"name": "recall_digits"}]
+    return replace(found, plan={**found.plan, "protocols": {"digits": {**PROTOCOL, "measures": measures}}})
+
+
+def test_numbers_of_two_formulas_are_not_ranked_together(tmp_path):
+    """The newest entry's formula decides: an entry of another stands unranked; one that does not say its formula is ranked as ever."""
+    boards.enter(by_formula("older", "a", 1.0), tmp_path)
+    boards.enter(by_formula("unsaid", None, 2.0), tmp_path)
+    boards.enter(by_formula("newer", "b", 3.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
+    boards.enter(by_formula("other", "b", 4.0, created="2026-02-02T00:00:00+00:00"), tmp_path)
+    ranks = standings.people(standings.entries(tmp_path / "digits"), "fd_digits").set_index("generator")["rank"].to_dict()
+    assert ranks == {"older (not ranked)": "–", "unsaid": "1", "newer": "2", "other": "3"}
+
+
+def test_a_run_taken_again_by_the_new_formula_is_ranked(tmp_path):
+    """The same numbers by another formula are another entry's text: it is written again and stands with the newest; by the same formula it is left."""
+    boards.enter(by_formula("a", "a", 1.0), tmp_path)
+    boards.enter(by_formula("b", "b", 2.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
+    boards.enter(by_formula("a", "b", 1.0), tmp_path)
+    assert [entry.ranked for entry in standings.entries(tmp_path / "digits")] == [True, True]
+    before = contents(tmp_path)
+    boards.enter(by_formula("a", "b", 1.0, created="2027-01-01T00:00:00+00:00"), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_every_measure_of_a_run_says_its_formula(here):
+    """What a new run's record holds for each number, so that boards can tell."""
+    found = evaluate("noise", n=40, metrics=("fd", "is"), out=here / "runs")
+    assert all(re.fullmatch("[0-9a-f]{64}", measure["formula"]) for measure in found.plan["protocols"]["digits"]["measures"])

@@ -10,7 +10,7 @@ import pytest
 from genbench import shelves
 from genbench.arrays import Arrays
 from genbench.draws import blocks_of
-from genbench.probes import sums_of_rows
+from genbench.probes import ahead_of_rows, sums_of_rows
 from genbench.rows import Metric
 
 ROWS: dict[str, Metric] = shelves.every("metrics")
@@ -89,7 +89,7 @@ FAULTS: dict[Callable[[np.random.Generator, Data], Data], tuple[str, str]] = {
 
 
 def value(row: Metric, of: Data) -> float:
-    sums = {"sums": sums_of_rows(of["samples"], blocks_of(of["labels"]), of["labels"])}
+    sums = {"sums": sums_of_rows(of["samples"], blocks_of(of["labels"]), of["labels"]), "ahead": ahead_of_rows(of["samples"], of["labels"])}
     return row.value(Arrays({need: array for need, array in {**of, **sums}.items() if need in row.needs}))
 
 

@@ -11,7 +11,7 @@ import pytest
 from genbench import shelves, stats
 from genbench.arrays import NEEDS, Arrays, Sighting
 from genbench.draws import blocks_of
-from genbench.probes import sums_of_rows
+from genbench.probes import ahead_of_rows, sums_of_rows
 from genbench.rows import PROPERTIES, Metric
 
 ROWS: dict[str, Metric] = shelves.every("metrics")
@@ -38,7 +38,9 @@ def data(rng: np.random.Generator, n: int = 90, m: int = 70, t: int = 80, d: int
 
 
 def given(row: Metric, of: Data, blocks: np.ndarray | None = None) -> Arrays:
-    """A row's needs; sums are those of the samples, by blocks and labels."""
+    """A row's needs; sums are those of the samples, by blocks and labels, and distances within classes are theirs."""
+    if "ahead" in row.needs:
+        of = {**of, "ahead": ahead_of_rows(of["samples"], of["labels"])}
     if "sums" in row.needs:
         of = {**of, "sums": sums_of_rows(of["samples"], blocks_of(of["labels"]) if blocks is None else blocks, of["labels"])}
     return Arrays({need: of[need] for need in row.needs})
@@ -128,7 +130,7 @@ def shared() -> tuple[Data, Arrays]:
     """Arrays of every need, of which every row has asked its value and its leave-outs on every side."""
     of = data(np.random.default_rng(3))
     blocks = {side: blocks_of(np.arange(len(of[side])) % CLASSES) for side in ("samples", "reference", "train")}
-    arrays = Arrays({**of, "sums": sums_of_rows(of["samples"], blocks["samples"], of["labels"])})
+    arrays = Arrays({**of, "sums": sums_of_rows(of["samples"], blocks["samples"], of["labels"]), "ahead": ahead_of_rows(of["samples"], of["labels"])})
     for other in ROWS.values():
         other.value(arrays)
         for side in sides(other) if other.left_out else ():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import genbench
 from genbench import shelves
 from genbench.arrays import Arrays
 from genbench.files import file_sha256
@@ -20,6 +21,17 @@ from genbench.say import UserError
 NETS = ("alex", "vgg", "squeeze")
 SIZES = {"alex": 64, "vgg": 24, "squeeze": 48}
 MD5 = {"alex": "9642209e2b57a85d20f86d812320f9e6", "squeeze": "6361044f0470b81956528320db0ba955", "vgg": "d507d7349b931f0638a25a48a722f98a"}
+
+
+SPOTS = """
+import torch
+import genbench
+
+@genbench.hookimpl
+def sample(n, seeds, labels):
+    rough = genbench.uniform(seeds, (3, 6, 6), device="cpu") * (1 + labels[:, None, None, None]) / 10
+    return (torch.nn.functional.interpolate(rough, size=({size}, {size}), mode="bilinear") * 255).round().to(torch.uint8)
+"""
 
 
 def row(net):
@@ -134,6 +146,48 @@ def test_rows_are_independent_and_float_images_are_taken_unrounded(loaded, net):
     torch.testing.assert_close(torch.cat([loaded[net](one[None])["phi"] for one in images]), phi, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(loaded[net](images.float())["phi"], phi)
     assert (loaded[net](images.float() + 0.5)["phi"] - phi).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_sampled_pairs_of_a_run_are_the_peers(trunks, tmp_path, size):
+    """StarGAN v2's and BicycleGAN's diversity of a run on LPIPS, which keeps no rows: lpips' own distances of the same pairs of its images."""
+    (tmp_path / "spots.py").write_text(SPOTS.format(size=size))
+    names = ("lpips_diversity_starganv2", "lpips_diversity_bicyclegan")
+    words = {"metrics": names, "n": 240, "weights": f"lpips-alex={trunks['alex']}", "out": tmp_path / "runs"}
+    record = genbench.evaluate(tmp_path / "spots.py", **words)
+    found = {score.metric: score for score in record.scores}
+    i = torch.arange(240)
+    images = shelves.module_of(tmp_path / "spots.py").sample(240, i, i % 10)
+    own, peer = [images[i % 10 == c] for c in range(10)], lpips_of("alex", trunks["alex"])
+    groups = torch.stack([torch.stack([all_pairs(peer, part).mean() for part in (of[:10], of[10:20], of[20:])]).mean() for of in own])
+    scaled = [of.float() / 127.5 - 1 for of in own]
+    with torch.no_grad():
+        consecutive = torch.stack([peer(of[:-1], of[1:]).double().mean() for of in scaled])
+    assert found[names[0]].value == pytest.approx(groups.mean().item(), rel=1e-6)
+    assert found[names[1]].value == pytest.approx(consecutive.mean().item(), rel=1e-6)
+    for score in found.values():
+        assert score.status == "ok"
+        assert 0 < score.low < score.value < score.high
+        assert len(score.left_out) == 20
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
+    (tmp_path / "runs" / record.id / "run.json").unlink()
+    assert genbench.evaluate(tmp_path / "spots.py", **words).scores == record.scores
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")} == files
+
+
+def test_sampled_pairs_need_classes_and_kept_images(trunks, tmp_path, monkeypatch):
+    """A generator without labels, and a run that keeps no images, are each told so before anything is drawn."""
+    (tmp_path / "plain.py").write_text(
+        "import torch, genbench\n\n@genbench.hookimpl\ndef sample(n):\n    return torch.zeros(n, 3, 32, 32, dtype=torch.uint8)\n"
+    )
+    (tmp_path / "spots.py").write_text(SPOTS.format(size=32))
+    words = {"metrics": "lpips_diversity_starganv2", "n": 40, "weights": f"lpips-alex={trunks['alex']}", "out": tmp_path / "runs"}
+    with pytest.raises(UserError, match=r"plain takes no labels"):
+        genbench.evaluate(tmp_path / "plain.py", **words)
+    monkeypatch.setattr("genbench.plan.KEPT", 0)
+    with pytest.raises(UserError, match=r"would not keep them: --save-samples"):
+        genbench.evaluate(tmp_path / "spots.py", **words)
+    assert genbench.evaluate(tmp_path / "spots.py", save_samples=True, **words).scores[0].status == "ok"
 
 
 def test_widths(loaded):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
-from genbench import shelves
+import genbench
+from genbench import boards, shelves
 from genbench.arrays import Arrays
 
 NAMES = ("authpct", "nearest_train", "duplicates", "ct", "fls", "fls_overfit")
@@ -100,15 +104,62 @@ def test_nearest_train_is_a_median_of_ratios():
 
 
 def test_nearest_pairs_for_the_picture():
-    """The samples nearest to a training image come first, with the image they are nearest to."""
+    """The samples of the smallest ratio come first, with the training image they are nearest to; one that is near to both kinds of images is no copy."""
     rng = np.random.default_rng(3)
-    samples, train = rng.normal(size=(50, 6)), rng.normal(size=(60, 6))
+    samples, train, held = rng.normal(size=(50, 6)), rng.normal(size=(60, 6)), rng.normal(size=(40, 6))
     samples[7], samples[30] = train[11], train[4] + 1e-3
-    ours, images, distances = module_of("nearest_train")["nearest_pairs"](samples, train, 5)
+    samples[9] = held[5] = train[2]
+    ours, images, ratios = shelves.find("metrics", "nearest_train").closest(Arrays({"samples": samples, "train": train, "reference": held}))
     assert (ours[:2].tolist(), images[:2].tolist()) == ([7, 30], [11, 4])
-    whole = cdist(samples, train)
-    np.testing.assert_allclose(distances, np.sort(whole.min(1))[:5], rtol=1e-9)
-    np.testing.assert_allclose(whole[ours, images], distances, rtol=1e-9)
+    assert 9 not in ours
+    expected = cdist(samples, train).min(1) / np.maximum(cdist(samples, held).min(1), 1e-9)
+    expected[9] = 1
+    np.testing.assert_allclose(ratios, np.sort(expected)[:8], rtol=1e-9)
+    np.testing.assert_array_equal(images, cdist(samples, train).argmin(1)[ours])
+
+
+COPIER = """
+import torch
+import genbench
+
+class Copier:
+    classes = 10
+
+    def __init__(self, dataset):
+        self.images = torch.cat([images for images, _ in dataset.open("train")])
+
+    @genbench.hookimpl
+    def sample(self, n, seeds, labels):
+        made = (genbench.uniform(seeds, (3, 32, 32), device="cpu") * 255).to(torch.uint8)
+        copies = seeds % 50 == 7
+        made[copies] = self.images[seeds[copies]]
+        return made
+"""
+
+
+def test_a_run_shows_its_closest_pairs(tmp_path):
+    """nearest.png stands in the run's folder and on the board: copies above the images that they are of; not where the metric was not taken."""
+    (tmp_path / "copier.py").write_text(COPIER)
+    words = {"n": 400, "out": tmp_path / "runs"}
+    first = genbench.evaluate(f"{tmp_path / 'copier.py'}:Copier", metrics="fd", **words)
+    assert not list(Path(first.folder).glob("nearest.png"))
+    found = genbench.evaluate(f"{tmp_path / 'copier.py'}:Copier", metrics="nearest_train", **words)
+    with Image.open(Path(found.folder) / "nearest.png") as picture:
+        grid = np.asarray(picture.convert("L"))
+    assert grid.shape == (2 * 34 - 2, 8 * 34 - 2)
+    train = torch.cat([images for images, _ in shelves.find("datasets", "digits").open("train")])[:, 0].numpy()
+    shown = set()
+    for column in range(8):
+        sample, image = (grid[top : top + 32, 34 * column : 34 * column + 32] for top in (0, 34))
+        np.testing.assert_array_equal(sample, image)
+        shown |= {place for place in range(7, 400, 50) if (train[place] == image).all()}
+    assert shown == set(range(7, 400, 50))
+    boards.enter(found, tmp_path / "boards")
+    page = (tmp_path / "boards" / "digits" / "README.md").read_text()
+    (entry,) = (tmp_path / "boards" / "digits" / "entries").glob("*-nearest.png")
+    assert f"](entries/{entry.name})" in page
+    assert entry.read_bytes() == (Path(found.folder) / "nearest.png").read_bytes()
+    assert not list(Path(genbench.evaluate(f"{tmp_path / 'copier.py'}:Copier", metrics="fd", fresh=True, **words).folder).glob("nearest.png"))
 
 
 def test_ct_of_one_cell_is_scipys_mann_whitney():

@@ -17,7 +17,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 import genbench
 from genbench import shelves
 
-N, M = 26, 24
+pytestmark = pytest.mark.timeout(600)  # clean-fid takes roots 2,048 wide
+N, M, BATCH = 14, 12, 8  # a full batch of the peers' and a rest on both sides
 TOLERANCE = 5e-5
 OWN = """
 from genbench.rows import Measure, Protocol
@@ -25,7 +26,7 @@ from genbench.rows import Measure, Protocol
 ROW = Protocol(
     name="small-kid", title="torch-fidelity's KID with small subsets", dataset="any", n=0, labels="iid", quantise="round",
     measures=(
-        Measure("kd_subsets", "inception-tf1.pool", "train", {"subsets": 20, "size": 20, "seed": 2020, "shrink": 0}, name="kid"),
+        Measure("kd_subsets", "inception-tf1.pool", "train", {"subsets": 20, "size": 10, "seed": 2020, "shrink": 0}, name="kid"),
         Measure("fd", "inception-nvidia.pool", "train", name="fid_legacy_tensorflow"),
     ),
 )
@@ -99,12 +100,12 @@ def fidelity(whole):
             kid=True,
             isc=True,
             kid_subsets=20,
-            kid_subset_size=20,
+            kid_subset_size=10,
             feature_extractor_weights_path=str(weights),
             cuda=False,
             cache=False,
             verbose=False,
-            batch_size=16,
+            batch_size=BATCH,
             save_cpu_ram=True,
         )
 
@@ -125,7 +126,7 @@ def test_pytorch_fid(whole, monkeypatch):
     monkeypatch.setattr(inception, "load_state_dict_from_url", lambda url, progress=True: pytorch_fid_names(weights))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = fid_score.calculate_fid_given_paths([str(gen), str(ref)], 16, torch.device("cpu"), 2048, num_workers=0)
+        theirs = fid_score.calculate_fid_given_paths([str(gen), str(ref)], BATCH, torch.device("cpu"), 2048, num_workers=0)
     close(scores["pytorch-fid", "fid"], theirs)
 
 
@@ -146,7 +147,7 @@ def test_clean_fid(whole, mode, protocol, name):
     network = clean_network(weights, mode)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        how = {"num_workers": 0, "batch_size": 16, "device": torch.device("cpu"), "mode": mode, "verbose": False}
+        how = {"num_workers": 0, "batch_size": BATCH, "device": torch.device("cpu"), "mode": mode, "verbose": False}
         features = [fid.get_folder_features(str(folder), network, **how) for folder in (gen, ref)]
         moments = [value for each in features for value in (each.mean(0), np.cov(each, rowvar=False))]
         theirs = fid.frechet_distance(*moments)

@@ -10,6 +10,7 @@ import torch
 
 from genbench import draws, shelves
 from genbench.arrays import Arrays
+from genbench.probes import AHEAD, ahead_of, ahead_of_rows
 
 CLASSES = 4
 SUMS = ("diversity", "diversity_within", "stability")
@@ -111,7 +112,7 @@ def good(rng, n=400):
 
 
 def values(x, labels):
-    given = {"samples": x, "labels": labels, **sums(x, labels, draws.blocks_of(labels))}
+    given = {"ahead": ahead_of_rows(x, labels), "labels": labels, **sums(x, labels, draws.blocks_of(labels))}
     return {
         name: metric(name).value(Arrays({need: given[need] for need in metric(name).needs})) for name in (*SUMS, "diversity_bicyclegan", "diversity_starganv2")
     }
@@ -153,7 +154,7 @@ def test_sampled_pairs_are_what_the_papers_say(rng):
     labels = np.repeat([0, 1, 2], [22, 11, 1])
     x = rng.normal(size=(34, 3))
     by_class = [x[labels == c] for c in range(3)]
-    given = Arrays({"samples": x, "labels": labels})
+    given = Arrays({"ahead": ahead_of_rows(x, labels), "labels": labels})
     consecutive = [np.mean([((of[k] - of[k + 1]) ** 2).sum() for k in range(len(of) - 1)]) for of in by_class[:2]]
     assert metric("diversity_bicyclegan").value(given) == pytest.approx(np.mean(consecutive), rel=1e-12)
     groups = [[by_class[0][:10], by_class[0][10:20], by_class[0][20:]], [by_class[1][:10]]]
@@ -162,6 +163,47 @@ def test_sampled_pairs_are_what_the_papers_say(rng):
     another = np.concatenate([np.flatnonzero(labels == c) for c in (1, 2, 0)])  # another order of classes, the same within each
     for name in ("diversity_bicyclegan", "diversity_starganv2"):
         assert metric(name).value(given.keep("samples", another)) == pytest.approx(metric(name).value(given), rel=1e-12)
+
+
+@pytest.mark.parametrize("left_out", range(20))
+def test_leaving_samples_out_pairs_the_others_anew(rng, left_out):
+    """Distances to the next ten of a class are all that is needed of rows without a block: the same numbers as of the rows that stay."""
+    labels = np.repeat([0, 1], [45, 33])
+    x = rng.normal(size=(78, 3))
+    stay = draws.blocks_of(labels) != left_out
+    kept = Arrays({"ahead": ahead_of_rows(x, labels), "labels": labels}).keep("samples", stay)
+    fresh = Arrays({"ahead": ahead_of_rows(x[stay], labels[stay]), "labels": labels[stay]})
+    for name in ("diversity_bicyclegan", "diversity_starganv2"):
+        assert metric(name).value(kept) == pytest.approx(metric(name).value(fresh), rel=1e-12)
+
+
+def test_pairs_out_of_reach_are_left_aside(rng):
+    """With every other sample left out a pair of a group may be farther apart than distances were kept: the mean is of those that are known."""
+    x, labels, stay = rng.normal(size=(40, 3)), np.zeros(40, dtype=int), np.arange(40) % 2 == 0
+    given = Arrays({"ahead": ahead_of_rows(x, labels), "labels": labels}).keep("samples", stay)
+    groups = [x[stay][:10], x[stay][10:]]
+    expected = np.mean([mean_of_pairs(group, lambda i, j: 2 * (j - i) <= AHEAD) for group in groups])
+    assert metric("diversity_starganv2").value(given) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7, 11, 1000])
+def test_distances_within_classes_do_not_depend_on_how_rows_come(rng, at_once):
+    """However many rows are asked for at once: each once, in the order of its class, and each distance that of its pair, 0 beyond the last."""
+    labels = rng.integers(3, size=50)
+    x, asked = rng.normal(size=(50, 4)), []
+
+    def features(places):
+        asked.append(places)
+        return x[places]
+
+    found = ahead_of(labels, features, at_once)
+    assert max(map(len, asked)) <= at_once
+    np.testing.assert_array_equal(np.concatenate(asked), np.argsort(labels, kind="stable"))
+    for label in range(3):
+        members = np.flatnonzero(labels == label)
+        for place, i in enumerate(members):
+            expected = [((x[i] - x[j]) ** 2).sum() for j in members[place + 1 : place + 1 + AHEAD]]
+            np.testing.assert_allclose(found[i], [place, *expected, *[0.0] * (AHEAD - len(expected))], rtol=1e-12)
 
 
 def test_sampled_pairs_have_the_expectation_of_all_pairs_and_a_larger_variance(rng):
@@ -231,6 +273,8 @@ def test_an_unknown_rule_is_refused():
 def test_published_names():
     """lpips_diversity, its two companions and ppl stand on the shelf under those names, with float images at epsilon 1e-4."""
     measures = shelves.every("measures")
+    lpips = ("lpips_diversity", "lpips_diversity_within", "lpips_stability", "lpips_diversity_bicyclegan", "lpips_diversity_starganv2")
+    assert {measures[name].features for name in lpips} == {"lpips-alex.phi"}
     assert {name: measures[name].features for name in ("lpips_diversity", "lpips_diversity_within", "lpips_stability", "ppl")} == {
         "lpips_diversity": "lpips-alex.phi",
         "lpips_diversity_within": "lpips-alex.phi",

@@ -11,7 +11,7 @@ import torch
 import genbench
 from genbench import draws, generator, given, shelves, stats
 from genbench.arrays import Arrays
-from genbench.probes import sums_of, sums_of_rows
+from genbench.probes import AT_ONCE, rows_of, sums_of, sums_of_rows
 from genbench.reference import Real, network
 from genbench.rows import source_of
 from genbench.weights import find
@@ -39,6 +39,13 @@ FIRST = Protocol(
         measure("fd", "fd"), measure("fd", "fd_batch", batch=40), measure("fd", "fd_few", reference_n=200), measure("fd", "fd_half", precision="float16"),
         measure("fd", "fd_mirrored", mirrored=True), Measure("diversity", "stripes.rows", name="rows"), Measure("diversity", "stripes.wide", name="wide"),
         Measure("path_length", "stripes.rows", name="path", pairs=Pairs(epsilon=0.01)),
+    ),
+)
+PAIRS = Protocol(
+    name="pairs", title="t", dataset="any", n=100, labels="balanced", quantise="round",
+    measures=(
+        Measure("path_length", "stripes.rows", name="few", pairs=Pairs(epsilon=0.01), samples_n=45),
+        Measure("path_length", "stripes.rows", name="every", pairs=Pairs(epsilon=0.01)),
     ),
 )
 SECOND = Protocol(name="second", title="t", dataset="any", n=50, labels="balanced", quantise="round", measures=(measure("fd", "fd"),), repeats=2, reducer="min")
@@ -104,6 +111,25 @@ def test_sums_of_images_and_of_rows_are_those_of_the_features():
         np.testing.assert_allclose(found[c], [*own.sum(0), (own**2).sum(), len(own)])
     np.testing.assert_allclose(sums_of_rows(rows, np.zeros(21, dtype=int), classes)[0], found)
     assert sums_of(network, images, "phi", classes, 3, 10**9).shape == (1, 194)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 50])
+def test_features_are_an_images_own_to_the_last_bit(n):
+    """Every call of an extractor is of one size, so that an image has the same features at every place of every shard, and the filling is not kept."""
+    row = shelves.find("extractors", "digits")
+    net = network("digits", "cpu", str(find(row.weights, source_of(row.load).parent, {}).path))
+    sizes = []
+
+    def counting(images):
+        sizes.append(len(images))
+        return net(images)
+
+    images = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    whole = rows_of(counting, images, ["pool", "logits"])
+    for at in (0, 50 - n):
+        part = rows_of(counting, images[at : at + n], ["pool", "logits"])
+        assert all(torch.equal(part[output], whole[output][at : at + n]) for output in whole)
+    assert set(sizes) == {AT_ONCE["cpu"]}
 
 
 def test_a_measure_takes_what_it_says(scores, features):
@@ -187,6 +213,30 @@ def test_asking_for_more_computes_only_what_is_missing(record, tmp_path):
     assert {name.split(".", 1)[1].rsplit("-", 1)[0] for name in set(after) - set(before)} == {"stripes.wide.sums.safetensors", "stripes.rows.pairs"}
     assert second.cost["images_drawn"] == 100
     assert {score.metric for score in second.scores if score.part == "all"} == {"fd", "wide", "path"}
+
+
+def test_only_the_pairs_that_a_measure_takes_are_rendered(record, tmp_path, monkeypatch):
+    """Of samples_n = 45 paths no other is rendered; the number is that of the first 45; and who then asks for all has the rest rendered too."""
+    asked = []
+    pair = generator.Generator.pair
+
+    def counted(self, indices, *rest):
+        asked.extend(indices.tolist())
+        return pair(self, indices, *rest)
+
+    monkeypatch.setattr(generator.Generator, "pair", counted)
+    few = record("pairs", metrics=("few",))
+    assert sorted(asked) == list(range(45))
+    assert few.scores[0].n == 45
+    asked.clear()
+    every = {score.metric: score for score in record("pairs", metrics=("few", "every")).scores}
+    assert sorted(asked) == list(range(40, 100))  # 40 to 49 are one shard, whose first half was there
+    assert every["few"].value == few.scores[0].value
+    asked.clear()
+    next((tmp_path / "runs" / few.id / "shards").glob("b04-*.pairs-*")).unlink()  # the samples 40 to 49
+    (tmp_path / "runs" / few.id / "run.json").unlink()
+    assert record("pairs", metrics=("few",)).scores == few.scores
+    assert sorted(asked) == list(range(40, 45))
 
 
 def test_per_class_numbers_stand_beside_the_whole(record):

@@ -22,7 +22,13 @@ OK = Score(
 SKIPPED = Score("digits", "is_digits", status="skipped", reason="needs at least 50 samples – größer", better="higher")
 FOUND = Record(
     id="0123456789abcdef",
-    plan={"label": "noise", "identity": {"n": 40, "options": {}}, "protocols": {"digits": {"dataset": "digits", "measures": []}}},
+    plan={
+        "label": "noise",
+        "competitor": True,
+        "quantise": "round",
+        "identity": {"generator": "noise", "n": 40, "first_seed": 0, "conditions": {}, "options": {}},
+        "protocols": {"digits": {"dataset": "digits", "n": 40, "labels": "balanced", "fits": True, "splits": {}, "real": [], "extractors": {}, "measures": []}},
+    },
     scores=(OK, SKIPPED),
     environment={"python": "3.11", "cuda": None, "tf32": False},
     cost={"seconds": {"sample": 0.25}},

@@ -25,6 +25,7 @@ import click
 @click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--feature-precision", default="float32", show_default=True, metavar="WORD", help="tf32, bfloat16, float16: quicker features, no board.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
 @click.option("--leaderboards", default="leaderboards", show_default=True, help="The folder of boards; 'none' enters no board.")
 @click.option("--save-samples", is_flag=True, help="Keep the images even beyond 1 GB.")

@@ -88,6 +88,7 @@ INCEPTION_TV = Extractor(
     weights=INCEPTION_WEIGHTS,
     trained_on="ImageNet-1k (ILSVRC 2012), its training images",
     load=load_inception,
+    package="torchvision",
 )
 
 VGG16 = Extractor(
@@ -99,4 +100,5 @@ VGG16 = Extractor(
     weights=VGG_WEIGHTS,
     trained_on="ImageNet-1k (ILSVRC 2012), its training images",
     load=load_vgg16,
+    package="torchvision",
 )

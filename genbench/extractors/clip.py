@@ -125,7 +125,7 @@ def load_l_14_336(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Te
 
 def _row(name: str, title: str, width: int, size: int, resize: str, weights: Weights, load: Callable[..., Any]) -> Extractor:
     trained_on = "400 million pairs of images and texts from the web, not published (OpenAI's WIT)"
-    return Extractor(name, title, {"embedding": width}, size, resize, weights, trained_on, load)
+    return Extractor(name, title, {"embedding": width}, size, resize, weights, trained_on, load, package="timm")
 
 
 CLIP_B_32 = _row(

@@ -123,6 +123,7 @@ def _row(name: str, whose: str, resize: str, load: Callable[..., Any]) -> Extrac
         weights=WEIGHTS,
         trained_on="LVD-142M: images of the web retrieved by their likeness to ImageNet-22k, the training images of ImageNet-1k, Google Landmarks and others",
         load=load,
+        package="timm",
     )
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genbench.checkpoints import load_tensors
+from genbench.inception_weights import FORMS, WEIGHTS
 from genbench.lazy import F, torch
+from genbench.precision import compiled, dtype_of, says_slow, with_tf32, worth_compiling
 from genbench.resizes import RESIZES, resize
-from genbench.rows import Extractor, File, Weights
+from genbench.rows import PRECISIONS, Extractor
 from genbench.say import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 SIZE = 299
 EPSILON = 1e-3  # of every batch norm
 CHUNK = 8  # images that go through the network at once on a processor: their maps stay in its cache, and memory is not asked for anew
-FORMS = ("torch-fidelity and pytorch-fid", "NVIDIA")
 # The architecture: a branch per line, "its name = NVIDIA's, kernel, channels out". A kernel with "/2" has stride 2, others keep the size of the map but
 # those with "!", which are not padded. "|" parts two that see the same input and are both outputs. "mean" and "max" are 3x3 pools of stride 1 before the
 # convolution, "pool" alone is the 3x3 max pool of stride 2.
@@ -123,19 +124,6 @@ def convolutions() -> list[Conv]:
 
 # The weights
 
-_CONVERTED = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-_TORCH_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-_PYTORCH_FID = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-_NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
-WEIGHTS = Weights(
-    "inception",
-    "Apache-2.0 (TensorFlow's model, from which all three are converted)",
-    (
-        File("weights-inception-2015-12-05-6726825d.pth", _CONVERTED, 95628359, _TORCH_FIDELITY, FORMS[0]),
-        File("pt_inception-2015-12-05-6726825d.pth", _CONVERTED, 95628359, _PYTORCH_FID, FORMS[0]),
-        File("inception-2015-12-05.pt", "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4", 0, _NVIDIA, FORMS[1]),
-    ),
-)
 # Tensor names behind a convolution's name, by form: kernel, mean, variance, shift, scale ("": NVIDIA's has none, it is 1). Then weight and bias of the head.
 _PARTS = {
     FORMS[0]: (("conv.weight", "bn.running_mean", "bn.running_var", "bn.bias", "bn.weight"), ("fc.weight", "fc.bias")),
@@ -209,9 +197,10 @@ def _has_fused(dtype: torch.dtype) -> bool:
 def network(weights: Mapping[str, tuple[Tensor, Tensor]], device: Any, precision: str = "float32") -> Callable[[Tensor], dict[str, Tensor]]:
     """The network: images float32 [n, 3, 299, 299] in about -1 to 1 on the device -> the row's outputs, float32.
 
-    weights: as `folded` gives them. precision: of the convolutions, "float32", "bfloat16" or "float16"; means and logits are float32 in each.
+    weights: as `folded` gives them. precision: of the convolutions, one of PRECISIONS (tf32: the caller lets the device round);
+    means and logits are float32 in each.
     """
-    dtype = getattr(torch, precision)
+    dtype, blocks = dtype_of(precision), architecture()
     fused = torch.device(device).type == "cpu" and _has_fused(dtype)
     layers = {}
     for conv in convolutions():
@@ -222,7 +211,7 @@ def network(weights: Mapping[str, tuple[Tensor, Tensor]], device: Any, precision
     def forward(images: Tensor) -> dict[str, Tensor]:
         x = images.to(dtype).contiguous(memory_format=torch.channels_last)
         found: dict[str, Tensor] = {}
-        for block, branches in architecture().items():
+        for block, branches in blocks.items():
             ends = [end for branch in branches for end in _branch(x, branch, layers, found)]
             x = torch.cat(ends, 1) if len(ends) > 1 else ends[0]
             if block == "6d":  # its 1x1 branch comes first; rows, columns, channels in this order, as the graph has them
@@ -258,14 +247,21 @@ RANGES = {"(x - 128) / 128": 128.0, "2x / 255 - 1": 127.5}  # 0 .. 255 to about 
 
 
 @functools.lru_cache(maxsize=1)
-def _shared(weights: Path, changed: int, device: str, precision: str) -> Callable[[Tensor], dict[str, Tensor]]:
-    """The network of a file as it was at a time: the rows differ in what they feed it, so they share one."""
-    return network(folded(load_tensors(weights), weights), device, precision)
+def _shared(weights: Path, changed: int, device: str, precision: str, many: bool) -> Callable[[Tensor], dict[str, Tensor]]:
+    """The network of a file as it was at a time, compiled for many images: the rows differ in what they feed it, so they share one."""
+    says_slow(precision, device)
+    found = network(folded(load_tensors(weights), weights), device, precision)
+    found = compiled(found, "inception") if many else found
+    return with_tf32(found) if precision == "tf32" else found
 
 
-def extractor(weights: Path, device: Any, rule: str, span: str, precision: str = "float32") -> Callable[[Tensor], dict[str, Tensor]]:
-    """images uint8 or float32 [n, 3, h, w] in 0 .. 255 on the device -> the row's outputs, float32: resized by a rule of RESIZES, brought to a range."""
-    net, middle = _shared(weights, weights.stat().st_mtime_ns if weights.exists() else 0, str(device), precision), RANGES[span]
+def extractor(weights: Path, device: Any, rule: str, span: str, precision: str = "float32", images: int = 0) -> Callable[[Tensor], dict[str, Tensor]]:
+    """images uint8 or float32 [n, 3, h, w] in 0 .. 255 on the device -> the row's outputs, float32: resized by a rule of RESIZES, brought to a range.
+
+    precision: one of PRECISIONS. images: how many there will be.
+    """
+    changed = weights.stat().st_mtime_ns if weights.exists() else 0
+    net, middle = _shared(weights, changed, str(device), precision, worth_compiling(str(device), images)), RANGES[span]
 
     def extract(images: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -277,8 +273,8 @@ def extractor(weights: Path, device: Any, rule: str, span: str, precision: str =
 
 
 def _row(name: str, rule: str, span: str, whose: str) -> Extractor:
-    def load(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-        return extractor(weights, device, rule, span)
+    def load(device: Any, weights: Path, *, precision: str = "float32", images: int = 0) -> Callable[[Tensor], dict[str, Tensor]]:
+        return extractor(weights, device, rule, span, precision, images)
 
     return Extractor(
         name=f"inception-{name}",
@@ -289,6 +285,7 @@ def _row(name: str, rule: str, span: str, whose: str) -> Extractor:
         weights=WEIGHTS,
         trained_on="ImageNet-1k (ILSVRC 2012), its training images",
         load=load,
+        precisions=PRECISIONS,
     )
 
 

@@ -121,6 +121,7 @@ def _row(net: str, network: str, load: Callable[..., Any], file: str, sha256: st
         weights=Weights(name=f"lpips-{net}", licence=LICENCE, files=(published,)),
         trained_on="ImageNet-1k (ILSVRC 2012), its training images; heads on people's judgements of patches (BAPPS)",
         load=load,
+        package="torchvision",
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import nearest
 from genbench.arrays import Arrays, Side
 from genbench.lazy import linalg, np, scipy_stats, sklearn_cluster
-from genbench.rows import Metric
+from genbench.rows import COUNT, Metric
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -111,4 +111,5 @@ CT = Metric(
     smallest_n=CELLS * FEWEST + 1,  # so that one cell holds more than FEWEST
     experimental=True,
     properties=frozenset({"rotation_invariant", "scale_invariant"}),
+    allowed={"cells": COUNT},
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Never
 from genbench import gaussians, intervals, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
-from genbench.rows import Measure, Metric
+from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -203,6 +203,7 @@ FD = Metric(
     properties=frozenset({"symmetric", "order_invariant", "rotation_invariant", "zero_on_identical"}),
     from_moments=True,
     flags=known_failings,
+    allowed={"divisor": FLAG},
 )
 
 FD_INFINITY = Metric(
@@ -220,6 +221,7 @@ FD_INFINITY = Metric(
     properties=frozenset({"rotation_invariant"}),
     from_moments=True,
     flags=line_failings,
+    allowed={"points": COUNT[1:], "seed": SEED, "divisor": FLAG},
 )
 
 FD_EXTRAPOLATED = Metric(
@@ -237,6 +239,7 @@ FD_EXTRAPOLATED = Metric(
     properties=frozenset({"rotation_invariant"}),
     from_moments=True,
     flags=known_failings,
+    allowed={"divisor": FLAG},
 )
 
 MIFD = Metric(
@@ -251,6 +254,7 @@ MIFD = Metric(
     paper="Bai et al. 2021, arXiv:2106.03062",
     properties=frozenset({"order_invariant", "rotation_invariant", "zero_on_identical"}),
     flags=known_failings,
+    allowed={"over": ("samples", "reference"), "divisor": FLAG},
 )
 
 FID = Measure("fd", "inception-tf1.pool", name="fid", title="FID: Fréchet distance of Inception's features")

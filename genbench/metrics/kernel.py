@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, stats
 from genbench.arrays import Arrays, Side
 from genbench.lazy import np
-from genbench.rows import Measure, Metric
+from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
 from genbench.say import UserError
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ def _subsets(arrays: Arrays, subsets: int, size: int, seed: int, shrink: bool, s
 
     def draw() -> list[_Sums]:
         rng, found = np.random.RandomState(seed), []
-        for _ in range(subsets):
+        all_rows = len(arrays["samples"]) == len(arrays["reference"]) <= size  # are in every subset, so that one subset says what many do
+        for _ in range(1 if all_rows else subsets):
             rows = {side: rng.choice(len(arrays[side]), min(size, fewest), replace=False) for side in sides}
             found.append(_sums(arrays, gaussian(sigma) if sigma > 0 else polynomial, (rows["samples"], rows["reference"])))
         return found
@@ -243,6 +244,7 @@ KD_SUBSETS = Metric(
     falls=1.0,
     properties=frozenset({"rotation_invariant", "unbiased"}),
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    allowed={"subsets": COUNT, "size": COUNT[1:], "seed": SEED, "shrink": FLAG, "first": ("samples", "reference")},
 )
 
 MMD = Metric(

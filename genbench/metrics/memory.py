@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import nearest, stats
+from genbench import intervals, nearest, stats
 from genbench.arrays import Arrays, Side
 from genbench.lazy import np
 from genbench.rows import Metric
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KEPT = 4  # neighbours kept of each row, so that one is left without a block
 FARTHEST = 1e6  # a ratio of distances at most: the held-out image itself
+SHOWN = 8  # pairs of a sample and a training image in a picture
 NEAR = 0.01  # the share of real images that have so near a neighbour
 
 
@@ -60,11 +61,15 @@ def nearest_train_left_out(arrays: Arrays, blocks: Array, side: Side) -> Array:
     return np.array([_median(_ratio(one, held) if side == "train" else _ratio(train, one)) for one in without])
 
 
-def nearest_pairs(samples: Array, train: Array, k: int) -> tuple[Array, Array, Array]:
-    """The k samples [n, d] nearest to a training image [t, d]: their places, those of the images, and the distances [k]; the nearest first, for a picture."""
-    apart, place = nearest.nearest(samples, train, 1)
-    first = np.argsort(apart[:, 0], kind="stable")[:k]
-    return first, place[first, 0], np.sqrt(apart[first, 0])
+def nearest_pairs(arrays: Arrays) -> tuple[Array, Array, Array]:
+    """The samples whose ratio of distances is smallest, for a picture: their places, those of their nearest training images, and the ratios [8 at most].
+
+    The ratio, not the distance: a plain image is near to many (Carlini et al.). Of equal ratios, copies above all, the nearer ones first.
+    """
+    (apart, place), held = _to(arrays, "train"), _to(arrays, "reference")[0][:, 0]
+    ratio = _ratio(apart[:, 0], held)
+    first = np.lexsort((apart[:, 0], ratio))[:SHOWN]
+    return first, place[first, 0], ratio[first]
 
 
 def duplicates(arrays: Arrays) -> float:
@@ -148,6 +153,7 @@ NEAREST_TRAIN = Metric(
     interval="jackknife",
     value=nearest_train,
     left_out=nearest_train_left_out,
+    closest=nearest_pairs,
     paper="the ratio: Carlini et al. 2023, arXiv:2301.13188",
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
 )
@@ -163,4 +169,5 @@ DUPLICATES = Metric(
     left_out=duplicates_left_out,
     paper="after Carlini et al. 2023, arXiv:2301.13188",
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
+    flags=lambda seen: intervals.few_counts(seen.value, seen.n),
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, nearest, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
-from genbench.rows import Measure, Metric
+from genbench.rows import COUNT, FLAG, Measure, Metric
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -197,6 +197,7 @@ PRECISION = Metric(
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}),
     flags=lambda seen: intervals.few_counts(seen.value, seen.n),
+    allowed={"k": COUNT, "strict": FLAG},
 )
 
 RECALL = Metric(
@@ -212,6 +213,7 @@ RECALL = Metric(
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}),
     flags=too_wide,
+    allowed={"k": COUNT, "strict": FLAG},
 )
 
 DENSITY = Metric(
@@ -226,6 +228,7 @@ DENSITY = Metric(
     paper="Naeem et al. 2020, arXiv:2002.09797",
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
+    allowed={"k": COUNT, "strict": FLAG},
 )
 
 COVERAGE = Metric(
@@ -241,6 +244,7 @@ COVERAGE = Metric(
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}),
     flags=too_wide,
+    allowed={"k": COUNT, "strict": FLAG},
 )
 
 # The published names: NVIDIA's and torch-fidelity's precision and recall, Naeem et al.'s density and coverage in Inception's space (StudioGAN)

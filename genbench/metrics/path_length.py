@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from genbench.arrays import Arrays
 from genbench.lazy import np
-from genbench.rows import Measure, Metric, Pairs
+from genbench.rows import PERCENT, Measure, Metric, Pairs
 
 
 def path_length(arrays: Arrays, *, lower: float = 1, upper: float = 99, rule: str = "higher") -> float:
@@ -37,6 +37,7 @@ PATH_LENGTH = Metric(
     value=path_length,
     paper="Karras et al. 2019, arXiv:1812.04948",
     properties=frozenset({"order_invariant"}),
+    allowed={"lower": PERCENT, "upper": PERCENT, "rule": ("higher", "lower", "none")},
 )
 
 PPL = Measure(

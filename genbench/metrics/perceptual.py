@@ -133,42 +133,48 @@ def _stability(arrays: Arrays, stay: Array) -> Array:
 
 
 def bicyclegan(arrays: Arrays) -> float:
-    """The mean of |x_k - x_k+1|^2 over consecutive samples of a class, then over classes; 0 or more. samples float64 [n, d], labels int64 [n].
+    """The mean of |x_k - x_k+1|^2 over consecutive samples of a class, then over classes; 0 or more. ahead float64 [n, 11], labels int64 [n].
 
     Zhu et al. (2017), section 5, and its code: 20 outputs for each of 100 inputs, 19 consecutive pairs each, the mean of the 1,900. Kept are the pairs and
     the mean; a class stands for an input, with all of its samples. The original's distance is LPIPS 0.0 of AlexNet, whose input was not scaled.
     """
-    return _mean([_squared(x[1:] - x[:-1]).mean() for x in _by_class(arrays) if len(x) > 1])
+    return _mean([found.mean() for of in _by_class(arrays) if len(found := _groups(of, 2, 1))])
 
 
 def starganv2(arrays: Arrays, *, outputs: float = 10) -> float:
-    """The mean of |x_i - x_j|^2 over all pairs within groups of 10 outputs, then over groups, then over classes; 0 or more. samples [n, d], labels [n].
+    """The mean of |x_i - x_j|^2 over all pairs within groups of 10 outputs, then over groups, then over classes; 0 or more. ahead [n, 11], labels [n].
 
     Choi et al. (2020), appendix C, and its code: 10 outputs for each test image, all 45 pairs, per source and target domain, the mean over images and then
     over tasks. Kept are the groups, their pairs and the order of the means; each next 10 samples of a class stand for an image's outputs, and a class for
     a task (the last group may be smaller, two at least). The original's distance is LPIPS of AlexNet with 1e-10 added below the root.
     """
     size = int(outputs)
-    cut = [[x[at : at + size] for at in range(0, len(x) - 1, size)] for x in _by_class(arrays)]
-    return _mean([_mean([_all_pairs(group) for group in groups]) for groups in cut if groups])
+    return _mean([found.mean() for of in _by_class(arrays) if len(found := _groups(of, size, size))])
 
 
 def _by_class(arrays: Arrays) -> Iterator[Array]:
     for label in np.unique(arrays["labels"]):
-        yield arrays["samples"][arrays["labels"] == label]
+        yield arrays["ahead"][arrays["labels"] == label]
 
 
 def _mean(values: list[Any]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _squared(rows: Array) -> Array:
-    return np.asarray((rows * rows).sum(1))
+def _groups(ahead: Array, size: int, step: int) -> Array:
+    """The mean over the pairs of each group of `size` samples of a class, a group at every step-th [groups]; ahead float64 [n, 1 + reach].
 
-
-def _all_pairs(x: Array) -> float:
-    """The mean over pairs from the distances to the mean: x [n, d], n > 1."""
-    return float(2 * _squared(x - x.mean(0)).sum() / (len(x) - 1))
+    A pair that lies farther apart in the class than ahead reaches, many between them left out, is unknown, and left aside.
+    """
+    i, j = np.triu_indices(size, 1)
+    starts = np.arange(0, len(ahead) - 1, step)[:, None]
+    there = starts + j < len(ahead)
+    first, second = np.where(there, starts + i, 0), np.where(there, starts + j, 0)
+    apart = (ahead[second, 0] - ahead[first, 0]).astype(np.int64)
+    known = there & (apart < ahead.shape[1])
+    distances = np.where(known, ahead[first, np.where(known, apart, 0)], 0.0)
+    count = known.sum(1)
+    return np.asarray(distances.sum(1)[count > 0] / count[count > 0])
 
 
 _SPREAD = frozenset({"order_invariant", "rotation_invariant", "unbiased"})
@@ -213,12 +219,13 @@ STABILITY = Metric(
     paper="this program: no published code has it",
     smallest_n=6,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
+    flags=lambda seen: ("interval too wide",) if seen.n < seen.d else (),
 )
 
 BICYCLEGAN = Metric(
     name="diversity_bicyclegan",
     title="mean squared distance over consecutive samples of a class (BicycleGAN)",
-    needs=("samples", "labels"),
+    needs=("ahead", "labels"),
     better="higher",
     range=(0.0, float("inf")),
     interval="jackknife",
@@ -232,7 +239,7 @@ BICYCLEGAN = Metric(
 STARGANV2 = Metric(
     name="diversity_starganv2",
     title="mean squared distance within groups of ten samples of a class (StarGAN v2)",
-    needs=("samples", "labels"),
+    needs=("ahead", "labels"),
     better="higher",
     range=(0.0, float("inf")),
     interval="jackknife",
@@ -240,6 +247,7 @@ STARGANV2 = Metric(
     paper="Choi et al. 2020, arXiv:1912.01865",
     smallest_n=6,
     properties=frozenset({"rotation_invariant", "unbiased"}),
+    allowed={"outputs": range(2, 11)},
 )
 
 LPIPS_DIVERSITY = Measure("diversity", "lpips-alex.phi", name="lpips_diversity", title="LPIPS diversity: mean LPIPS (AlexNet, 0.1) over all pairs of samples")
@@ -247,3 +255,9 @@ LPIPS_WITHIN = Measure(
     "diversity_within", "lpips-alex.phi", name="lpips_diversity_within", title="LPIPS diversity within classes: mean LPIPS over all pairs of a class"
 )
 LPIPS_STABILITY = Measure("stability", "lpips-alex.phi", name="lpips_stability", title="LPIPS diversity within classes over that across them")
+LPIPS_BICYCLEGAN = Measure(
+    "diversity_bicyclegan", "lpips-alex.phi", name="lpips_diversity_bicyclegan", title="BicycleGAN's diversity: mean LPIPS of consecutive samples"
+)
+LPIPS_STARGANV2 = Measure(
+    "diversity_starganv2", "lpips-alex.phi", name="lpips_diversity_starganv2", title="StarGAN v2's diversity: mean LPIPS within groups of ten"
+)

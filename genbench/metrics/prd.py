@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.arrays import Arrays, Side
 from genbench.lazy import np
-from genbench.rows import Metric
+from genbench.rows import COUNT, Metric
 from genbench.say import UserError
 
 if TYPE_CHECKING:
@@ -105,16 +105,14 @@ def _k_means(x: Array, clusters: int, seed: int) -> Array:
         centres, nearest = np.concatenate([centres, new]), np.minimum(nearest, np.maximum(_apart(x, sizes, new)[:, 0], 0))
     members = np.full(len(x), -1)
     for _ in range(ROUNDS):
-        found = _apart(x, sizes, centres).argmin(1)
+        found = (x @ (-2 * centres.T) + np.einsum("ij,ij->i", centres, centres)).argmin(1)  # squared distances less the row's own size
         if (found == members).all():
             break
         members = found
-        counts = np.bincount(members, minlength=len(centres))
-        sums = np.zeros_like(centres)
-        order = np.argsort(members, kind="stable")
-        there = np.flatnonzero(counts)
-        sums[there] = np.add.reduceat(x[order], np.cumsum(counts[there]) - counts[there])
-        centres[there] = sums[there] / counts[there, None]
+        member = np.zeros((len(centres), len(x)))
+        member[members, np.arange(len(x))] = 1
+        counts = member.sum(1, keepdims=True)
+        centres = np.where(counts > 0, member @ x / np.maximum(counts, 1), centres)
     return members
 
 
@@ -139,6 +137,7 @@ F8 = Metric(
     smallest_n=CLUSTERS,
     seeded=True,
     properties=frozenset({"rotation_invariant", "scale_invariant", "one_on_identical"}),
+    allowed={"clusters": COUNT, "runs": COUNT},
 )
 
 F1_8 = Metric(
@@ -154,4 +153,5 @@ F1_8 = Metric(
     smallest_n=CLUSTERS,
     seeded=True,
     properties=frozenset({"rotation_invariant", "scale_invariant", "one_on_identical"}),
+    allowed={"clusters": COUNT, "runs": COUNT},
 )

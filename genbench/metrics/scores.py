@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
-from genbench.rows import Measure, Metric
+from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
 from genbench.say import UserError
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def _hits(arrays: Arrays) -> Array:
 
 def _split_of(n: int, splits: int, shuffle: int, block: int, chunk: bool) -> Array:
     """The split of each sample, int64 [n]; none is empty."""
-    if not 1 <= splits <= n:
-        raise UserError(f"an Inception score over {splits} splits needs at least as many samples, there are {n}: --n with more")
+    if not 1 <= splits <= n // 2:
+        raise UserError(f"an Inception score over {splits} splits needs twice as many samples, as one alone scores 1; there are {n}: --n {2 * splits}")
     order = np.arange(n) if shuffle < 0 else np.random.RandomState(shuffle).permutation(n)
     step = block or (-(-n // splits) if chunk else 0)
     starts = np.arange(0, n, step) if step else np.arange(splits) * n // splits
@@ -126,8 +126,10 @@ IS = Metric(
     value=inception_score,
     left_out=inception_score_left_out,
     paper="Salimans et al. 2016, arXiv:1606.03498",
+    smallest_n=3,  # of two, each without the other scores 1, and that is no interval
     properties=frozenset({"order_invariant"}),
     flags=near_its_maximum,
+    allowed={"splits": COUNT, "shuffle": range(-1, SEED.stop), "block": range(COUNT.stop), "chunk": FLAG},
 )
 
 LABEL_ACCURACY = Metric(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, stats
 from genbench.arrays import Arrays, Side
 from genbench.lazy import np, torch
-from genbench.rows import Metric
+from genbench.rows import COUNT, SEED, Metric
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -81,4 +81,5 @@ MIND = Metric(
     properties=frozenset({"symmetric", "order_invariant", "zero_on_identical"}),
     experimental=True,
     flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    allowed={"projections": COUNT, "seed": SEED},
 )

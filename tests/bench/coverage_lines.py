@@ -12,7 +12,7 @@ import numpy as np
 from coverage_populations import ABOUT, Cell
 
 from genbench.arrays import Sighting
-from genbench.intervals import rank_ranges, t_interval
+from genbench.intervals import few_blocks, rank_ranges, t_interval
 from genbench.rows import Metric
 
 BOARD, BOARDS = 5, 200
@@ -73,7 +73,7 @@ def line_of(row: Metric, cell: Cell, found: Found, real: Sequence[Drawn]) -> Lin
         return Line(len(draws), math.nan, math.nan, math.nan, math.nan, found.why or ("no interval" if len(found.draws) > 1 else DEAR), {})
     values = np.array([one.value for one in draws])
     real_high = float(np.quantile([one.value for one in real], 0.95)) if len(real) >= 5 else None
-    raised = Counter(flag for one in draws for flag in row.flags(Sighting(cell.n, one.width, one.value, real_high)))
+    raised = Counter(flag for one in draws for flag in _flags(row, cell.n, one, real_high))
     if len(draws) < len(found.draws):
         raised["no interval"] = len(found.draws) - len(draws)
     covered = float(np.mean([one.low <= values.mean() <= one.high for one in draws]))
@@ -82,6 +82,10 @@ def line_of(row: Metric, cell: Cell, found: Found, real: Sequence[Drawn]) -> Lin
     apart = _apart(row, draws) if cell.family == "digits" else math.nan
     shares = {flag: count / len(found.draws) for flag, count in raised.items()}
     return Line(len(draws), covered, ratio, excluded, apart, _verdict(len(draws), len(found.both), covered, ratio, excluded), shares)
+
+
+def _flags(row: Metric, n: int, one: Drawn, real_high: float | None) -> tuple[str, ...]:
+    return (*few_blocks(row.interval, one.estimate.groups), *row.flags(Sighting(n, one.width, one.value, real_high)))
 
 
 def _excluded(both: Sequence[Drawn]) -> float:

@@ -14,7 +14,7 @@ import torch
 from genbench import draws, generator, shelves, weights
 from genbench.arrays import Arrays
 from genbench.draws import blocks_of
-from genbench.probes import sums_of_rows
+from genbench.probes import ahead_of_rows, sums_of_rows
 from genbench.rows import source_of
 
 Rows = dict[str, np.ndarray]
@@ -212,5 +212,11 @@ def draw(cell: Cell, place: int, *, fresh: bool) -> tuple[Arrays, dict[str, np.n
     blocks = {"samples": blocks_of(ours["labels"]), "reference": blocks_of(reference["labels"]), "train": blocks_of(train["labels"])}
     rows = {"samples": ours["x"], "logits": ours["logits"], "labels": ours["labels"], "pairs": rng.lognormal(size=len(ours["x"]))}
     sums = sums_of_rows(ours["x"], blocks["samples"], ours["labels"])
-    rows |= {"reference": reference["x"], "reference_logits": reference["logits"], "train": train["x"], "sums": sums}
+    rows |= {
+        "reference": reference["x"],
+        "reference_logits": reference["logits"],
+        "train": train["x"],
+        "sums": sums,
+        "ahead": ahead_of_rows(ours["x"], ours["labels"]),
+    }
     return Arrays(rows), blocks
