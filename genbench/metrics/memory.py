@@ -156,6 +156,7 @@ NEAREST_TRAIN = Metric(
     closest=nearest_pairs,
     paper="the ratio: Carlini et al. 2023, arXiv:2301.13188",
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
+    flags=lambda seen: ("interval too narrow",),  # a median moves in steps: 0.86 to 0.93 covered, far less among copies (tests/bench/coverage.md)
 )
 
 DUPLICATES = Metric(

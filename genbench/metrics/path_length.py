@@ -38,6 +38,7 @@ PATH_LENGTH = Metric(
     paper="Karras et al. 2019, arXiv:1812.04948",
     properties=frozenset({"order_invariant"}),
     allowed={"lower": PERCENT, "upper": PERCENT, "rule": ("higher", "lower", "none")},
+    flags=lambda seen: ("interval too narrow",) if seen.n < 100 else (),  # long tails: 0.92 covered at n = 32 (tests/bench/coverage.md)
 )
 
 PPL = Measure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from genbench.arrays import Arrays, Side
+from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
 from genbench.rows import Measure, Metric
 
@@ -207,6 +207,16 @@ WITHIN = Metric(
     properties=_SPREAD,
 )
 
+def too_wide(seen: Sighting) -> tuple[str, ...]:
+    """Near 1, where classes say nothing, the first-order term vanishes: 1.4 times too wide; below n = d 1.3 times (tests/bench/coverage.md)."""
+    return ("interval too wide",) if seen.n < seen.d or abs(seen.value - 1) < 0.05 else ()
+
+
+def paired_anew(seen: Sighting) -> tuple[str, ...]:
+    """What stays when a block is left out is paired anew: 1.1 to 1.8 times too wide (tests/bench/coverage.md)."""
+    return ("interval too wide",)
+
+
 STABILITY = Metric(
     name="stability",
     title="diversity within classes over diversity across them",
@@ -219,7 +229,7 @@ STABILITY = Metric(
     paper="this program: no published code has it",
     smallest_n=6,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
-    flags=lambda seen: ("interval too wide",) if seen.n < seen.d else (),
+    flags=too_wide,
 )
 
 BICYCLEGAN = Metric(
@@ -233,7 +243,7 @@ BICYCLEGAN = Metric(
     paper="Zhu et al. 2017, arXiv:1711.11586",
     smallest_n=6,
     properties=frozenset({"rotation_invariant", "unbiased"}),
-    flags=lambda seen: ("interval too wide",),  # 1.3 times: what stays when a block is left out is paired anew
+    flags=paired_anew,
 )
 
 STARGANV2 = Metric(
@@ -248,6 +258,7 @@ STARGANV2 = Metric(
     smallest_n=6,
     properties=frozenset({"rotation_invariant", "unbiased"}),
     allowed={"outputs": range(2, 11)},
+    flags=paired_anew,
 )
 
 LPIPS_DIVERSITY = Measure("diversity", "lpips-alex.phi", name="lpips_diversity", title="LPIPS diversity: mean LPIPS (AlexNet, 0.1) over all pairs of samples")
