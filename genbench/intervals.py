@@ -168,6 +168,11 @@ def few_counts(share: float, n: int) -> tuple[str, ...]:
     return ("few counts: use the interval, not se",) if n * min(share, 1 - share) < 5 else ()
 
 
+def few_hits(share: float, n: int) -> tuple[str, ...]:
+    """The same for shares whose interval is a jackknife's: with so few it does not hold either."""
+    return ("few counts: the interval is a guess",) if few_counts(share, n) else ()
+
+
 def few_blocks(method: str, blocks: int) -> tuple[str, ...]:
     """A flag for every number whose interval comes from blocks: with fewer than 5 it is itself a guess."""
     return ("few blocks: the interval is a guess",) if method != "wilson" and blocks < FEW_BLOCKS else ()

@@ -170,5 +170,5 @@ DUPLICATES = Metric(
     left_out=duplicates_left_out,
     paper="after Carlini et al. 2023, arXiv:2301.13188",
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
-    flags=lambda seen: intervals.few_counts(seen.value, seen.n),
+    flags=lambda seen: intervals.few_hits(seen.value, seen.n),
 )

@@ -180,8 +180,8 @@ def _add(counts: Array, places: Array) -> None:
 
 
 def too_wide(seen: Sighting) -> tuple[str, ...]:
-    """Samples shield each other, so the jackknife is conservative: 1.3 to 1.6 times at n = 870, d = 64 (tests/bench/coverage.md); flagged at every n and d."""
-    return ("interval too wide",)
+    """Samples shield each other, so the jackknife is conservative, 1.3 to 1.7 times, at every n and d (tests/bench/coverage.md); or there are few hits."""
+    return intervals.few_hits(seen.value, seen.n) or ("interval too wide",)
 
 
 PRECISION = Metric(

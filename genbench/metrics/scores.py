@@ -158,7 +158,7 @@ TOP1_HISTOGRAM_GAP = Metric(
     paper="Kynkäänniemi et al. 2023, arXiv:2203.06026",
     falls=0.5,
     properties=frozenset({"symmetric", "order_invariant", "scale_invariant", "zero_on_identical"}),
-    flags=lambda seen: (*intervals.wide_near_real(seen.value, seen.real_high), *intervals.few_counts(seen.value, seen.n)),
+    flags=lambda seen: (*intervals.wide_near_real(seen.value, seen.real_high), *intervals.few_hits(seen.value, seen.n)),
 )
 
 INCEPTION_SCORE = Measure(
