@@ -1,0 +1,211 @@
+"""A finished run as the sides of a table of classes, and what the table leaves in the run's folder."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench import classes, classes_over, classes_shares, classes_shown, shards, shelves, weights
+from genbench.classes import Sides, Table, table
+from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
+from genbench.classes_picture import picture
+from genbench.cuts import described
+from genbench.files import write, write_json
+from genbench.folders import dataset_of
+from genbench.images import grid_png
+from genbench.lazy import np
+from genbench.probes import probes_of
+from genbench.record import Plan, Record
+from genbench.reference import features_of
+from genbench.rows import Dataset, source_of
+from genbench.say import UserError, choices, clean
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+
+SHARES = ("training", "uniform", "reference")
+
+
+def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: str = "training", groups: Path | None = None) -> Table:
+    """The table of a finished run. UserError where its classes cannot be told."""
+    sides = _sides(found, protocol, rule, shares)
+    named, attributes = grouped(groups, sides.names, len(sides.samples)) if groups else ({}, {})
+    made = table(replace(sides, pools=named))
+    return replace(made, over={**made.over, "rule": rule, "attributes": attributes})
+
+
+def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
+    plan = _plan(found)
+    under, measure = _measure(plan, protocol)
+    dataset = dataset_of(plan.dataset or plan.identity["dataset"])
+    if len(dataset.classes) < 2:
+        raise UserError(f"the data set {dataset.name} has no classes: a folder of a sub-folder to a class has")
+    feature, reference = measure["features"], measure["reference"]
+    folder = Path(found.folder)
+    samples = _gathered(plan, folder, feature)
+    said = described(dataset, rule)
+    held, labels = _real(dataset, reference, feature, plan)
+    train = _real(dataset, under["train"], feature, plan) if under["train"] and under["train"] != reference else None
+    pool = [_real(dataset, split, feature, plan) for split in dict.fromkeys(under["real"] or [reference])]
+    asked = shards.labels_for(plan)
+    reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
+    counts = tuple(said.get("train_counts", ()))
+    sides = Sides(
+        samples=samples,
+        labels=asked if asked is not None else reader.samples,  # type: ignore[union-attr]
+        reference=held,
+        reference_labels=labels if asked is not None else reader.reference,  # type: ignore[union-attr]
+        pool=np.concatenate([rows for rows, _ in pool]),
+        pool_labels=np.concatenate([of for _, of in pool]),
+        names=tuple(clean(one) for one in dataset.classes),
+        groups={key: tuple(of) for key, of in said.get("groups", {}).items() if key != "rule"},
+        train_counts=counts,
+        conditional=asked is not None,
+        reader=reader,
+        train=train,
+        diversity=_diversity(found),
+    )
+    return replace(sides, expected=_expected(sides, counts, shares, plan), notes=notes)
+
+
+def _plan(found: Record) -> Plan:
+    try:
+        return Plan(**found.plan)
+    except TypeError as error:
+        raise UserError(f"the run {found.id} is of another version ({error}); genbench run --fresh with the same words makes it again") from None
+
+
+def _measure(plan: Plan, protocol: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The protocol that is read, and its first measure that holds rows of samples against rows of real images."""
+    if protocol and protocol not in plan.protocols:
+        raise UserError(f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}")
+    for name, under in plan.protocols.items():
+        for measure in under["measures"] if protocol in ("", name) else ():
+            needs = set(shelves.find("metrics", measure["metric"]).needs)
+            if not measure["skip"] and {"samples", "reference"} <= needs and under["statistics"] is None:
+                return under, measure
+    raise UserError("no measure of this run compares samples with real images by rows of features: run it with --metrics kd or fd, without --reference")
+
+
+def _gathered(plan: Plan, folder: Path, feature: str) -> Array:
+    """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
+    if not (folder / "shards").is_dir():
+        raise UserError(f"{folder or 'an entry of a board'} holds no samples: name the folder of the run, and not its entry")
+    return shards.gather(plan, folder, probes_of(plan)[feature]).astype(np.float32)
+
+
+def _real(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array, Array]:
+    """Features float32 [m, d] and labels int64 [m] of a split, from the cache where a run has left them."""
+    extractor, _, output = feature.partition(".")
+    row = shelves.find("extractors", extractor)
+    found = weights.find(row.weights, source_of(row.load).parent, {}) if row.weights else None
+    if row.weights and found is None:
+        raise UserError(f"weights missing: genbench weights fetch {row.weights.name}")
+    rows = features_of(dataset, split, extractor, [output], plan.device.split(":")[0], str(found.path) if found else "")[output]
+    return rows.astype(np.float32), np.concatenate([labels.numpy() for _, labels in dataset.open(split)]).astype(np.int64)
+
+
+def _reader(plan: Plan, folder: Path, dataset: Dataset, given: tuple[Array, str, Array, Array], *, must: bool) -> tuple[Reader | None, tuple[str, ...]]:
+    """What tells the classes apart: the data set's recogniser where the run has its logits, else a classifier fitted on the reference.
+
+    given: the samples' features, the reference split, its features and labels. must: the samples have no labels of their own; what recognises too little
+    is then refused, and otherwise only its accuracy is left out.
+    """
+    samples, reference, held, labels = given
+    if dataset.recogniser in probes_of(plan):
+        logits, _ = _real(dataset, reference, dataset.recogniser, plan)
+        found = recogniser(dataset.recogniser.partition(".")[0], _gathered(plan, folder, dataset.recogniser), logits, labels, len(dataset.classes))
+    else:
+        try:
+            found = fitted(samples, held, labels, len(dataset.classes))
+        except UserError as error:
+            if must:
+                raise
+            return None, (str(error),)
+    if must:
+        return believed(found), ()
+    weak = f"accuracy: {found.name} recognises {found.accuracy:.0%} of held-out real images, less than {LEAST:.0%}"
+    return (None, (weak,)) if found.accuracy < LEAST else (found, ())
+
+
+def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> Array | None:
+    """The shares that the recogniser would see of a faithful generator [C]; None where they are the reference's own, which need no model.
+
+    Of shares p it sees p M, with M its confusion of real images, row by row.
+    """
+    if shares not in SHARES:
+        raise UserError(f"--shares {clean(shares)}: {choices(shares, SHARES)}")
+    count = len(sides.names)
+    wanted = np.asarray(counts, dtype=np.float64) if shares == "training" and counts else np.ones(count)
+    if sides.conditional:
+        policy = plan.identity["conditions"]
+        wanted = np.asarray(policy["frequencies"], dtype=np.float64) if policy.get("frequencies") else np.ones(count)
+    wanted = wanted / wanted.sum()
+    held = np.bincount(sides.reference_labels, minlength=count) / len(sides.reference_labels)
+    if shares == "reference" or sides.reader is None or (not sides.conditional and np.abs(wanted - held).max() < 0.1 / count):
+        return None
+    confusion = sides.reader.confusion / np.maximum(sides.reader.confusion.sum(1, keepdims=True), 1)
+    return np.asarray(wanted if sides.conditional else wanted @ confusion)
+
+
+def _diversity(found: Record) -> dict[int, classes.Bounded]:
+    """LPIPS over all pairs of a class, where the run has measured it class by class."""
+    parts: dict[int, classes.Bounded] = {}
+    for one in found.scores:
+        if one.part.startswith("class ") and one.status == "ok" and one.value is not None and one.low is not None and one.high is not None:
+            parts.setdefault(int(one.part.removeprefix("class ")), (one.value, one.low, one.high))
+    return parts
+
+
+def grouped(path: Path, names: Sequence[str], n: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """A user's own groups from a CSV with the columns class,group or sample,group: classes by group, or each group's share of the samples.
+
+    A class is its number or its name; a sample its place in the run, 0 .. n - 1. UserError names the line that is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--groups {path}: {error}") from None
+    key = next((word for word in ("class", "sample") if lines and word in lines[0]), "")
+    if not key or "group" not in lines[0]:
+        raise UserError(f"--groups {path}: wanted is a CSV with the columns class,group or sample,group")
+    places: dict[str, list[int]] = {}
+    for at, line in enumerate(lines, 2):
+        word = str(line[key]).strip()
+        place = names.index(word) if key == "class" and word in names else int(word) if word.isdecimal() else -1
+        if not 0 <= place < (len(names) if key == "class" else n):
+            raise UserError(f"--groups {path}, line {at}: there is no {key} {clean(word)!r}")
+        places.setdefault(clean(str(line["group"]).strip()), []).append(place)
+    if key == "class":
+        return {name: tuple(of) for name, of in places.items()}, {}
+    known = sum(len(of) for of in places.values())
+    shares = {name: (len(of), *classes_shares.jeffreys(len(of), known)) for name, of in places.items()}
+    return {}, {name: {"n": count, "share": count / known, "share_low": low, "share_high": high} for name, (count, low, high) in shares.items()}
+
+
+def leave(found: Record, made: Table, by: str) -> list[Path]:
+    """Write classes.csv, .json and .png, and a page of samples of the worst classes, into the run's folder; the paths."""
+    folder, plan = Path(found.folder), _plan(found)
+    files = {"classes.csv": classes_shown.as_csv(made).encode(), "classes.png": picture(made.rows, plan.label)}
+    if plan.keep_images:
+        files["classes_worst.png"] = _page(plan, folder, made, by)
+    for name, content in files.items():
+        write(folder / name, content)
+    write_json(folder / "classes.json", {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests})
+    return [folder / name for name in (*files, "classes.json")]
+
+
+def _page(plan: Plan, folder: Path, made: Table, by: str) -> bytes:
+    """The first samples of the five worst classes, a row to a class; of unlabelled runs, of those read as the class."""
+    worst = [row for row in classes.ordered(made.rows, by) if row["n"]][: classes_over.WORST]
+    found = [shards.images_at(plan, folder, made.places[row["class"]]) for row in worst]
+    sheet = np.full((len(found) * classes.SHOWN, *found[0].shape[1:]), 255, dtype=np.uint8)
+    for at, images in enumerate(found):
+        sheet[at * classes.SHOWN : at * classes.SHOWN + len(images)] = images
+    return grid_png(sheet, classes.SHOWN)

@@ -1,0 +1,189 @@
+"""What is said of one class with its uncertainty: leave-outs of both sides, intervals, and what real images score against real images. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from genbench import gaussians, intervals, permutations
+from genbench.classes_pairs import (
+    NEIGHBOURS,
+    STATISTICS,
+    K,
+    Pairs,
+    apart,
+    centred,
+    frechet,
+    mean_within,
+    measured,
+    neighbours,
+    nuclear_norms,
+    pairs,
+)
+from genbench.lazy import np
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+
+BLOCKS = 20
+SMALL = 2**14  # pairs of a class, up to which all leave-outs are held at once
+SPLITS, DRAWS = 20, 499  # of real against real: for numbers that need roots or sorting, and for the others
+
+
+def blocks_of(n: int) -> Array:
+    """The block of each of n rows of a class, int64 [n]: the k-th lies in block k mod BLOCKS."""
+    return np.arange(n) % BLOCKS
+
+
+def left_outs(of: Pairs, n: int) -> dict[str, tuple[Array, Array]]:
+    """Every statistic without each block of the samples, the first n rows, float64 [B], and without each of the real images, float64 [B'].
+
+    The same as `measured` of the rows that stay, in a fraction of the time: sums by pair of blocks, and each row's nearest others once.
+    """
+    x, y = np.arange(n), np.arange(n, len(of.rows))
+    ours, theirs = _sums_without(of, x, y), _sums_without(of, y, x)
+    ours["spread_ratio"], theirs["spread_ratio"] = _ratio(ours["moved"], ours["still"]), _ratio(theirs["still"], theirs["moved"])
+    ours |= {"fd": _frechet_without(of, x, y, ours), **_neighbours_without(of.squares, x, y)}
+    theirs |= {"fd": _frechet_without(of, y, x, theirs), **_neighbours_without(of.squares, y, x, real=True)}
+    return {name: (ours[name], theirs[name]) for name in STATISTICS}
+
+
+def _sums_without(of: Pairs, moved: Array, still: Array) -> dict[str, Array]:
+    """kd, and mean squared distances within `moved`, within `still` and between them, without each block of `moved`; what stays is added up."""
+    n, m = len(moved), len(still)
+    member = np.eye(min(n, BLOCKS))[blocks_of(n)]
+    keep = 1 - np.eye(member.shape[1])
+    left = n - member.sum(0)
+    found = []
+    for matrix in (of.kernel, of.squares):
+        sums = member.T @ (matrix[np.ix_(moved, moved)] * (1 - np.eye(n))) @ member
+        within = ((keep @ sums) * keep).sum(1) / np.where(left > 1, left * (left - 1), np.nan)
+        between = keep @ (member.T @ matrix[np.ix_(moved, still)].sum(1)) / (left * m)
+        found.append((within, np.full(len(left), mean_within(matrix, still)), between))
+    (inside, rest, across), (moved_squares, still_squares, between) = found
+    return {"kd": inside + rest - 2 * across, "moved": moved_squares, "still": still_squares, "between": between}
+
+
+def _ratio(ours: Array, theirs: Array) -> Array:
+    return np.divide(ours, theirs, out=np.full(len(ours), np.nan), where=theirs > 0)
+
+
+def _frechet_without(of: Pairs, moved: Array, still: Array, sums: dict[str, Array]) -> Array:
+    """The Fréchet distance without each block of `moved`, float64 [B]; sums: what _sums_without gave."""
+    blocks, n, m = blocks_of(len(moved)), len(moved), len(still)
+    if min(n, m) > 2 * of.rows.shape[1]:
+        one = gaussians.fit(of.rows[still])
+        return gaussians.distances_without(*gaussians.projected(of.rows[moved], one), one, blocks, int(blocks.max()) + 1)
+    kept = blocks != np.arange(int(blocks.max()) + 1)[:, None]
+    left = kept.sum(1)
+    if n * m > SMALL:
+        return np.array([frechet(of, moved[own], still) if own.sum() > 1 else math.nan for own in kept])
+    between = of.squares[np.ix_(moved, still)]
+    between = between - between.mean(1, keepdims=True)
+    # rows that are left out become rows of zeros, which have no part in a nuclear norm
+    many = (between - (kept @ between / left[:, None])[:, None]) * kept[:, :, None]
+    norms = nuclear_norms(many) / np.sqrt(np.where(left > 1, left - 1, np.nan) * (m - 1))
+    return np.asarray(apart(sums["between"], sums["moved"] / 2, sums["still"] / 2, left, m) - norms)
+
+
+def _neighbours_without(squares: Array, moved: Array, still: Array, *, real: bool = False) -> dict[str, Array]:
+    """precision, recall, density and coverage without each block of `moved`, float64 [B]; real: `moved` are the real images, else the samples."""
+    blocks = blocks_of(len(moved))
+    count = int(blocks.max()) + 1
+    if min(len(moved) - np.bincount(blocks).max(), len(still)) <= K:
+        return {name: np.full(count, math.nan) for name in NEIGHBOURS}
+    between = squares[np.ix_(moved, still)]
+    reach, fixed = _reach_without(squares, moved, blocks), _reach_without(squares, still, None)[:, 0]
+    in_still = between <= fixed  # whether a moved row lies in the ball of a row that stays
+    found: dict[str, list[float]] = {name: [] for name in NEIGHBOURS}
+    for b in range(count):
+        kept = blocks != b
+        in_moved = between[kept] <= reach[kept, b, None]
+        balls = in_moved.T if real else in_still[kept]  # [samples, real images]: in the real image's ball
+        reached = in_still[kept].any(1) if real else in_moved.any(0)  # of each real image: whether a sample's ball holds it
+        found["precision"].append(float(balls.any(1).mean()))
+        found["recall"].append(float(reached.mean()))
+        found["density"].append(float(balls.sum() / (len(balls) * K)))
+        found["coverage"].append(float(balls.any(0).mean()))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _reach_without(squares: Array, of: Array, blocks: Array | None) -> Array:
+    """The squared distance of each row to its K-th nearest other outside of each block, float64 [n, B]; of all others, [n, 1], for blocks None."""
+    own = squares[np.ix_(of, of)]
+    np.fill_diagonal(own, np.inf)
+    if blocks is None:
+        return np.partition(own, K - 1, axis=1)[:, K - 1 : K]
+    enough = min(K + int(np.bincount(blocks).max()), len(of) - 1)
+    near = np.argpartition(own, enough - 1, axis=1)[:, :enough]
+    near = np.take_along_axis(near, np.take_along_axis(own, near, 1).argsort(1), 1)
+    outside = blocks[near][:, :, None] != np.arange(int(blocks.max()) + 1)
+    at = (outside.cumsum(1) == K).argmax(1)  # the first place where K others are counted
+    return np.take_along_axis(np.take_along_axis(own, near, 1), at, 1)
+
+
+def bounded(of: Pairs, n: int) -> dict[str, tuple[float, float, float]]:
+    """(value, low, high) of every statistic, the first n rows being samples: a 95 % interval of both sides' uncertainty.
+
+    The delete-group jackknife of each side, added in squares, with t of the fewer groups; the ratio's on its logarithm; shares within 0 and 1.
+    """
+    value, without = measured(of, np.arange(n), np.arange(n, len(of.rows))), left_outs(of, n)
+    return {name: _interval(name, value[name], without[name], (n, len(of.rows) - n)) for name in STATISTICS}
+
+
+def _interval(name: str, value: float, sides: tuple[Array, Array], sizes: tuple[int, int]) -> tuple[float, float, float]:
+    logarithm = name == "spread_ratio" and value > 0
+    turn = np.log if logarithm else np.asarray
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = [intervals.jackknife(turn(side), np.bincount(blocks_of(n)), float(turn(value))) for side, n in zip(sides, sizes, strict=True)]
+    low, high = intervals.t_interval(float(turn(value)), math.hypot(*errors), min(*sizes, BLOCKS))
+    if logarithm:
+        return value, math.exp(min(low, 700.0)), math.exp(min(high, 700.0))
+    if name in ("precision", "recall", "coverage"):
+        return value, max(low, 0.0), min(high, 1.0)
+    return value, max(low, 0.0) if name in ("spread_ratio", "density") else low, high
+
+
+@dataclass(frozen=True)
+class Line:
+    """What real images score against other real images of the class: median, 2.5 % and 97.5 % point, and how many stood for each side."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+    m: int
+
+
+def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
+    """{statistic: Line} of disjoint parts of a class's real rows [p, d], in place of n samples and m real images; fewer in proportion where p < n + m."""
+    factor = min(1.0, len(rows) / max(n + m, 1))
+    n, m = int(n * factor), int(m * factor)
+    if min(n, m) < 2:
+        return {}
+    of = pairs(rows)
+    rng = np.random.default_rng([seed, len(rows), n, m])
+    order = np.stack([rng.permutation(len(rows))[: n + m] for _ in range(SPLITS)])
+    found = [neighbours(of.squares, one[:n], one[n:]) for one in order]
+    many = {name: np.array([one[name] for one in found]) for name in NEIGHBOURS} | {"fd": _frechet_splits(of, order, n)}
+    kept = list(order)
+    chosen = permutations.arrangements(n, m, DRAWS // SPLITS, seed)
+    parts = [of.of(places) for places in (kept if n + m < len(rows) else kept[:1])]
+    chosen = chosen if len(parts) > 1 else permutations.arrangements(n, m, DRAWS, seed)
+    many["kd"] = np.concatenate([permutations.kernel_distances(part.kernel, chosen) for part in parts])
+    many["spread_ratio"] = np.exp(np.concatenate([permutations.log_spreads(part.squares, chosen) for part in parts]))
+    quantiles = {name: np.quantile(values, (0.5, 0.025, 0.975)) for name, values in many.items() if np.isfinite(values).all()}
+    return {name: Line(float(three[0]), float(three[1]), float(three[2]), n, m) for name, three in quantiles.items()}
+
+
+def _frechet_splits(of: Pairs, order: Array, n: int) -> Array:
+    """The Fréchet distance of each row of places int64 [S, n + m], the first n against the rest: float64 [S]."""
+    m = order.shape[1] - n
+    if min(n, m) > of.rows.shape[1] or n * m > SMALL:
+        return np.array([frechet(of, one[:n], one[n:]) for one in order])
+    between = of.squares[order[:, :n, None], order[:, None, n:]]
+    ours, theirs = (np.array([mean_within(of.squares, one[part]) / 2 for one in order]) for part in (slice(n), slice(n, None)))
+    return np.asarray(apart(between.mean((1, 2)), ours, theirs, n, m) - nuclear_norms(centred(between)) / math.sqrt((n - 1) * (m - 1)))

@@ -1,0 +1,47 @@
+"""`genbench classes`: which classes a generator serves badly, how, and whether that is more than chance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--sort", "by", default="z", show_default=True, metavar="WORD", help="z, q, p, class, train_count, kd, fd, spread_ratio, accuracy, ...")
+@click.option("--worst", type=click.IntRange(min=0), default=0, metavar="N", help="Only the worst N, and how many would stand there by chance.")
+@click.option("--protocol", default="", help="Which protocol's features and reference. Default: the run's first.")
+@click.option("--rule", default="shots", show_default=True, help="How classes are grouped: shots, oltr, utlo, 334, thirds, gsr, gsr-sampler.")
+@click.option("--shares", default="training", show_default=True, help="What an unconditional run's shares are held against: training, uniform, reference.")
+@click.option("--groups", type=click.Path(path_type=Path), metavar="FILE.csv", help="Groups of your own: columns class,group or sample,group.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(runs: tuple[str, ...], by: str, worst: int, protocol: str, rule: str, shares: str, groups: Path | None, out: Path, as_json: bool) -> None:
+    """The table of classes of finished runs, the worst first.
+
+    RUN is a run folder, the beginning of an id, or nothing for the newest; several stand side by side. classes.csv, classes.png and a page of samples of
+    the worst classes go into the run's folder. A flag is a test that the class passed by chance in fewer than 5 % of runs, over all classes together.
+
+    \b
+    genbench run --plugin ddpm --dataset digits --imbalance 50
+    genbench classes
+    """
+    from genbench import classes_read, classes_shown
+    from genbench.classes import ORDERS
+    from genbench.record import find
+    from genbench.say import UserError, answer, choices, tell
+
+    if by not in ORDERS:
+        raise UserError(f"--sort {by}: {choices(by, ORDERS)}")
+    found = [find(word, out) for word in runs] or [find(None, out)]
+    tables = [classes_read.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups) for one in found]
+    for one, made in zip(found, tables, strict=True):
+        tell("wrote " + ", ".join(map(str, classes_read.leave(one, made, by))))
+    if as_json:
+        plain = [{"run": one.id, **row} for one, made in zip(found, tables, strict=True) for row in classes_shown.as_rows(made, by, worst)]
+        over = {one.id: {**made.over, "tests": made.tests} for one, made in zip(found, tables, strict=True)}
+        answer(json.dumps({"classes": plain, "over": over}, indent=1, ensure_ascii=False))
+        return
+    answer(classes_shown.as_text([(one.plan["label"], made) for one, made in zip(found, tables, strict=True)], by, worst))

@@ -1,0 +1,281 @@
+"""The numbers of the table of classes against direct formulas, peers and loops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from planted_classes import halves, real
+from scipy import stats as scipy_stats
+
+from genbench import classes_copies, classes_labels, classes_over, classes_pairs, classes_read, classes_shares, classes_within, gaussians, intervals
+from genbench.classes import ordered, table
+from genbench.record import Score
+from genbench.say import UserError
+
+
+def _two(n, m, d, seed=0):
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((n, d)), rng.standard_normal((m, d)) * 1.2 + 0.2
+    return x, y, classes_pairs.pairs(np.concatenate([x, y])), np.arange(n), np.arange(n, n + m)
+
+
+# Shares
+
+
+def test_jeffreys_is_the_beta_law_and_covers():
+    """Quantiles of Beta(x + 1/2, n - x + 1/2); at n = 200 and a share of 0.005, where Wald covers 63 %, it covers more than 93 % of counts."""
+    assert classes_shares.jeffreys(3, 20) == pytest.approx(scipy_stats.beta(3.5, 17.5).interval(0.95))
+    chances = scipy_stats.binom.pmf(np.arange(201), 200, 0.005)
+    covers = [low <= 0.005 <= high for low, high in (classes_shares.jeffreys(x, 200) for x in range(201))]
+    assert chances[covers].sum() == pytest.approx(0.981, abs=0.002)  # LONGTAIL's table
+
+
+@pytest.mark.parametrize(("side", "named"), [("less", "less"), ("greater", "greater"), ("both", "two-sided")])
+def test_exact_tests_are_scipys(side, named):
+    """Fisher's and the binomial test as scipy has them."""
+    for a, n, b, m in [(3, 20, 9, 18), (0, 7, 5, 9), (12, 12, 3, 9), (5, 10, 5, 10)]:
+        assert classes_shares.fisher(a, n, b, m, side) == pytest.approx(scipy_stats.fisher_exact([[a, n - a], [b, m - b]], alternative=named)[1])
+    assert classes_shares.binomial(3, 40, 0.2) == pytest.approx(scipy_stats.binomtest(3, 40, 0.2).pvalue)
+
+
+def test_a_class_is_missing_by_the_published_rule():
+    """The samples it takes are 599, 8,294 and 105,966; so many without one is missing, half of them is not, and one at its share never is."""
+    for classes, n in ((10, 599), (100, 8294), (1000, 105_966)):
+        assert classes_shares.enough(classes) == n
+        assert classes_shares.missing(0, n, 1 / classes, classes)
+        assert not classes_shares.missing(0, n // 2, 1 / classes, classes)
+        assert not classes_shares.missing(n // classes, n, 1 / classes, classes)
+
+
+def test_gini_is_the_mean_difference():
+    """Half the mean absolute difference of all pairs over the mean; 0 for equal shares."""
+    shares = np.random.default_rng(0).random(13)
+    assert classes_shares.gini(shares) == pytest.approx(np.abs(shares[:, None] - shares).mean() / (2 * shares.mean()))
+    assert classes_shares.gini([0.2] * 5) == pytest.approx(0, abs=1e-12)
+
+
+# One class
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(60, 70, 16), (40, 30, 200), (12, 9, 64)])
+def test_statistics_of_pairs_are_the_direct_ones(n, m, d):
+    """Kernel distance by the U-statistic, traces of np.cov, Fréchet as gaussians.py has it, and prdc's four numbers."""
+    prdc = pytest.importorskip("prdc")
+    x, y, of, places, real_places = _two(n, m, d)
+    found = classes_pairs.measured(of, places, real_places)
+
+    def kernel(a, b):
+        return (a @ b.T / d + 1) ** 3
+
+    own = [(kernel(a, a).sum() - np.trace(kernel(a, a))) / (len(a) * (len(a) - 1)) for a in (x, y)]
+    assert found["kd"] == pytest.approx(sum(own) - 2 * kernel(x, y).mean(), rel=1e-9)
+    assert found["spread_ratio"] == pytest.approx(np.cov(x.T).trace() / np.cov(y.T).trace(), rel=1e-9)
+    assert found["fd"] == pytest.approx(gaussians.distance(x, gaussians.fit(y)), rel=1e-9)
+    peer = prdc.compute_prdc(y, x, classes_pairs.K)
+    assert {name: found[name] for name in peer} == pytest.approx({name: float(value) for name, value in peer.items()})
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(60, 70, 16), (60, 45, 200), (13, 9, 6), (8, 7, 40)])
+def test_leave_outs_are_those_of_the_rows_that_stay(n, m, d):
+    """The quick leave-outs of both sides equal the statistics of the rows that stay."""
+    *_, of, x, y = _two(n, m, d)
+    quick = classes_within.left_outs(of, n)
+    for side, size in enumerate((n, m)):
+        for b in range(min(size, classes_within.BLOCKS)):
+            kept = classes_within.blocks_of(size) != b
+            slow = classes_pairs.measured(of, x[kept], y) if side == 0 else classes_pairs.measured(of, x, y[kept])
+            assert {name: quick[name][side][b] for name in slow} == pytest.approx(slow, rel=1e-8, abs=1e-10, nan_ok=True)
+
+
+def test_intervals_hold_both_sides():
+    """Of 60 draws of 60 samples and 15 real images, 88 % of the intervals hold the laws' kernel distance; those of the samples' side alone do not."""
+    rng = np.random.default_rng(0)
+    true = classes_over.kernel_distance(rng.standard_normal((4000, 6)) + 0.7, rng.standard_normal((4000, 6)))
+    covers, alone = 0, 0
+    for _ in range(60):
+        of = classes_pairs.pairs(np.concatenate([rng.standard_normal((60, 6)) + 0.7, rng.standard_normal((15, 6))]))
+        value, low, high = classes_within.bounded(of, 60)["kd"]
+        covers += low <= true <= high
+        error = intervals.jackknife(classes_within.left_outs(of, 60)["kd"][0], np.full(20, 3), value)
+        alone += abs(value - true) <= 2.1 * error
+    assert covers >= 0.88 * 60
+    assert alone < 0.88 * 60
+
+
+def test_one_repeated_image_has_a_spread_of_0():
+    """A class that is one image: the ratio is 0, and no number is infinite or NaN but those of too few rows."""
+    rng = np.random.default_rng(0)
+    of = classes_pairs.pairs(np.concatenate([np.repeat(rng.standard_normal((1, 8)), 30, 0), rng.standard_normal((30, 8))]))
+    found = classes_within.bounded(of, 30)
+    assert found["spread_ratio"][0] == 0.0
+    assert np.isfinite([value for three in found.values() for value in three]).all()
+
+
+def test_real_lines_are_of_the_sizes_asked_for_or_of_fewer():
+    """40 against 60 of 100 real rows are taken as they are; of 50 rows, 20 against 30; and the kernel distance lies around 0."""
+    rows = np.random.default_rng(0).standard_normal((100, 8))
+    whole, half = classes_within.real_lines(rows, 40, 60), classes_within.real_lines(rows[:50], 40, 60)
+    assert (whole["kd"].n, whole["kd"].m, half["fd"].n, half["fd"].m) == (40, 60, 20, 30)
+    assert whole["kd"].low < 0 < whole["kd"].high
+    assert half["fd"].median > whole["fd"].median  # which is the small-sample bias
+    assert classes_within.real_lines(rows[:3], 40, 60) == {}
+
+
+def test_near_copies_are_copies_and_not_narrow_classes():
+    """Copies of training images with a hundredth of noise are near copies; rows of the same law, and of half its variance, are not."""
+    rng = np.random.default_rng(0)
+    train = rng.standard_normal((40, 32))
+    for rows, least, most in ((train + 0.01 * rng.standard_normal(train.shape), 1.0, 1.0), (rng.standard_normal((200, 32)) * 0.7, 0.0, 0.02)):
+        share = classes_copies.copies(*classes_copies.nearest_to(rows, train), train, 5.0).mean()
+        assert least <= share <= most
+    distance, place = classes_copies.nearest_to(train[:1], train[:1])
+    assert classes_copies.copies(distance, place, train[:1], 5.0).all()  # one training image: against the typical distance
+
+
+# Over classes
+
+
+def test_the_classes_parts_add_up_to_the_distance():
+    """The transport split sums to the Fréchet distance of covariances by n to 1e-9, and a class that was dropped carries most of it on this side."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 6
+    centres = 3 * rng.standard_normal((6, 12))
+    x, y = (centres[labels] + rng.standard_normal((600, 12)) for _ in range(2))
+    for samples in (x, x[labels != 2]):
+        parts, total = classes_over.carried(samples, y, labels, 6)
+        assert parts.sum() == pytest.approx(total, rel=1e-12)
+        assert total == pytest.approx(_population(samples, y), rel=1e-9)
+    assert parts[2] / total > 0.5
+    assert np.isnan(classes_over.carried(x, y[:10], labels[:10], 6)[1])  # fewer real images than features
+
+
+def _population(x, y):
+    """The Fréchet distance of covariances by n, by scipy's square root."""
+    from scipy.linalg import sqrtm
+
+    s, c = np.cov(x.T, bias=True), np.cov(y.T, bias=True)
+    return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s + c - 2 * np.real(sqrtm(s @ c)))
+
+
+def test_pooled_groups_and_intra_fid_are_the_direct_ones():
+    """A group is one distance of its rows together; intra-class FID of each convention is the mean over classes with that convention's samples."""
+    rng = np.random.default_rng(0)
+    labels, held = np.arange(120) % 4, np.arange(80) % 4
+    x, y = rng.standard_normal((120, 5)) + labels[:, None], rng.standard_normal((80, 5)) + held[:, None]
+    found = classes_over.pooled(x, labels, y, held, {"few": (1, 3), "none": ()})
+    inside, real_inside = x[np.isin(labels, (1, 3))], y[np.isin(held, (1, 3))]
+    assert set(found) == {"few"}
+    assert found["few"]["fd"] == pytest.approx(gaussians.distance(inside, gaussians.fit(real_inside)))
+    of = classes_pairs.pairs(np.concatenate([inside, real_inside]))
+    direct = classes_pairs.measured(of, np.arange(len(inside)), np.arange(len(inside), len(of.rows)))
+    assert found["few"]["kd"] == pytest.approx(direct["kd"], rel=1e-9)
+    sides = {"reference": (y, held), "train": (y[:60], held[:60])}
+    expected = {"miyato": ("train", 5000), "studiogan": ("reference", 20), "noisytwins": ("reference", 5000)}
+    for name, (side, most) in expected.items():
+        values = [gaussians.distance(x[labels == c][:most], gaussians.fit(sides[side][0][sides[side][1] == c])) for c in range(4)]
+        own = classes_over.intra(x, labels, sides, name)
+        assert (own["mean"], own["std"]) == pytest.approx((np.mean(values), np.std(values)))
+        assert own["as_published"] == (name == "studiogan")
+
+
+def test_means_over_classes_leave_missing_ones_out_and_name_the_worst():
+    """None is no 0; the worst of a ratio lie far from 1 on either side."""
+    found = classes_over.across([1.0, None, 0.25, 3.0, 1.1, 0.9, 1.0], "one")
+    assert found["classes"] == 6
+    assert found["macro"] == pytest.approx(np.mean([1, 0.25, 3, 1.1, 0.9, 1]))
+    assert found["worst"][:2] == [2, 3]
+
+
+# Labels
+
+
+def test_a_fitted_classifier_reads_what_it_can_and_is_refused_where_it_cannot():
+    """Well separated classes are read, each real image by a fit without it; noise is refused with its accuracy."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 4
+    held = np.eye(4)[labels] * 4 + rng.standard_normal((200, 4))
+    found = classes_labels.fitted(np.eye(4) * 4, held, labels, 4)
+    assert found.samples.tolist() == [0, 1, 2, 3]
+    assert 0.85 < classes_labels.believed(found).accuracy < 1
+    noise = classes_labels.fitted(np.zeros((3, 4)), rng.standard_normal((200, 4)), labels, 4)
+    with pytest.raises(UserError, match=r"recognises \d\d% of held-out real images, less than 70%"):
+        classes_labels.believed(noise)
+    with pytest.raises(UserError, match="class 1 has 1"):
+        classes_labels.fitted(held, held[:5], np.array([0, 0, 0, 0, 1]), 4)
+
+
+# The table
+
+
+def test_relabelling_permutes_the_table_and_nothing_else(monkeypatch):
+    """With the classes renumbered, each row stands at its new place with the same numbers."""
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    whole = real(0, permutations=199, train=None)
+    turn = np.array([3, 1, 4, 0, 5, 9, 2, 6, 8, 7])  # old class -> new class
+    reader = whole.reader
+    confusion = np.empty_like(reader.confusion)
+    confusion[np.ix_(turn, turn)] = reader.confusion
+    turned = replace(
+        whole,
+        labels=turn[whole.labels],
+        reference_labels=turn[whole.reference_labels],
+        pool_labels=turn[whole.pool_labels],
+        reader=replace(reader, samples=turn[reader.samples], reference=turn[reader.reference], confusion=confusion),
+    )
+    before, after = table(whole), table(turned)
+    for row in before.rows:
+        own = after.rows[turn[row["class"]]]
+        for name in ("kd", "fd", "fd_low", "spread_ratio", "coverage", "accuracy", "share", "fd_share", "z", "p"):
+            assert own[name] == pytest.approx(row[name], rel=1e-9), name
+
+
+def test_rows_have_their_keys_and_the_worst_stand_first(monkeypatch):
+    """Every promised key is in every row; a class without a number stands first; chance counts classes from none to all."""
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    whole = real(1, permutations=199)
+    keep = whole.labels != 6
+    reader = replace(whole.reader, samples=whole.reader.samples[keep])
+    found = table(replace(whole, samples=whole.samples[keep], labels=whole.labels[keep], reader=reader))
+    keys = "class name train_count group n share share_low share_high accuracy kd kd_low kd_high kd_real kd_real_high spread_ratio fd precision recall density "
+    for row in found.rows:
+        assert set((keys + "coverage diversity nearest_train fd_share z p flags notes").split()) <= set(row)
+    assert ordered(found.rows, "z")[0]["class"] == 6
+    assert found.rows[6]["kd"] is None
+    assert found.rows[6]["flags"] == ["too few samples"]  # 387 samples do not show a class missing: 599 would
+    assert all(row["q"] is None or row["q"] <= row["p"] for row in found.rows)  # Benjamini and Hochberg's is never the larger
+    assert found.by_chance(-np.inf) == 9
+    assert found.by_chance(50.0) == 0
+    assert [row["z"] for row in ordered(found.rows, "z")[1:]] == sorted((row["z"] for row in found.rows if row["z"] is not None), reverse=True)
+
+
+def test_halves_are_disjoint():
+    """The null's two sides share no image."""
+    ours, theirs = halves(0)
+    assert not set(ours.tolist()) & set(theirs.tolist())
+    assert len(ours) + len(theirs) == 870
+
+
+def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
+    """Of shares p a recogniser sees p M; where p is the reference's own, none are expected but those of the reference."""
+    whole = replace(real(0, permutations=9), conditional=False)
+    confusion = np.eye(10) * 80
+    confusion[3, 8] = 20
+    read = replace(whole, reader=replace(whole.reader, confusion=confusion))
+    counts = (50, *[10] * 9)
+    assert classes_read._expected(read, (), "uniform", None) is None
+    assert classes_read._expected(read, counts, "reference", None) is None
+    found = classes_read._expected(read, counts, "training", None)
+    assert found[0] == pytest.approx(50 / 140)
+    assert found[8] == pytest.approx(10 / 140 * (1 + 0.2))
+    with pytest.raises(UserError, match="did you mean uniform"):
+        classes_read._expected(read, counts, "unifrom", None)
+
+
+def test_diversity_is_what_the_run_measured_class_by_class():
+    """Scores of the part "class 3" with an interval are taken, others are not."""
+    scores = [Score("digits", "lpips_diversity", part, 0.3, low=0.2, high=0.4, status=status) for part, status in (("all", "ok"), ("class 3", "ok"))]
+    scores.append(Score("digits", "lpips_diversity", "class 4", status="skipped"))
+    assert classes_read._diversity(SimpleNamespace(scores=scores)) == {3: (0.3, 0.2, 0.4)}

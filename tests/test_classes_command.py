@@ -1,0 +1,153 @@
+"""`genbench classes`: what is printed, what is left in the run's folder, labels that are read, groups of one's own, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import genbench
+from genbench import classes_within
+
+UNLABELLED = """
+import torch, genbench
+from genbench.datasets import digits
+
+@genbench.hookimpl
+def sample(n, indices):
+    images, labels = next(digits.open_digits("heldout"))
+    some = images[labels != 4]  # a class that is never drawn
+    return some[indices % len(some)]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _few_splits(monkeypatch):
+    monkeypatch.setattr(classes_within, "SPLITS", 4)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with a run of dcgan (conditional), and one of images that bring no labels."""
+    folder = tmp_path_factory.mktemp("classes")
+    (folder / "unlabelled.py").write_text(UNLABELLED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENBENCH_QUIET", "1")
+        dcgan = genbench.evaluate("dcgan", out=folder / "runs", n=200, metrics=("kd", "label_accuracy"))
+        other = genbench.evaluate(folder / "unlabelled.py", out=folder / "runs", n=783, metrics=("kd", "is"))
+    return folder / "runs", dcgan.id, other.id
+
+
+def _answer(cli, *words):
+    status, out, err = cli("classes", *words)
+    assert status == 0, err
+    return out, err
+
+
+def test_the_table_is_printed_and_left_in_the_runs_folder(runs, cli):
+    """One line to a class, the worst first; classes.csv has the same numbers as --json, and the pictures are pictures."""
+    folder, run, _ = runs
+    out, err = _answer(cli, run, "--out", folder)
+    lines = out.splitlines()
+    assert lines[0].split()[:5] == ["class", "group", "train", "n", "share"]
+    assert sorted(line.split()[0] for line in lines[1:11]) == list("0123456789")
+    assert "flags (Holm at 5 % over 40 tests): " in out
+    assert "missing classes: none shown (too few samples to call: 599 are needed for 10 classes)" in out
+    assert "classes.csv" in err
+    found = json.loads(_answer(cli, run, "--out", folder, "--json")[0])
+    assert found["over"][run]["classifier"]["name"] == "digits"
+    with (folder / run / "classes.csv").open(newline="") as file:
+        written = {int(row["class"]): row for row in csv.DictReader(file)}
+    for row in found["classes"]:
+        assert row["run"] == run
+        assert float(written[row["class"]]["kd"]) == row["kd"]
+        assert row["kd_low"] < row["kd"] < row["kd_high"]
+        assert row["train_count"] == 87
+        assert row["group"] == "medium"
+        assert row["n"] == 20
+        assert sum(row["confusion"].values()) == pytest.approx(1)
+    assert sum(row["fd_share"] for row in found["classes"]) == pytest.approx(1, rel=1e-9)
+    for name, height in (("classes.png", 300), ("classes_worst.png", 100)):
+        with Image.open(folder / run / name) as picture:
+            assert picture.size[1] > height
+
+
+def test_the_worst_say_how_many_would_stand_there_by_chance(runs, cli):
+    """--worst 3 shows three classes and the number that chance puts at the third's z."""
+    folder, run, _ = runs
+    out, _ = _answer(cli, run, "--out", folder, "--worst", 3)
+    lines = out.splitlines()
+    assert [line.split()[0].isdecimal() for line in lines[1:4]] == [True] * 3
+    assert lines[4] == ""
+    assert "worst 3: " in out
+    assert "classes would stand at z" in out
+    by_class = json.loads(_answer(cli, run, "--out", folder, "--sort", "class", "--worst", 4, "--json")[0])["classes"]
+    assert [row["class"] for row in by_class] == [0, 1, 2, 3]
+
+
+def test_samples_without_labels_are_read_and_a_class_that_is_never_drawn_is_missing(runs, cli):
+    """783 images without labels and without a 4: the recogniser labels them; 4 is missing and its share named; accuracy is left out, with its reason."""
+    folder, _, run = runs
+    found = json.loads(_answer(cli, run, "--out", folder, "--json")[0])
+    four = next(row for row in found["classes"] if row["class"] == 4)
+    assert "missing" in four["flags"]
+    assert found["over"][run]["missing"] == [4]
+    assert all(row["accuracy"] is None and any("classifier's own" in note for note in row["notes"]) for row in found["classes"])
+    assert found["over"][run]["classifier"]["accuracy"] > 0.95
+    assert np.sum(found["over"][run]["classifier"]["confusion"]) == 870
+
+
+def test_several_runs_stand_side_by_side(runs, cli):
+    """Each run has its columns, in the order it was named; --json marks rows by run."""
+    folder, first, second = runs
+    out, _ = _answer(cli, first, second, "--out", folder)
+    assert out.splitlines()[0].startswith("1  dcgan")
+    assert {"kd 1", "kd 2"} <= {part.strip() for part in out.splitlines()[3].split("  ")}
+    found = json.loads(_answer(cli, first, second, "--out", folder, "--json")[0])
+    assert [row["run"] for row in found["classes"]] == [first] * 10 + [second] * 10
+
+
+def test_groups_of_ones_own_are_pooled_or_counted(runs, cli, tmp_path):
+    """A CSV of classes pools them; one of samples has each group's share with an interval; a wrong line is named."""
+    folder, run, _ = runs
+    (tmp_path / "classes.csv").write_text("class,group\n0,round\n6,round\n8,round\n1,straight\n7,straight\n")
+    found = json.loads(_answer(cli, run, "--out", folder, "--groups", tmp_path / "classes.csv", "--json")[0])["over"][run]
+    assert found["groups"]["round"]["classes"] == [0, 6, 8]
+    assert found["groups"]["straight"]["n"] == 40
+    (tmp_path / "samples.csv").write_text("sample,group\n" + "".join(f"{i},{'dark' if i % 4 == 0 else 'light'}\n" for i in range(200)))
+    shares = json.loads(_answer(cli, run, "--out", folder, "--groups", tmp_path / "samples.csv", "--json")[0])["over"][run]["attributes"]
+    assert shares["dark"]["share"] == 0.25
+    assert shares["dark"]["share_low"] < 0.25 < shares["dark"]["share_high"]
+    (tmp_path / "wrong.csv").write_text("class,group\n0,a\n17,b\n")
+    status, _, err = cli("classes", run, "--out", folder, "--groups", tmp_path / "wrong.csv")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "line 3: there is no class '17'" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sort", "kdd"], "--sort kdd: did you mean kd?"),
+        (["--protocol", "no"], "the run has no protocol 'no': Known: digits"),
+        (["--rule", "shot"], "unknown rule of groups 'shot': did you mean shots?"),
+        (["--groups", "absent.csv"], "--groups absent.csv: "),
+        (["--shares", "unifrom"], "did you mean uniform?"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(runs, cli, words, said):
+    """Each wrong word: status 2, one line with the remedy."""
+    folder, run, _ = runs
+    status, out, err = cli("classes", run, "--out", folder, *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_a_run_without_rows_to_compare_is_refused(tmp_path, cli):
+    """A run of scores alone has nothing to hold classes against: the line names the metrics that have."""
+    genbench.evaluate("dcgan", out=tmp_path, n=100, metrics=("is",))
+    status, _, err = cli("classes", "--out", tmp_path)
+    assert status == 2
+    assert "run it with --metrics kd or fd" in err.splitlines()[-1]
