@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from genbench.checkpoints import load_checkpoint as load_checkpoint
     from genbench.draws import noise as noise
     from genbench.draws import uniform as uniform
+    from genbench.folders import open_images as open_images
     from genbench.hookspecs import hookimpl as hookimpl
     from genbench.images import to_uint8 as to_uint8
-    from genbench.pictures import open_images as open_images
     from genbench.record import Record as Record
     from genbench.run import evaluate as evaluate
     from genbench.say import UserError as UserError
@@ -30,7 +30,7 @@ _PUBLIC = {
     "hookimpl": "hookspecs",
     "load_checkpoint": "checkpoints",
     "noise": "draws",
-    "open_images": "pictures",
+    "open_images": "folders",
     "to_uint8": "images",
     "uniform": "draws",
 }

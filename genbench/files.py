@@ -8,10 +8,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
+import io
 import json
 import os
 import secrets
+import shutil
 import tokenize
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +64,60 @@ def _write(path: Path, pieces: Iterable[bytes], size: str) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise RunFailed(f"could not write {path}{size}: {error.strerror or error}; what was finished is kept, make room and run again") from error
+
+
+def write_folder(path: Path, pieces: Iterable[tuple[str, bytes]]) -> None:
+    """A new folder of files, (name within it, content), whole or not at all: they are made beside it under another name, which is changed at the end."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            for name, data in pieces:
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_bytes(data)
+            os.sync()  # once, not for each of thousands
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunFailed(f"could not write {path}: {error.strerror or error}; make room and run again") from error
+
+
+class Pipe(io.RawIOBase):
+    """What a writer of archives or tables writes to, and what it has written so far is taken from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        self._at += len(self._parts[-1])
+        return len(self._parts[-1])
+
+    def tell(self) -> int:
+        return self._at
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def zipped(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
+    """The bytes of a zip of these members (name, pieces), stored as they are and without a time of day, so that equal members are equal bytes."""
+    pipe = Pipe()
+    with zipfile.ZipFile(pipe, "w") as archive:
+        for name, pieces in members:
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+                for piece in pieces:
+                    member.write(piece)
+                    yield pipe.taken()
+    yield pipe.taken()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,166 +1,161 @@
-"""Real images in the user's own files: a folder of pictures, or an npz of images as guided diffusion's (ADM), as a data set.
+"""Real images in the user's own files as data sets: folders and zips of pictures, npz and idx files, parquet, and sets of the hub.
 
-What decides its numbers is its pixels, so its name ends in their hash: a changed folder is another data set, with boards of its own.
+What decides its numbers is its pixels, so a set's name ends in their hash: a changed folder is another data set, with boards of its own.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genbench import npz, shelves
-from genbench.files import Damaged, digest, home, read_json, write_json
-from genbench.lazy import np, torch
-from genbench.pictures import BATCH, LARGEST, open_images
+from genbench import named, shelves
+from genbench.contents import State, content_of
+from genbench.cuts import long_tailed
+from genbench.files import digest
+from genbench.hub import PREFIX, open_hub, open_parquet
+from genbench.idx import is_idx
+from genbench.labels import SPLITS
+from genbench.lazy import torch
+from genbench.longtail import split_name
+from genbench.pictures import Pictures, open_pictures
 from genbench.rows import Batch, Dataset
-from genbench.say import RunFailed, UserError, progress, tell
+from genbench.say import RunFailed, UserError
+from genbench.stacks import Stack, open_idx, open_npz
+
+if TYPE_CHECKING:
+    Images = Pictures | Stack
 
 PROTOCOL = "torch-fidelity"  # what a folder is measured by unless another is named
-SETTLED = 2.0  # seconds; a file younger than the clock's grain may change again and look the same
+AS_IT_IS = "none: 8-bit pixels as the files hold them, grey repeated to three channels, in the order of "
 
 
 @dataclass(frozen=True)
 class Stored(Dataset):
     """A data set in the user's own files, whose content is known since it was last read."""
 
-    content: str = ""
+    contents: Mapping[str, str] = field(default_factory=dict)  # split -> SHA-256
+    left_out: tuple[str, ...] = ()  # under --on-bad-image skip: a line for each picture that was refused
+    sources: Mapping[str, Any] = field(default_factory=dict)  # split -> Pictures or Stack
 
     def fingerprint(self, split: str) -> str:
-        return self.content
+        return self.contents[split]
+
+    def labels(self, split: str) -> Any:
+        return self.sources[split].labels.at(0, len(self.sources[split]))
 
 
 def dataset_of(word: str) -> Dataset:
-    """The data set behind `--dataset WORD`: a name on the shelf, a folder of pictures, or an npz of images; UserError with the near misses otherwise.
+    """The data set behind `--dataset WORD`: a name on the shelf, one of them at another size, a set of the hub, or files of the user's; UserError with the
+    near misses otherwise.
 
-    A name goes before a folder of that name, which is written ./name.
+    A name goes before a folder of that name, which is written ./name. With `-lt-ir100` behind any of them, its training split is cut to a long tail.
     """
-    path = Path(word)
     if word in shelves.standing("datasets") or not word:
         row: Dataset = shelves.find("datasets", word)
         return row
-    if path.is_dir():
-        return folder_dataset(path)
-    if path.suffix == ".npz" or "/" in word:
-        return npz_dataset(path)
-    return shelves.find("datasets", word)  # which says what there is
+    tail = split_name(word)
+    if tail and not Path(word).exists():
+        return long_tailed(dataset_of(tail[0]), tail[1])
+    if word.startswith(PREFIX):
+        return _stored(word, open_hub(word))
+    if Path(word).is_dir() or Path(word).suffix in (".zip", ".npz", ".parquet") or "/" in word or is_idx(Path(word)):
+        return files_dataset(Path(word))
+    resized = named.resized(word, lambda name: shelves.find("datasets", name) if name in shelves.standing("datasets") else None)
+    return resized or shelves.find("datasets", word)  # which says what there is
 
 
-def folder_dataset(path: Path) -> Stored:
-    """The pictures of a folder in the order of their names, as the split "train" of one class. 8-bit RGB or grey, all of one size.
+def open_images(path: Path | str) -> Images:
+    """Images in files, one by one or in order: a folder of pictures with its sub-folders, a zip of one, an npz, idx or parquet file.
 
-    They are read once to be identified, and again only after one has come, gone or changed.
+    len(found) is how many there are, found.read(places) those at some places, uint8 [n, 3, h, w], found.labels.values their classes int64 [n] or None.
     """
-    pictures = open_images(path)
+    place = Path(path)
+    if place.is_dir():
+        return open_pictures(place)
+    if not place.exists():
+        raise UserError(f"{place}: there is no such {'file' if place.suffix else 'folder'}")
+    if place.suffix == ".zip":
+        return open_pictures(place)
+    if place.suffix == ".npz":
+        return open_npz(place)
+    if place.suffix == ".parquet":
+        return open_parquet(place)
+    if is_idx(place):
+        return open_idx(place)
+    raise UserError(f"{place} is not a folder of pictures, nor a .zip of one, nor images as .npz, .parquet or idx")
 
-    def batches() -> Iterator[Batch]:
-        for images in pictures.batches():
-            yield images, torch.zeros(len(images), dtype=torch.int64)
 
-    return _stored(
-        path,
-        lambda: open_images(path).files,
-        batches,
-        title=f"{len(pictures)} pictures of the folder {path.resolve().name}, {pictures.width}x{pictures.height}",
-        classes=("all",),
-        resolution=max(pictures.height, pictures.width),
-        splits={"train": len(pictures)},
-        preparation="none: 8-bit pixels as the files hold them, grey repeated to three channels, in the order of the file names",
-    )
+def files_dataset(path: Path) -> Stored:
+    """The images in the user's files as a data set; one split, "train", unless a folder is made of the folders train and test."""
+    splits = _splits(path)
+    return _stored(str(path), {split: open_images(at) for split, at in splits.items()} or {"train": open_images(path)})
 
 
 def npz_dataset(path: Path) -> Stored:
-    """The images `arr_0` of an npz, uint8 [N, h, w, 3] (or 1), and, where it has them, their labels `arr_1` int [N], as the split "train"."""
-    with npz.member(path, "arr_0") as found:
-        shape, dtype = found.shape, found.dtype
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 1 or shape[1] * shape[2] > LARGEST:
-        raise UserError(f"{path}: arr_0 is {dtype} {list(shape)}; wanted are images, uint8 [N, height, width, 3]")
-    labels = _labels(path, shape[0]) if "arr_1" in npz.keys(path) else np.zeros(shape[0], dtype=np.int64)
-    classes = tuple(map(str, range(int(labels.max()) + 1))) if labels.any() else ("all",)
-
-    def batches() -> Iterator[Batch]:
-        at = 0
-        for piece in npz.rows(path, "arr_0", BATCH):
-            images = torch.from_numpy(piece.copy()).permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()
-            yield images, torch.from_numpy(labels[at : at + len(images)])
-            at += len(images)
-
-    return _stored(
-        path,
-        lambda: [path],
-        batches,
-        title=f"{shape[0]} images of {path.name}, {shape[2]}x{shape[1]}",
-        classes=classes,
-        resolution=max(shape[1], shape[2]),
-        splits={"train": shape[0]},
-        preparation="none: arr_0 as it is, in its order; grey repeated to three channels",
-    )
+    """The images of an npz as a data set."""
+    return _stored(str(path), {"train": open_npz(path)})
 
 
-def _labels(path: Path, count: int) -> Any:
-    """arr_1 as int64 [N]; UserError when it is no list of classes."""
-    with npz.member(path, "arr_1") as found:
-        shape, dtype = found.shape, found.dtype
-    labels = npz.whole(path, "arr_1").astype(np.int64) if shape == (count,) and dtype.kind in "iu" else None
-    if labels is None or labels.min() < 0 or labels.max() >= count:
-        raise UserError(f"{path}: arr_1 is {dtype} {list(shape)}; wanted are the classes of its {count} images, whole numbers from 0, fewer than images")
-    return labels
+def _splits(path: Path) -> dict[str, Path]:
+    """The splits of a folder that has no more than sub-folders of their names."""
+    if not path.is_dir():
+        return {}
+    inner = {child.name: child for child in sorted(path.iterdir(), reverse=True) if child.is_dir() and not child.name.startswith(".")}
+    if "train" not in inner or not all(name.encode() in SPLITS for name in inner) or (path / "dataset.json").is_file():
+        return {}
+    return inner
 
 
-def _stored(path: Path, files: Callable[[], Sequence[Path]], batches: Callable[[], Iterator[Batch]], **fields: Any) -> Stored:
-    """The row of files of the user's; opening it says so when they have changed since it was made."""
-    made = _state(path, files())
-
-    def unchanged() -> None:
-        if _state(path, files()) != made:
-            raise RunFailed(f"{path} was changed while it was being read; run again for the data set that it is now")
+def _stored(word: str, sources: Mapping[str, Images]) -> Stored:
+    """The row of images in files; opening it says so when they have changed since it was made."""
+    first = next(iter(sources.values()))
+    for split, source in sources.items():
+        if (source.height, source.width, source.labels.classes) != (first.height, first.width, first.labels.classes):
+            raise UserError(f"{word}: its splits differ: {split} is not of the size and classes of {next(iter(sources))}; name one of them")
+    made = {split: source.state() for split, source in sources.items()}
 
     def opened(split: str) -> Iterator[Batch]:
-        unchanged()
-        yield from batches()
-        unchanged()
+        _unchanged(word, sources[split], made[split])
+        at = 0
+        for images in sources[split].batches():
+            yield images, torch.from_numpy(sources[split].labels.at(at, len(images)).copy())
+            at += len(images)
+        _unchanged(word, sources[split], made[split])
 
-    fixed: dict[str, Any] = {"source": path.resolve().name, "licence": "the owner's of the files", "recogniser": "", "protocol": PROTOCOL}
-    row = Stored(name="images", open=opened, **fields, **fixed)
-    content = _content(row, made)
-    safe = re.sub(r"[^a-z0-9_.-]+", "-", path.resolve().stem.lower() if path.suffix == ".npz" else path.resolve().name.lower())[:40].strip("-_.")
-    return replace(row, name=f"{safe or 'images'}-{content[:8]}", content=content)
+    left_out = tuple(line for source in sources.values() for line in source.left_out)
+    row = Stored(
+        name="images",
+        title=f"{sum(map(len, sources.values()))} images of {_shown(word)}, {first.width}x{first.height}",
+        classes=first.labels.classes,
+        resolution=max(first.height, first.width),
+        splits={split: len(source) for split, source in sources.items()},
+        open=opened,
+        preparation=AS_IT_IS + ("their names" if isinstance(first, Pictures) else "the file") + (f"; {len(left_out)} refused and left out" if left_out else ""),
+        source=_shown(word),
+        licence="the owner's of the files",
+        recogniser="",
+        protocol=PROTOCOL,
+        left_out=left_out,
+        sources=sources,
+    )
+    policy = "kept" if left_out else "content"  # what a folder holds under the other policy is another set
+    contents = {split: content_of(row, split, made[split], policy) for split in sources}
+    known = contents["train"] if list(contents) == ["train"] else digest(contents)
+    return replace(row, name=f"{_safe(_shown(word)) or 'images'}-{known[:8]}", contents=contents)
 
 
-def _state(path: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """What changes when a file does: names, sizes and times, that of the last change of content or name (ctime) among them, which nobody can set back."""
-    try:
-        found = [(file.name, file.stat()) for file in files]
-    except OSError as error:  # a link to nowhere, or a file that goes at this moment
-        raise UserError(f"{error.filename} cannot be read ({error.strerror}); make it again, or remove it") from None
-    return {"path": ascii(str(path.resolve())), "files": [[ascii(name), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino] for name, s in found]}
+def _unchanged(word: str, source: Images, made: State) -> None:
+    if source.state() != made:
+        raise RunFailed(f"{word} was changed while it was being read; run again for the data set that it is now")
 
 
-def _content(row: Stored, state: dict[str, Any]) -> str:
-    """The SHA-256 of pixels and labels, from the cache while the files are the same."""
-    began = time.time()
-    kept = home() / "folders" / f"{digest(state)[:32]}.json"
-    try:
-        return str(read_json(kept)["content"])
-    except FileNotFoundError:
-        pass
-    except (Damaged, KeyError) as error:
-        tell(f"cache: {error}; making it again")
-    count = row.splits["train"]
-    with progress("reading images", count, "images") as done:
+def _shown(word: str) -> str:
+    """The name of the files, without the place on this machine."""
+    return word if word.startswith(PREFIX) else Path(word).resolve().name
 
-        def counted(split: str) -> Iterator[Batch]:
-            for batch in row.open(split):
-                yield batch
-                done(len(batch[0]))
 
-        content = Dataset.fingerprint(replace(row, open=counted), "train")
-    if began - max(file[3] for file in state["files"]) / 1e9 > SETTLED:
-        try:
-            write_json(kept, {"content": content})
-        except RunFailed as error:  # it costs time only
-            tell(f"cache: {error}")
-    return content
+def _safe(name: str) -> str:
+    return re.sub(r"[^a-z0-9_.-]+", "-", re.sub(r"\.(npz|zip|parquet|gz)$", "", name.lower()))[:40].strip("-_.")

@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "F",
     "Image",
+    "hf_datasets",
     "linalg",
+    "lmdb",
+    "mpl_agg",
+    "mpl_figure",
     "np",
+    "parquet",
     "pd",
+    "pyarrow",
     "safetensors",
     "safetensors_numpy",
     "safetensors_torch",
@@ -23,6 +29,7 @@ __all__ = [
     "scipy_stats",
     "sklearn_cluster",
     "sklearn_datasets",
+    "sklearn_linear",
     "timm_vit",
     "torch",
     "torchvision_datasets",
@@ -40,9 +47,15 @@ class _Lazy(types.ModuleType):
 
 
 if TYPE_CHECKING:
+    import datasets as hf_datasets
+    import lmdb as lmdb
+    import matplotlib.backends.backend_agg as mpl_agg
+    import matplotlib.figure as mpl_figure
     import numpy as np
     import pandas as pd
     import PIL.Image as Image
+    import pyarrow as pyarrow
+    import pyarrow.parquet as parquet
     import safetensors as safetensors
     import safetensors.numpy as safetensors_numpy
     import safetensors.torch as safetensors_torch
@@ -51,14 +64,21 @@ if TYPE_CHECKING:
     import scipy.stats as scipy_stats
     import sklearn.cluster as sklearn_cluster
     import sklearn.datasets as sklearn_datasets
+    import sklearn.linear_model as sklearn_linear
     import timm.models.vision_transformer as timm_vit
     import torch as torch
     import torch.nn.functional as F
     import torchvision.datasets as torchvision_datasets
     import torchvision.models as torchvision_models
 else:
+    mpl_agg = _Lazy("matplotlib.backends.backend_agg")
+    mpl_figure = _Lazy("matplotlib.figure")
     np = _Lazy("numpy")
     pd = _Lazy("pandas")
+    hf_datasets = _Lazy("datasets")
+    lmdb = _Lazy("lmdb")
+    parquet = _Lazy("pyarrow.parquet")
+    pyarrow = _Lazy("pyarrow")
     Image = _Lazy("PIL.Image")
     safetensors = _Lazy("safetensors")
     safetensors_numpy = _Lazy("safetensors.numpy")
@@ -68,6 +88,7 @@ else:
     scipy_stats = _Lazy("scipy.stats")
     sklearn_cluster = _Lazy("sklearn.cluster")
     sklearn_datasets = _Lazy("sklearn.datasets")
+    sklearn_linear = _Lazy("sklearn.linear_model")
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
     timm_vit = _Lazy("timm.models.vision_transformer")

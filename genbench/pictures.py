@@ -1,148 +1,257 @@
-"""Folders of pictures, taken as they are: 8-bit RGB or grey, all of one size; each refusal names the file and the remedy.
+"""Pictures in the user's own files: a folder, with its sub-folders, or a zip of one (StyleGAN's layout), in the order of their names, decoded when asked for.
 
-What peers do instead: pytorch-fid and clean-fid convert every mode to RGB in silence (a palette's or an alpha channel's background is lost), and 16 bits
-become 8 by cutting; torch-fidelity asks for 8-bit RGB, as here.
+Names are kept as bytes side by side, so that a million of them take some tens of megabytes; pixels never stand in memory but for a batch.
 """
 
 from __future__ import annotations
 
+import itertools
+import lzma
 import os
-import warnings
+import time
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import Image, np, torch
-from genbench.say import UserError, tell
+from genbench.contents import State, remember, remembered, state_of
+from genbench.decoding import ENDINGS, decoded, heeded, is_picture, skips
+from genbench.labels import LARGEST_LISTING, LISTING, Labels, labels_in
+from genbench.lazy import np, torch
+from genbench.loading import at_once, loaded
+from genbench.say import UserError, progress, tell
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-#: File endings that are read (pytorch-fid's list, whatever the case), and the formats that a file may have: the content decides, not the name.
-ENDINGS = ("bmp", "jpeg", "jpg", "pgm", "png", "ppm", "tif", "tiff", "webp")
-FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-LARGEST = 2**26  # pixels of one picture (8192 x 8192): a file of some kB can unfold to gigabytes
-BATCH = 100
-
-MODES = {
-    "1": "has one bit to a pixel",
-    "CMYK": "is CMYK",
-    "I": "has more than 8 bits to a channel",
-    "I;16": "has 16 bits to a channel",
-    "LA": "is transparent",
-    "P": "has a palette",
-    "PA": "has a palette and is transparent",
-    "RGBA": "is transparent",
-}
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, NotImplementedError)  # what zipfile raises on a wrong file
+LARGEST_FILE = 2**28  # bytes of one picture in a zip, unpacked: nothing beyond is unpacked, whatever the header says
+OTHERS = (".npz", ".zip", ".parquet", "-ubyte", "-ubyte.gz")
+LISTED = 5  # names of what was left out that a line shows
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a folder in the order of their names, decoded when they are asked for."""
+    """Encoded pictures in the order of their names; all have the size of the first, every other is refused."""
 
-    folder: Path
-    files: tuple[Path, ...]
-    height: int
-    width: int
+    place: Path  # the folder, or the zip
+    names: ndarray[Any, Any]  # relative to it, bytes [n]
+    labels: Labels
+    zipped: bool = False
+    height: int = 0
+    width: int = 0
+    left_out: tuple[str, ...] = ()  # under --on-bad-image skip: a line for each picture that was refused
+    _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, repr=False, compare=False)  # of each process
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_open": {}}  # an open archive is this process's own
+
+    def name(self, place: int) -> str:
+        """The name of the picture at a place, relative to the folder or within the zip."""
+        return os.fsdecode(self.names[place])
+
+    def state(self) -> State:
+        """The state of all pictures that lie there now, those that have come since and those that are left out included."""
+        return state_of(self.place, _files(self.place))
 
     def read(self, places: Iterable[Any]) -> torch.Tensor:
-        """The pictures at these places, 0 .. len - 1: uint8 [n, 3, height, width]; grey ones three times the same.
-
-        Orientation tags and colour profiles are left aside, as by the codes of the papers. UserError names a file that is not 8-bit RGB or grey, or two
-        files of different sizes.
-        """
-        pixels = np.empty((len(chosen := [int(place) for place in places]), self.height, self.width, 3), dtype=np.uint8)
-        for row, place in zip(pixels, chosen, strict=True):
-            found = _decoded(self.files[place])
-            if found.shape[:2] != (self.height, self.width):
-                raise UserError(f"{self._sizes(place, found)}; a folder has one size: resize or remove one of them")
-            row[:] = found
+        """The pictures at these places, 0 .. len - 1: uint8 [n, 3, height, width]; grey ones three times the same. UserError names one that is refused."""
+        chosen = [int(place) for place in places]
+        pixels = np.empty((len(chosen), self.height, self.width, 3), dtype=np.uint8)
+        with heeded():
+            for row, place in zip(pixels, chosen, strict=True):
+                found = self.decoded(place)
+                if isinstance(found, str):
+                    raise UserError(self.line(place, found))
+                if found.shape != row.shape:
+                    raise UserError(f"{self.place}: {self._sizes(place, found)}; a data set has one size: resize or remove one of them")
+                row[:] = found
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
+    def decoded(self, place: int) -> ndarray[Any, Any] | str:
+        """One picture, uint8 [h, w, 3], or why it is refused; to be called within heeded()."""
+        name = self.name(place)
+        if not self.zipped:
+            return decoded(name, f"{self.place}/{name}")
+        data = _member(self._archive(), name, LARGEST_FILE)
+        return f"cannot be unpacked ({data}); make the archive again" if isinstance(data, str) else decoded(name, data)
+
+    def _archive(self) -> zipfile.ZipFile:
+        process = os.getpid()
+        if process not in self._open:
+            self._open[process] = zip_of(self.place)
+        return self._open[process]
+
+    def line(self, place: int, why: str) -> str:
+        at = f"{self.place}: {self.name(place)}" if self.zipped else self.place / self.name(place)
+        return f"{at} {why}"
+
     def _sizes(self, place: int, found: ndarray[Any, Any]) -> str:
-        first = f"{self.files[0].name} is {self.width}x{self.height}"
-        return f"{self.folder}: {first}, {self.files[place].name} is {found.shape[1]}x{found.shape[0]}"
+        return f"{self.name(0)} is {self.width}x{self.height}, {self.name(place)} is {found.shape[1]}x{found.shape[0]}"
+
+    def sized(self) -> Pictures:
+        """With the size of the first picture, which must not be refused; under --on-bad-image skip without those that are."""
+        if skips():
+            return self.sorted_out()
+        with heeded():
+            first = self.decoded(0)
+        if isinstance(first, str):
+            raise UserError(self.line(0, first))
+        return replace(self, height=first.shape[0], width=first.shape[1])
 
     def batches(self) -> Iterator[torch.Tensor]:
-        """All pictures in order, uint8 [b, 3, height, width], b at most BATCH; never the whole folder in memory."""
-        for start in range(0, len(self), BATCH):
-            yield self.read(range(start, min(start + BATCH, len(self))))
+        """All pictures in order, uint8 [b, 3, height, width], never many in memory; decoded by worker processes where there are many."""
+        return loaded(self.read, len(self), at_once(self.height, self.width))
+
+    def sorted_out(self) -> Pictures:
+        """Without what is refused, each with a line that says why; looked at once while the files are the same."""
+        state, began = self.state(), time.time()
+        found = remembered(state, "refused")
+        if found is None:
+            found = self._refused()
+            remember(state, "refused", found, began)
+        bad = [place for place, _ in found["lines"]]
+        if len(bad) == len(self):
+            raise UserError(f"{self.line(*found['lines'][0])}; none of the {len(self)} pictures is left")
+        keep = np.setdiff1d(np.arange(len(self)), bad)
+        lines = tuple(f"{self.name(place)} {why}" for place, why in found["lines"])
+        if lines:
+            _once(f"{self.place}: {len(lines)} of {len(self)} pictures are left out: {'; '.join(lines[:LISTED])}" + (" ..." if lines[LISTED:] else ""))
+        return replace(self, names=self.names[keep], labels=self.labels.of(keep), height=found["height"], width=found["width"], left_out=lines)
+
+    def _refused(self) -> dict[str, Any]:
+        """{"lines": [[place, why]], "height", "width"}: every picture that is refused, and the size of the first that is not."""
+        lines: list[list[Any]] = []
+        size: tuple[int, ...] | None = None
+        with progress(f"looking through {self.place.name}", len(self), "pictures") as done:
+            for verdicts in loaded(self._verdicts, len(self)):
+                for place, verdict in verdicts:
+                    if isinstance(verdict, str):
+                        lines.append([place, verdict])
+                        continue
+                    size = size or verdict
+                    if verdict != size:
+                        lines.append([place, f"is {verdict[1]}x{verdict[0]}, the first is {size[1]}x{size[0]}; resize it"])
+                done(len(verdicts))
+        return {"lines": lines, "height": size[0] if size else 0, "width": size[1] if size else 0}
+
+    def _verdicts(self, places: range) -> list[tuple[int, Any]]:
+        with heeded():
+            looked = [(place, self.decoded(place)) for place in places]
+        return [(place, found if isinstance(found, str) else found.shape[:2]) for place, found in looked]
 
 
-def open_images(path: Path | str) -> Pictures:
-    """The pictures that lie in a folder (not in its sub-folders), sorted by name; UserError where there is none.
+def open_pictures(path: Path) -> Pictures:
+    """The pictures of a folder with its sub-folders, or of a zip, sorted by name; UserError where there is none, or where the first is refused.
 
-    Hidden files and files of other endings are left aside. JPEG is read, with a remark: its losses move distances.
+    Hidden files, and files that are no pictures by their endings, are left aside. JPEG is read, with a remark: its losses move distances.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder of pictures" if folder.exists() else f"{folder}: there is no such folder")
-    files, inner = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                inner.append(entry.name)
-            elif not entry.name.startswith(".") and Path(entry.name).suffix[1:].lower() in ENDINGS:
-                files.append(Path(entry.path))
-    if not files:
-        remedy = f"it has the sub-folders {', '.join(sorted(inner)[:5])}: name one of them" if inner else f"read are {', '.join(ENDINGS)}"
-        raise UserError(f"{folder} holds no pictures; {remedy}")
-    if inner:
-        _once(f"{folder}: only the {len(files)} pictures in it are read, nothing in its sub-folders ({len(inner)})")
-    lossy = sum(file.suffix.lower() in (".jpg", ".jpeg") for file in files)
+    found = listed(path)
+    lossy = int(sum(np.char.endswith(np.char.lower(found.names), ending).sum() for ending in (b".jpg", b".jpeg")))
     if lossy:
-        _once(f"{folder}: {lossy} of {len(files)} pictures are JPEG, whose losses move distances: compare with JPEG of the same quality, or use PNG")
-    files.sort(key=lambda file: file.name)
-    height, width = _decoded(files[0]).shape[:2]
-    return Pictures(folder, tuple(files), height, width)
+        _once(f"{path}: {lossy} of {len(found)} pictures are JPEG, whose losses move distances: compare with JPEG of the same quality, or use PNG")
+    return found.sized()
+
+
+def listed(path: Path) -> Pictures:
+    """As open_pictures, but no picture is looked at. Labels are those of dataset.json (StyleGAN's), else the names of the sub-folders."""
+    if not path.exists():
+        raise UserError(f"{path}: there is no such folder")
+    names = _names(path)
+    if not len(names):
+        raise UserError(f"{path} holds no pictures; read are {', '.join(ENDINGS)}{_instead(path)}")
+    return Pictures(path, names, labels_in(path, names, _listing(path)), zipped=path.is_file())
+
+
+def _instead(path: Path) -> str:
+    """What else lies in a folder without pictures that can be read."""
+    other = sorted(file.name for file in path.iterdir() if file.name.endswith(OTHERS)) if path.is_dir() else []
+    return f"; it has {other[0]}: name that" if other else ""
+
+
+def _names(path: Path) -> ndarray[Any, Any]:
+    """The names of the pictures, bytes [n], sorted."""
+    if path.is_dir():
+        found = _walked(os.fsencode(path))
+    else:
+        with zip_of(path) as archive:
+            found = iter([os.fsencode(name) for name in archive.namelist() if is_picture(name) and not name.startswith("__MACOSX/")])
+    parts = [np.array(some, dtype=np.bytes_) for some in iter(lambda: list(itertools.islice(found, 4096)), [])]  # bytes side by side, no object for each
+    names = np.concatenate(parts) if parts else np.empty(0, dtype="S1")
+    names.sort()
+    return names
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """The files that decide what is read, one by one."""
+    if not place.is_dir():
+        yield place
+        return
+    if (place / LISTING).is_file():
+        yield place / LISTING
+    yield from (place / os.fsdecode(name) for name in _names(place))
+
+
+def _walked(folder: bytes) -> Iterator[bytes]:
+    """The names of the pictures in a folder and below, relative to it; links to folders are followed once."""
+    left, seen = [b""], {os.path.realpath(folder)}
+    while left:
+        at = left.pop()
+        with os.scandir(folder + b"/" + at) as entries:
+            for entry in entries:
+                name = at + b"/" + entry.name if at else entry.name
+                if entry.is_dir():
+                    real = os.path.realpath(entry.path)
+                    if not entry.name.startswith(b".") and real not in seen:
+                        seen.add(real)
+                        left.append(name)
+                elif is_picture(os.fsdecode(entry.name)):
+                    yield name
+
+
+def zip_of(path: Path) -> zipfile.ZipFile:
+    """A zip, opened; UserError where it is none."""
+    try:
+        return zipfile.ZipFile(path)
+    except (*BROKEN, OSError) as error:
+        raise UserError(f"{path} cannot be read as a zip of pictures ({error}); make it again") from None
+
+
+def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes | str:
+    """A file of a zip, unpacked up to `most` bytes; or why it is refused."""
+    try:
+        if archive.getinfo(name).file_size > most:
+            return f"{archive.getinfo(name).file_size} bytes, more than {most}"
+        with archive.open(name) as file:
+            data = file.read(most + 1)  # the header may say less than there is
+    except (*BROKEN, OSError, KeyError) as error:
+        return str(error) or type(error).__name__
+    return data if len(data) <= most else f"more than {most} bytes"
+
+
+def _listing(path: Path) -> bytes | None:
+    """The content of dataset.json, or None."""
+    if path.is_dir():
+        file = path / LISTING
+        if not file.is_file():
+            return None
+        found: bytes | str = file.read_bytes() if file.stat().st_size <= LARGEST_LISTING else f"more than {LARGEST_LISTING} bytes"
+    else:
+        with zip_of(path) as archive:
+            if LISTING not in archive.namelist():
+                return None
+            found = _member(archive, LISTING, LARGEST_LISTING)
+    if isinstance(found, str):
+        raise UserError(f"{path}: {LISTING} cannot be read ({found})")
+    return found
 
 
 @cache
 def _once(line: str) -> None:
     tell(line)
-
-
-def _decoded(path: Path) -> ndarray[Any, Any]:
-    """One picture, uint8 [h, w, 3]."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
-                wrong = _wrong(picture)
-                if not wrong:
-                    return np.asarray(picture.convert("RGB"))
-    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error and its own; none means anything but a wrong file
-        raise UserError(f"{path} cannot be read as a picture ({error}); make it again, or remove it") from None
-    raise UserError(f"{path} {wrong}")
-
-
-def _wrong(picture: Image.Image) -> str:
-    """Why a picture is not taken as it is, and the remedy; "" where it is."""
-    width, height = picture.size
-    if width * height > LARGEST:
-        return f"has {width}x{height} pixels, more than {LARGEST}; remove it, or cut it down"
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1:
-        return f"holds {frames} pictures (animated, or pages); save the one that is meant as a file of its own"
-    if picture.mode not in ("RGB", "L"):
-        return f"{MODES.get(picture.mode, f'is of mode {picture.mode}')}; save it as 8-bit RGB or grey" + _background(picture.mode)
-    if "transparency" in picture.info:
-        return "has a transparent colour; save it as 8-bit RGB or grey" + _background("RGBA")
-    if any(_is_deep(tile) for tile in getattr(picture, "tile", ())):  # Pillow calls 16-bit colour RGB and cuts it to 8
-        return "has other than 8 bits to a channel; save it as 8-bit RGB or grey"
-    return ""
-
-
-def _background(mode: str) -> str:
-    return ", over the background that is meant" if mode in ("RGBA", "LA", "PA") else ""
-
-
-def _is_deep(tile: Any) -> bool:
-    """Whether a piece of a file, as Pillow describes it (codec, extents, offset, arguments), has other than 8 bits; a PPM's maximum stands last."""
-    codec, _, _, arguments = tile
-    return ";16" in str(arguments) or (codec.startswith("ppm") and arguments[-1] != 255)

@@ -1,4 +1,4 @@
-"""A folder of images that were made elsewhere, judged as it is: `--checkpoint FOLDER`."""
+"""Images that were made elsewhere, judged as they are: `--checkpoint PATH`, a folder or zip of pictures, npz, idx or parquet."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import genbench
 
 
 class Images:
-    """Sample i is the i-th picture of the folder in the order of the file names."""
+    """Sample i is the i-th picture in the order of the file names, or of the file."""
 
-    licence = "the folder's"
+    licence = "the owner's of the files"
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         if checkpoint is None:
-            raise genbench.UserError("images judges a folder of pictures: --checkpoint FOLDER")
-        self.folder = checkpoint
+            raise genbench.UserError("images judges pictures that lie somewhere: --checkpoint FOLDER (or .zip, .npz, .parquet)")
+        self.path = checkpoint
         self.pictures = genbench.open_images(checkpoint)
 
     @staticmethod
@@ -28,7 +28,7 @@ class Images:
     def sample(self, n: int, indices: Tensor) -> Tensor:
         there, wanted = len(self.pictures), int(indices.max()) + 1
         if wanted > there:
-            raise genbench.UserError(f"{self.folder} holds {there} pictures and picture {wanted} is asked for: --n {there}, or fewer")
+            raise genbench.UserError(f"{self.path} holds {there} pictures and picture {wanted} is asked for: --n {there}, or fewer")
         return self.pictures.read(indices.tolist())
 
     @genbench.hookimpl

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 import genbench
-from genbench import folders, pictures
+from genbench import contents, decoding, folders
 from genbench.files import content_sha256, file_sha256
-from genbench.folders import dataset_of
+from genbench.folders import dataset_of, open_images
 from genbench.generator import checkpoint_of, construct, locate
-from genbench.pictures import Pictures, open_images
+from genbench.pictures import Pictures
 from genbench.say import RunFailed, UserError
 
 RNG = np.random.default_rng(8)
@@ -83,7 +83,7 @@ def test_what_decides_a_folder_is_its_pixels(tmp_path):
 
 def test_a_folder_is_read_again_only_when_it_changed(tmp_path, monkeypatch):
     """The second time no pixel is read; a file of the same name, size and time with other pixels is seen, and so is one that came or went."""
-    monkeypatch.setattr(folders, "SETTLED", -1)
+    monkeypatch.setattr(contents, "SETTLED", -1)
     where = filled(tmp_path / "a", ending="bmp")
     first = dataset_of(str(where)).name
     with monkeypatch.context() as patch:
@@ -163,7 +163,7 @@ def test_two_sizes_are_refused_naming_both(tmp_path):
     """A folder has one size; the line names a file of each."""
     filled(tmp_path, PIXELS[:3])
     Image.fromarray(PIXELS[0, :4]).save(tmp_path / "z.png")
-    with pytest.raises(UserError, match=r"000\.png is 5x6, z\.png is 5x4; a folder has one size"):
+    with pytest.raises(UserError, match=r"000\.png is 5x6, z\.png is 5x4; a data set has one size"):
         dataset_of(str(tmp_path))
 
 
@@ -178,26 +178,26 @@ def test_a_file_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path, monkeypatch)
             open_images(tmp_path)
     filled(tmp_path, PIXELS[:1])
     path.unlink()
-    monkeypatch.setattr(pictures, "LARGEST", 29)
+    monkeypatch.setattr(decoding, "LARGEST", 29)
     with pytest.raises(UserError, match=r"000\.png has 5x6 pixels, more than 29"):
         open_images(tmp_path)
 
 
 def test_what_is_left_aside_and_what_is_lossy_is_told(tmp_path, capfd):
-    """Hidden and other files are no pictures; sub-folders are named in a remark, and so is JPEG; a folder of folders alone is refused with their names."""
+    """Hidden and other files are no pictures; JPEG is told, once; a folder without pictures says what else it has."""
     filled(tmp_path / "a", PIXELS[:2])
-    filled(tmp_path / "a" / "cats")
     Image.fromarray(PIXELS[2]).save(tmp_path / "a" / "x.JPEG")
+    filled(tmp_path / "a" / ".thumbnails")
     for name in (".hidden.png", "notes.txt", "png"):
         (tmp_path / "a" / name).write_text("hello")
     assert len(open_images(tmp_path / "a")) == 3
     assert len(open_images(tmp_path / "a")) == 3
-    told = capfd.readouterr().err
-    assert (told.count("1 of 3 pictures are JPEG"), told.count("only the 3 pictures in it are read")) == (1, 1)
-    with pytest.raises(UserError, match="holds no pictures; it has the sub-folders a: name one"):
-        open_images(tmp_path)
+    assert capfd.readouterr().err.count("1 of 3 pictures are JPEG") == 1
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no pictures; read are bmp, jpeg"):
+        open_images(tmp_path / "empty")
+    (tmp_path / "empty" / "t10k-images-idx3-ubyte.gz").touch()
+    with pytest.raises(UserError, match=r"it has t10k-images-idx3-ubyte\.gz: name that"):
         open_images(tmp_path / "empty")
 
 
@@ -208,7 +208,7 @@ def test_words_for_data_sets(here):
     assert dataset_of("digits").name == "digits"
     assert dataset_of("./digits").name == dataset_of("digits/").name != "digits"
     assert dataset_of("mine").splits == {"train": 12}
-    for word, line in {"digts": "did you mean digits", "": "unknown dataset", "no/such": "there is no such file", "no.npz": "there is no such file"}.items():
+    for word, line in {"digts": "did you mean digits", "": "unknown dataset", "no/such": "there is no such folder", "no.npz": "there is no such file"}.items():
         with pytest.raises(UserError, match=line):
             dataset_of(word)
 
@@ -332,6 +332,27 @@ def test_a_folder_is_judged_against_a_folder(cli, here):
     status, out, err = cli(*words, "--n", "13")
     assert (status, out) == (2, "")
     assert err.splitlines()[-1] == "genbench: 13 images are asked for, a has 12: --n 12, or fewer"
+
+
+EXACT = """
+from genbench.rows import Measure, Protocol
+
+MEASURES = tuple(Measure(name, "digits.pool", "train", {"k": 3}) for name in ("precision", "recall", "coverage"))
+EXACT = Protocol("exact", "exact", "any", 0, "balanced", "round", MEASURES)
+"""
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(115, 115), (42, 107)])
+def test_equal_pictures_are_within_a_radius_of_0(cli, here, ours, theirs):
+    """Folders of one picture alone: every radius is 0, and holds the copies of its picture, in whatever shard, batch or folder they lie."""
+    (here / "exact.py").write_text(EXACT)
+    filled(here / "a", np.repeat(PIXELS[:1], ours, 0))
+    filled(here / "b", np.repeat(PIXELS[:1], theirs, 0))
+    words = ("--dataset", "./b", "--with", "exact.py", "--protocol", "exact", "--n", ours)
+    status, out, err = cli("run", "--plugin", "images", "--checkpoint", "a", *words, "--leaderboards", "none", "--json")
+    assert status == 0, err
+    found = {score["metric"]: score["value"] for score in json.loads(out)["scores"]}
+    assert found == {"precision_digits": 1.0, "recall_digits": 1.0, "coverage_digits": 1.0}
 
 
 def test_open_images_is_public(tmp_path):
