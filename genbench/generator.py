@@ -61,7 +61,8 @@ def checkpoint_of(description: Description, dataset: Dataset, named: Path | None
     if "checkpoint" not in description.given or not table:
         return None
     if dataset.name not in table:
-        raise UserError(f"{description.name} has no weights for {dataset.name}, only for {', '.join(table)}: --checkpoint FILE, or genbench train")
+        trains = f", or genbench train -p {description.name} -d {dataset.name} -O FILE.safetensors first" if "train" in description.abilities else ""
+        raise UserError(f"{description.name} has no weights for {dataset.name}, only for {', '.join(table)}: --checkpoint FILE{trains}")
     entry = table[dataset.name]
     if "file" not in entry:
         raise UserError(f"{description.name}: bring its published weights for {dataset.name} from {entry.get('url')} and give --checkpoint FILE")

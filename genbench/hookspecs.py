@@ -30,7 +30,7 @@ else is shown with its traceback (exit 5).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -81,11 +81,17 @@ class Hooks:
         """An autoencoder's reconstruction of images uint8 [n, 3, h, w]; returned as by `sample`."""
 
     @hookspec(firstresult=True)
-    def train(self, batches: Iterable[Any], seed: int) -> Generator[tuple[int, int, dict[str, float]], None, None]:  # type: ignore[empty-body]
+    def train(  # type: ignore[empty-body]
+        self, batches: Iterable[Any], seed: int, diffaug: Callable[..., Any] | None, karras: Callable[..., Any] | None
+    ) -> Generator[tuple[int, int, dict[str, float]], None, None]:
         """Train on batches; called by `genbench train`, with gradients on.
 
         batches  len(batches) pairs of images uint8 [b, 3, h, w] and labels int64 [b] on the device; order, epochs and over-sampling are the caller's
         seed     for the initial weights and all noise
+        diffaug  None, or with `--augment diffaug` a function: images float [b, c, h, w] in -1 to 1 -> the same augmented, differentiable. A GAN
+                 that names it shows its discriminator real and generated images through it, and through nothing else
+        karras   None, or with `--augment karras` a function: images float [b, c, h, w] -> (images, what was done float [b, 9]). A diffusion model
+                 that names it learns on these images, is told what was done, and at sampling is told 0
         returns  a generator function's iterator that yields (step, of, {"loss": x}); progress, saving and stopping are the caller's
         """
 

@@ -120,7 +120,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "board": published and exact and asked.statistics is None and (fits or first),  # whose statistics a file has, nobody knows
         "splits": splits,
         "train": protocol.train or "train",
-        "real": list(protocol.real or asked.dataset.splits) if asked.statistics is None else [],
+        "real": list(asked.dataset.pool(protocol)) if asked.statistics is None else [],
         "statistics": {key: asked.statistics[key] for key in ("sha256", "outputs")} if asked.statistics else None,
         "extractors": {name: one.identity() for name, one in extractors.items()},
         "measures": measures,
@@ -249,7 +249,7 @@ def _used(row: Extractor, asked: Asked) -> Used | str:
 def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every split that a measure or real data is taken from."""
     taken = [m for m in measures if not m["skip"]]
-    used = {m["reference"] for m in taken if m["reference"]} | set(protocol.real or asked.dataset.splits)
+    used = {m["reference"] for m in taken if m["reference"]} | set(asked.dataset.pool(protocol))
     for split in used - set(asked.dataset.splits):
         raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")
     train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)

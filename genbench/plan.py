@@ -12,11 +12,11 @@ from typing import Any
 
 from genbench import options, shelves
 from genbench.abilities import Description
+from genbench.cuts import REFERENCES, train_counts, whole
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.files import SEAL, content_sha256
 from genbench.folders import dataset_of
 from genbench.generator import checkpoint_of, code_of, device_of
-from genbench.lazy import torch
 from genbench.measures import Asked, taken, unplaced, wanted_n
 from genbench.precision import possible
 from genbench.record import Plan
@@ -26,6 +26,7 @@ from genbench.statistics import read_statistics
 from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
+TRAINED = ("dataset", "steps", "batch_size", "seed")  # of what a checkpoint says of itself, into the record
 POLICIES = ("balanced", "iid", "training")
 
 
@@ -100,7 +101,7 @@ def settle(request: Request, description: Description) -> Plan:
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device,
         keep_images=asked.kept,
-        parent=_parent(checkpoint),
+        **_said(checkpoint),
     )
 
 
@@ -111,8 +112,10 @@ def _keeps(request: Request, n: int, dataset: Dataset, first: Protocol) -> bool:
 
 def _protocol(name: str, dataset: Dataset) -> Protocol:
     row: Protocol = shelves.find("protocols", name)
-    if row.dataset not in (dataset.name, "any"):
+    if row.dataset not in (dataset.name, whole(dataset).name, "any"):
         raise UserError(f"protocol {name} is for the data set {row.dataset}, not {dataset.name}: --dataset {row.dataset}")
+    if name.endswith(REFERENCES) and whole(dataset) is dataset:
+        raise UserError(f"protocol {name} is for long-tailed sets, and {dataset.name} is whole: --imbalance 100, or another ratio")
     return row
 
 
@@ -195,22 +198,24 @@ def _conditions(description: Description, dataset: Dataset, policy: str) -> dict
         raise UserError(f"{description.name} has {own} classes, the data set {dataset.name} {classes}; choose a data set with {own}")
     found: dict[str, Any] = {"labels": policy, "classes": classes}
     if policy == "training":
-        counts = torch.bincount(torch.cat([labels for _, labels in dataset.open("train")]), minlength=classes).tolist()
+        counts = train_counts(dataset)
         found["frequencies"] = [count / sum(counts) for count in counts]
     return found
 
 
-def _parent(checkpoint: Path | None) -> str:
-    """What a checkpoint that `genbench train` wrote says of its parent."""
+def _said(checkpoint: Path | None) -> dict[str, Any]:
+    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training."""
     if checkpoint is None or checkpoint.suffix != ".safetensors":
-        return ""
+        return {}
     from genbench.lazy import safetensors
 
     try:
         with safetensors.safe_open(checkpoint, "np") as file:
-            return str(json.loads((file.metadata() or {}).get(SEAL, "{}")).get("parent", ""))
+            found = dict(json.loads((file.metadata() or {}).get(SEAL, "{}")))
+            more = dict(found.get("training", {}))
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
+    return {"parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
 
 
 def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:

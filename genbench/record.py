@@ -1,7 +1,7 @@
 """The schema of what a run leaves: Plan, Score, Record; reading old ones, writing new ones.
 
-A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "scores", "environment", "cost", "digest"}. A reader of schema k upgrades older
-files step by step and refuses newer ones with the way out.
+A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "digest"}. A reader of schema k
+upgrades older files step by step and refuses newer ones with the way out.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Plan:
     quantised: str = ""  # how it was done: by `quantise`, or by the plugin; known when the run has ended
     block_sizes: tuple[int, ...] = ()  # of the blocks that left_out leaves out
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
+    training: Mapping[str, Any] = field(default_factory=dict)  # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
     places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
 
@@ -90,6 +91,7 @@ class Record:
     cost: Mapping[str, Any]
     created: str
     genbench: str
+    dataset: Mapping[str, Any] = field(default_factory=dict)  # name, classes, train_counts, groups; {} in records of before
     schema: int = SCHEMA
     folder: str = field(default="", compare=False)  # where it was read from; not written
 

@@ -86,6 +86,10 @@ class Dataset:
             ("." in self.recogniser or not self.recogniser, f"recogniser {self.recogniser!r} is not EXTRACTOR.OUTPUT"),
         )
 
+    def pool(self, protocol: Protocol) -> tuple[str, ...]:
+        """The splits that real data is measured against real data in: those that the protocol names, else all."""
+        return tuple(protocol.real or self.splits)
+
     def fingerprint(self, split: str) -> str:
         """SHA-256 of the split's content: pixels and labels, batch by batch, whatever the batches."""
         pixels, labels = hashlib.sha256(), hashlib.sha256()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import options, record, shards
 from genbench.abilities import Description, describe
+from genbench.cuts import described
 from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
 from genbench.folders import dataset_of
@@ -100,6 +101,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         scores=(*scores, *_kept(earlier, plan)),
         environment=record.environment(plan.device),
         cost=_cost(generator, clock, plan, earlier),
+        dataset=described(dataset_of(request.dataset)),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         genbench=VERSION,
     )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import options, shelves
+from genbench import augment, options
+from genbench.abilities import Description
+from genbench.cuts import BALANCED_TRAIN
 from genbench.draws import LARGEST_SEED
 from genbench.files import SEAL, file_sha256, folder_to_write, write
+from genbench.folders import dataset_of
 from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
-from genbench.say import VERSION, PluginFailed, UserError, progress, tell
+from genbench.say import VERSION, PluginFailed, UserError, clean, progress, tell
+from genbench.tails import Tail, draws, dropped
 
 if TYPE_CHECKING:
     from genbench.rows import Batch, Dataset
@@ -27,21 +31,22 @@ class Training:
     out: Path
     init: Path | None = None
     epochs: int | None = None
+    steps: int | None = None
     batch_size: int | None = None
     seed: int = 0
+    tail: Tail = field(default_factory=Tail)
+    augment: str = ""
     options: tuple[str, ...] = ()
     device: str = "auto"
 
 
 class Batches(Sequence["Batch"]):
-    """Every batch of a training: `epochs` passes over the images, each in an order drawn from the seed; the last batch of a pass may be smaller."""
+    """Every batch of a training, in the order that its strategy for the tail draws from the seed; `seen` counts the images of each class."""
 
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, epochs: int, size: int, seed: int, device: str) -> None:
-        self._images, self._labels = images.to(device), labels.to(device)
-        self._size = min(size, len(images))
-        self._per_epoch = -(-len(images) // self._size)
-        self._length = epochs * self._per_epoch
-        self._generator = torch.Generator().manual_seed(seed)
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, length: int, draws: Iterator[torch.Tensor], *, counts: tuple[int, ...], device: str) -> None:
+        self._images, self._labels, self._classes = images.to(device), labels.to(device), labels
+        self._length, self._draws = length, draws
+        self._counts, self.seen = counts, torch.zeros(len(counts), dtype=torch.int64)
 
     def __len__(self) -> int:
         return self._length
@@ -50,10 +55,13 @@ class Batches(Sequence["Batch"]):
         raise TypeError("batches are drawn in order: iterate over them")
 
     def __iter__(self) -> Iterator[Batch]:
-        for _ in range(self._length // self._per_epoch):
-            order = torch.randperm(len(self._images), generator=self._generator)
-            for chosen in order.split(self._size):
-                yield self._images[chosen], self._labels[chosen]
+        for chosen in self._draws:
+            self.seen += torch.bincount(self._classes[chosen], minlength=len(self.seen))  # on the CPU: a GPU need not be waited for
+            yield self._images[chosen], self._labels[chosen]
+
+    def epochs(self) -> list[float]:
+        """How often the training has seen an image of each class."""
+        return [round(seen / count, 3) if count else 0.0 for seen, count in zip(self.seen.tolist(), self._counts, strict=True)]
 
 
 def train(plugin: str, wish: Training) -> str:
@@ -67,41 +75,81 @@ def train(plugin: str, wish: Training) -> str:
     if wish.init is not None and not wish.init.is_file():
         raise UserError(f"--init {wish.init}: there is no such file")
     folder_to_write(wish.out.absolute().parent, "the folder of --out")
-    dataset: Dataset = shelves.find("datasets", wish.dataset)
-    usual = description.attributes.get("training", {})
-    epochs = usual.get("epochs", 10) if wish.epochs is None else wish.epochs
-    size = usual.get("batch", 64) if wish.batch_size is None else wish.batch_size
-    if epochs < 1 or size < 1:
-        raise UserError(f"--epochs {epochs}, --batch-size {size}: each at least 1")
+    dataset = dataset_of(wish.dataset)
+    can = [kind for kind in augment.KINDS if kind in description.abilities["train"]]
+    if wish.augment and wish.augment not in can:
+        why = f"its train hook names {can[0]}" if can else f"its train hook names none of {', '.join(augment.KINDS)}"
+        raise UserError(f"--augment {clean(wish.augment)}: {description.name} cannot; {why}")
     if not 0 <= wish.seed <= LARGEST_SEED:
         raise UserError(f"--seed {wish.seed}: 0 to {LARGEST_SEED}")
+    steps, size = _length(wish, dataset, description)
+    images, labels = (torch.cat(parts) for parts in zip(*dataset.open("train"), strict=True))
+    counts = tuple(torch.bincount(labels, minlength=len(dataset.classes)).tolist())
+    drawn = draws(labels, counts, wish.tail, steps, size, torch.Generator().manual_seed(wish.seed))
     seed_everything(wish.seed)
     device = device_of(wish.device)
-    chosen = options.chosen(wish.options, description.options, description.name)
-    generator = construct(description, chosen, wish.init, device, dataset)
-    images, labels = (torch.cat(parts) for parts in zip(*dataset.open("train"), strict=True))
-    _step_through(generator, Batches(images, labels, epochs, size, wish.seed, device), wish.seed)
+    generator = construct(description, options.chosen(wish.options, description.options, description.name), wish.init, device, dataset)
+    batches = Batches(images, labels, steps, drawn, counts=counts, device=device)
+    _step_through(generator, batches, wish)
     meta = {
         "genbench": VERSION,
         "plugin": description.name,
         "code": code_of(description),
-        "dataset": wish.dataset,
+        "dataset": dataset.name,
         "fingerprint": dataset.fingerprint("train"),
-        "epochs": str(epochs),
+        "epochs": f"{steps / -(-len(images) // size):.10g}",
+        "steps": str(steps),
         "batch_size": str(size),
         "seed": str(wish.seed),
         "parent": file_sha256(wish.init) if wish.init else "",
+        "training": {
+            "train_counts": list(counts),
+            "tail": wish.tail.says(),
+            "dropped": list(dropped(counts, wish.tail)),
+            "augment": wish.augment,
+            "epochs_of_an_image": batches.epochs(),
+        },
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.call("state").items()}
     write(wish.out, safetensors_torch.save(state, {SEAL: json.dumps(meta, sort_keys=True)}))
-    return f"{wish.out}: {description.name}, {epochs} epochs of {wish.dataset}, {wish.out.stat().st_size} bytes, SHA-256 {file_sha256(wish.out)}"
+    done = f"{steps} steps of {dataset.name}{_strategy(wish)}"
+    return f"{wish.out}: {description.name}, {done}, {wish.out.stat().st_size} bytes, SHA-256 {file_sha256(wish.out)}"
 
 
-def _step_through(generator: Generator, batches: Batches, seed: int) -> None:
+def _strategy(wish: Training) -> str:
+    """How a training treats the tail, for people; "" for the usual way."""
+    said = wish.tail.says()
+    words = [] if wish.tail.mode == "natural" else [" ".join(str(value) for value in said.values())]
+    return "".join(f", {word}" for word in [*words, *([wish.augment] if wish.augment else [])])
+
+
+def _length(wish: Training, dataset: Dataset, description: Description) -> tuple[int, int]:
+    """How many steps of how many images.
+
+    Epochs are passes over the training split. By default a long-tailed split is trained on for as many steps as the whole one: compared are then
+    data, not lengths.
+    """
+    usual = description.attributes.get("training", {})
+    size = usual.get("batch", 64) if wish.batch_size is None else wish.batch_size
+    epochs = usual.get("epochs", 10) if wish.epochs is None else wish.epochs
+    if epochs < 1 or size < 1 or (wish.steps is not None and wish.steps < 1):
+        raise UserError(f"--epochs {epochs}, --batch-size {size}{'' if wish.steps is None else f', --steps {wish.steps}'}: each at least 1")
+    if wish.steps is not None and wish.epochs is not None:
+        raise UserError(f"--epochs {epochs} and --steps {wish.steps}: give one of them")
+    if "train" not in dataset.splits:
+        raise UserError(f"the data set {dataset.name} has no training split, it has {', '.join(dataset.splits)}")
+    there = dataset.splits["train"]
+    whole = dataset.splits.get(BALANCED_TRAIN, there) if wish.epochs is None else there
+    size = min(size, there)
+    return wish.steps or epochs * -(-whole // size), size
+
+
+def _step_through(generator: Generator, batches: Batches, wish: Training) -> None:
+    given = {wish.augment: augment.KINDS[wish.augment]} if wish.augment else {}
     with progress(f"training {generator.description.name}", len(batches), "steps") as done, torch.enable_grad():
         before = 0
         losses: dict[str, float] = {}
-        for step, of, losses in generator.steps("train", batches=batches, seed=seed):
+        for step, of, losses in generator.steps("train", batches=batches, seed=wish.seed, **given):
             done((step - before) * len(batches) / max(of, 1))
             before = step
             if any(loss != loss for loss in losses.values()):

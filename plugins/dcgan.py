@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -79,8 +79,11 @@ class DCGAN:
         return enlarge(self.nets["generator"](latents, labels))
 
     @genbench.hookimpl
-    def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+    def train(
+        self, batches: Collection[tuple[Tensor, Tensor]], seed: int, diffaug: Callable[[Tensor], Tensor] | None
+    ) -> Iterator[tuple[int, int, dict[str, float]]]:
         torch.manual_seed(seed)
+        shown = diffaug or (lambda images: images)  # the discriminator never sees an image but through it
         if not self.trained:
             self.nets = self.initial().to(self.device)
         average, judge = self.nets["generator"], self.nets["discriminator"]
@@ -90,9 +93,9 @@ class DCGAN:
             real = shrink(images)
             fake = maker(torch.randn(len(real), LATENT, device=self.device), labels)
             # The hinge losses (Lim & Ye 2017; Miyato et al. 2018, eqs. 16 and 17)
-            judged = F.relu(1 - judge(real, labels)).mean() + F.relu(1 + judge(fake.detach(), labels)).mean()
+            judged = F.relu(1 - judge(shown(real), labels)).mean() + F.relu(1 + judge(shown(fake.detach()), labels)).mean()
             descend(judges, judged)
-            made = -judge(fake, labels).mean()
+            made = -judge(shown(fake), labels).mean()
             descend(makes, made)
             follow(average, maker, max(MEMORY, 1 / step))
             yield step, len(batches), {"loss": judged.item(), "generator": made.item()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -52,9 +52,10 @@ class UNet(nn.Module):
         self.up = Block(3 * WIDTH, WIDTH)
         self.end = nn.Sequential(nn.GroupNorm(8, WIDTH), nn.SiLU(), nn.Conv2d(WIDTH, 1, 3, 1, 1))
 
-    def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, times: Tensor, labels: Tensor, hint: Tensor | float = 0.0) -> Tensor:
+        """hint [n, SIGNAL]: what was done to an image in training; at sampling nothing was."""
         angles = times[:, None] / TIMES * 1000 * torch.exp(torch.arange(16, device=x.device) * (-math.log(10000) / 16))
-        signal = F.silu(self.time(torch.cat([angles.sin(), angles.cos()], 1)) + self.embedding(labels))
+        signal = F.silu(self.time(torch.cat([angles.sin(), angles.cos()], 1)) + self.embedding(labels) + hint)
         high = self.down(self.start(x), signal)
         low = F.avg_pool2d(high, 2)
         for block in self.below:
@@ -71,7 +72,10 @@ class DDPM:
     paper = "Ho, Jain & Abbeel 2020, arXiv:2006.11239; sampled as in Song, Meng & Ermon 2021, arXiv:2010.02502"
     licence = "MIT"
     pretrained_on = ("digits",)
-    checkpoints: ClassVar = {"digits": {"file": "weights/ddpm-digits.safetensors", "licence": "MIT"}}
+    checkpoints: ClassVar = {
+        "digits": {"file": "weights/ddpm-digits.safetensors", "licence": "MIT"},
+        "digits-lt-ir50": {"file": "weights/ddpm-digits-lt-ir50.safetensors", "licence": "MIT"},  # genbench train --imbalance 50 --steps 2800
+    }
     spaces = ("z",)
     training: ClassVar = {"epochs": 450, "batch": 64}
 
@@ -120,26 +124,31 @@ class DDPM:
         return math.sqrt(there) * image + math.sqrt(1 - there - sigma**2) * predicted, sigma
 
     @genbench.hookimpl
-    def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+    def train(
+        self, batches: Collection[tuple[Tensor, Tensor]], seed: int, karras: Callable[[Tensor], tuple[Tensor, Tensor]] | None
+    ) -> Iterator[tuple[int, int, dict[str, float]]]:
         torch.manual_seed(seed)
         if not self.trained:
             self.net = UNet().to(self.device).eval()
         learner = copy.deepcopy(self.net).train()
-        optimiser = torch.optim.Adam(learner.parameters(), RATE)
+        # Without bias, so that it says 0 of an image to which nothing was done, and need not be kept
+        teller = nn.Linear(9, SIGNAL, bias=False).to(self.device) if karras else None
+        optimiser = torch.optim.Adam([*learner.parameters(), *(teller.parameters() if teller else ())], RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=len(batches), pct_start=0.1)
         for step, (images, labels) in enumerate(batches, 1):
-            loss = self.loss(learner, shrink(images), labels)
+            x, done = karras(shrink(images)) if karras else (shrink(images), None)
+            loss = self.loss(learner, x, labels, teller(done) if teller else 0.0)
             descend(optimiser, loss)
             schedule.step()
             follow(self.net, learner, max(MEMORY, 1 / step))
             yield step, len(batches), {"loss": loss.item()}
 
-    def loss(self, net: UNet, x: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, net: UNet, x: Tensor, labels: Tensor, hint: Tensor | float = 0.0) -> Tensor:
         """Eq. 14 of Ho et al.: the squared error of the predicted noise at a uniformly drawn time."""
         times = torch.randint(1, TIMES + 1, (len(x),), device=x.device)
         share = ALPHA_BAR.to(x.device)[times][:, None, None, None]
         noise = torch.randn_like(x)
-        return F.mse_loss(net(share.sqrt() * x + (1 - share).sqrt() * noise, times, labels), noise)
+        return F.mse_loss(net(share.sqrt() * x + (1 - share).sqrt() * noise, times, labels, hint), noise)
 
     @genbench.hookimpl
     def state(self) -> dict[str, Tensor]:

@@ -18,7 +18,8 @@ class Real:
     pretrained_on = ("digits",)
 
     def __init__(self, dataset: Any, device: Any = "cpu") -> None:
-        images, labels = (torch.cat(parts) for parts in zip(*dataset.open("train"), strict=True))
+        split = "balanced-train" if "balanced-train" in dataset.splits else "train"  # of a long-tailed set the whole it was cut out of
+        images, labels = (torch.cat(parts) for parts in zip(*dataset.open(split), strict=True))
         self.classes = [images[labels == c].to(device) for c in range(len(dataset.classes))]
 
     @genbench.hookimpl

@@ -15,21 +15,21 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows hookspecs",
-    "record shelves weights stats",
-    "images draws checkpoints gaussians intervals options resizes networks npz paths measures probes pictures nearest",
-    "abilities anchors statistics folders datasets/ extractors/ metrics/ protocols/",
-    "generator reference",
-    "plan conformance real given reproductions",
-    "shards scoring",
-    "run train standings rulers",
-    "boards listings selftests",
+    "files rows hookspecs longtail augment",
+    "record shelves weights stats precision inception_weights decoding labels loading contents",
+    "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
+    "abilities anchors classes_shares classes_copies classes_pairs classes_over statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
+    "generator reference classes_labels classes_picture classes_within folders",
+    "plan conformance classes real given reproductions",
+    "shards scoring classes_shown",
+    "run train classes_read standings rulers",
+    "boards listings selftests exports",
     "commands/",
     "cli",
     "__init__ __main__",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
-HEAVY = {"torch", "torchvision", "numpy", "scipy", "pandas", "PIL", "matplotlib", "sklearn", "jinja2", "safetensors"}
+HEAVY = {"datasets", "lmdb", "pyarrow", "torch", "torchvision", "numpy", "scipy", "pandas", "PIL", "matplotlib", "sklearn", "jinja2", "safetensors"}
 PRINTS: dict[str, str] = {}
 WRITES = {"conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps"}
 OWN = sorted((ROOT / "genbench").rglob("*.py"))

@@ -10,7 +10,8 @@ WALLS = [["--help"], ["--version"], ["-h"]]
 HELP = [[name, "--help"] for name in sorted(shelves.standing("commands"))]
 LISTS = [[shelf] for shelf in ("plugins", "datasets", "extractors", "metrics", "protocols")]
 JSON = [[*words, "--json"] for words in LISTS]
-ROWS = [[shelf, name] for shelf in ("datasets", "extractors", "metrics", "protocols") for name in sorted(shelves.standing(shelf))]
+# A data set's own page is none of these: it counts the images.
+ROWS = [[shelf, name] for shelf in ("extractors", "metrics", "protocols") for name in sorted(shelves.standing(shelf))]
 
 
 @pytest.mark.parametrize("commands", [[], WALLS, HELP, LISTS, JSON, ROWS], ids=["import", "help", "help of commands", "lists", "json", "rows"])

@@ -8,6 +8,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from genbench import shelves
 from genbench.files import SEAL, file_sha256
 
 
@@ -51,7 +52,111 @@ def test_a_checkpoint_says_what_made_it_and_who_its_parent_is(cli, here):
     assert plan["identity"]["checkpoint"] == file_sha256(here / "child.safetensors")
 
 
+COUNTING = """
+import genbench
+import torch
+seen = torch.zeros(10, dtype=torch.int64)
+
+
+@genbench.hookimpl
+def sample(n, labels):
+    return torch.zeros(n, 3, 8, 8, dtype=torch.uint8)
+
+
+@genbench.hookimpl
+def train(batches, seed{abilities}):
+    for step, (images, labels) in enumerate(batches, 1):
+        seen.add_(torch.bincount(labels, minlength=10))
+        {shown}
+        yield step, len(batches), {{"loss": 1.0}}
+
+
+@genbench.hookimpl
+def state():
+    return {{"seen": seen.clone()}}
+"""
+COUNTS = [87, 56, 36, 23, 15, 9, 6, 4, 2, 1]
+
+
+def counted(cli, here, *words, abilities="", shown="pass"):
+    """Train a generator that learns nothing but how often it saw each class: ({class counts}, what its checkpoint says)."""
+    (here / "counting.py").write_text(COUNTING.format(abilities=abilities, shown=shown))
+    shelves.module_of.cache_clear()
+    status, _, err = cli("train", "--plugin", "counting.py", "--out", "counted.safetensors", *words)
+    assert status == 0, err
+    return load_file(here / "counted.safetensors")["seen"].tolist(), said(here / "counted.safetensors")
+
+
+def test_a_long_tailed_training_sees_the_counts(cli, here):
+    """Two passes over digits of imbalance 50 show each class twice its count, and the checkpoint says which data, counts and passes."""
+    seen, meta = counted(cli, here, "--imbalance", "50", "--epochs", "2")
+    assert seen == [2 * count for count in COUNTS]
+    assert (meta["dataset"], meta["training"]["train_counts"]) == ("digits-lt-ir50", COUNTS)
+    assert meta["training"]["epochs_of_an_image"] == [2.0] * 10
+    assert meta["training"]["tail"] == {"mode": "natural"}
+    reversed_, meta = counted(cli, here, "--imbalance", "0.02", "--class-order", "reversed", "--epochs", "1")
+    assert (reversed_, meta["dataset"]) == (COUNTS[::-1], "digits-lt-ir50-reversed")
+    assert counted(cli, here, "--dataset", "digits-lt", "--epochs", "1")[0] == COUNTS
+
+
+def test_a_long_tail_is_trained_on_for_as_long_as_the_whole(cli, here):
+    """Without --epochs, the steps are those of the balanced set; --steps sets them."""
+    assert counted(cli, here)[1]["steps"] == counted(cli, here, "--imbalance", "50")[1]["steps"] == "140"
+    seen, meta = counted(cli, here, "--imbalance", "50", "--steps", "3", "--batch-size", "10")
+    assert (sum(seen), meta["steps"]) == (30, "3")
+
+
+def test_each_strategy_gives_its_classes_what_it_says(cli, here):
+    """Drop shows nothing of small classes and says which; oversampling shows all alike and how often an image; staged says how."""
+    tail = ("--imbalance", "50", "--steps", "200", "--batch-size", "50")
+    seen, meta = counted(cli, here, *tail, "--tail", "drop", "--min-count", "20")
+    assert seen[4:] == [0] * 6
+    assert (meta["training"]["dropped"], meta["training"]["tail"]) == ([4, 5, 6, 7, 8, 9], {"mode": "drop", "min_count": 20})
+    assert meta["training"]["epochs_of_an_image"][9] == 0
+    seen, meta = counted(cli, here, *tail, "--tail", "oversample", "--power", "1")
+    assert all(800 < count < 1200 for count in seen)
+    assert meta["training"]["epochs_of_an_image"] == [round(count / there, 3) for count, there in zip(seen, COUNTS, strict=True)]
+    seen, meta = counted(cli, here, *tail, "--tail", "staged")
+    assert all(count >= 200 for count in seen)  # the last fifth alone
+    assert meta["training"]["tail"] == {"mode": "staged", "stages": "deferred"}
+
+
+def test_an_augmentation_is_given_to_a_plugin_that_names_it(cli, here):
+    """The function reaches the hook, the checkpoint says so; without --augment the hook is given None; one that names none is refused."""
+    show = "assert karras(images.float())[1].shape == (len(images), 9) and diffaug is None"
+    _, meta = counted(cli, here, "--steps", "2", "--augment", "karras", abilities=", karras, diffaug", shown=show)
+    assert meta["training"]["augment"] == "karras"
+    counted(cli, here, "--steps", "2", abilities=", karras, diffaug", shown="assert karras is None and diffaug is None")
+    status, _, err = cli("train", "--plugin", "vae", "--augment", "diffaug", "--out", "x.safetensors")
+    assert (status, "its train hook names none of diffaug, karras" in err) == (2, True)
+    status, _, err = cli("train", "--plugin", "ddpm", "--augment", "diffaug", "--out", "x.safetensors")
+    assert (status, "its train hook names karras" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("plugin", "kind"), [("dcgan", "diffaug"), ("ddpm", "karras")])
+def test_the_reference_generators_take_their_augmentation(plugin, kind, cli, here):
+    """Augmented training changes the weights, keeps their names and shapes, and is reproducible."""
+    found = []
+    for name, words in {"plain": (), "a": ("--augment", kind), "b": ("--augment", kind)}.items():
+        status, _, err = cli("train", "--plugin", plugin, "--steps", "2", "--batch-size", "8", "--out", f"{name}.safetensors", *words)
+        assert status == 0, err
+        found.append(load_file(here / f"{name}.safetensors"))
+    plain, one, again = found
+    assert {name: array.shape for name, array in plain.items()} == {name: array.shape for name, array in one.items()}
+    assert all((one[name] == again[name]).all() for name in one)
+    assert any((one[name] != plain[name]).any() for name in one)
+
+
 WRONG = [
+    (("--plugin", "vae", "--out", "x.safetensors", "--tail", "trim"), "--tail trim"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--power", "1"), "--power belongs to --tail oversample, and --tail is natural"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--tail", "drop", "--min-count", "88"), "--min-count 88 leaves no class"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--steps", "5", "--epochs", "5"), "give one of them"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--steps", "0"), "--steps 0"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--class-order", "size"), "give --imbalance 100 too"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--imbalance", "100"), "class 9 would keep none of its 87 images"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--augment", "mixup"), "--augment mixup"),
+    (("--plugin", "ddpm", "--out", "x.safetensors", "--augment", "batches"), "--augment batches: ddpm cannot; its train hook names karras"),
     (("--plugin", "noise", "--out", "x.safetensors"), "noise has no train hook"),
     (("--plugin", "vae", "--out", "x.pt"), "name it x.safetensors"),
     (("--plugin", "vae", "--out", "x.safetensors", "--init", "none.safetensors"), "--init none.safetensors: there is no such file"),

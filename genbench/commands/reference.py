@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genbench.placing import data_options
 from genbench.statistics import FORMS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MOST = 2**31  # bytes of images in one file, which is made in memory: 10,000 of 
 
 
 @click.command()
-@click.argument("dataset", metavar="DATASET|FOLDER|FILE.npz")
+@click.argument("dataset", metavar="DATASET|PATH")
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="The file to write, .npz.")
 @click.option("--form", default="mu-sigma", show_default=True, type=click.Choice(FORMS), help="mu-sigma: TTUR, pytorch-fid, EDM; adm: guided diffusion.")
 @click.option("--extractor", default="", metavar="NAME[.OUTPUT]", help="The features. Default: the form's, inception-tf1 or inception-clean.")
@@ -28,6 +29,7 @@ MOST = 2**31  # bytes of images in one file, which is made in memory: 10,000 of 
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@data_options
 def command(
     dataset: str, to: Path, form: str, extractor: str, split: str, images: int, weights: tuple[str, ...], device: str, with_files: tuple[Path, ...], quiet: bool
 ) -> None:

@@ -9,10 +9,15 @@ from typing import Any
 
 import click
 
+from genbench.placing import data_options
+
 
 @click.command()
 @click.option("--plugin", "-p", required=True, metavar="NAME|FILE.py", help="The generator: a name (genbench plugins) or a file, FILE.py:Class.")
-@click.option("--dataset", "-d", default="digits", show_default=True, help="The real images (genbench datasets).")
+@click.option("--dataset", "-d", default="digits", show_default=True, help="The real images: a name (genbench datasets), or a path.")
+@click.option("--imbalance", default="", metavar="RATIO", help="The train split cut to a long tail: 100, as in cifar10-lt.")
+@click.option("--class-order", default="", metavar="ORDER", help="Which class is its head: index, reversed, size, or a seed.")
+@click.option("--imbalance-kind", default="", metavar="KIND", help="exp (the default) or step.")
 @click.option("--protocol", "protocols", multiple=True, help="How numbers are taken (genbench protocols); may be repeated. Default: the data set's.")
 @click.option("--metrics", multiple=True, help="Only these numbers, by comma or repeated; 'all' for every number there is (genbench metrics).")
 @click.option("--n", type=int, help="How many samples. Default: the protocol's.")
@@ -34,6 +39,7 @@ import click
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, draw nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no remarks on standard error.")
+@data_options
 def command(
     plugin: str, out: Path, leaderboards: str, with_files: tuple[Path, ...], fresh: bool, dry_run: bool, as_json: bool, quiet: bool, **words: Any
 ) -> None:
@@ -46,7 +52,7 @@ def command(
 
     The same command again goes on where it was stopped; finished, it prints the result at once.
     """
-    from genbench import shelves
+    from genbench import longtail, shelves
     from genbench.generator import locate
     from genbench.plan import Request, settle
     from genbench.run import constructed
@@ -61,6 +67,7 @@ def command(
         if words[name] and not parts:
             raise UserError(f"--{name.removesuffix('s') if name == 'protocols' else name} names nothing: leave it out for the default")
         words[name] = parts
+    words["dataset"] = longtail.worded(words["dataset"], *[words.pop(name) for name in ("imbalance", "class_order", "imbalance_kind")])
     request = Request(**words)
     description = locate(plugin)
     plan = settle(request, description)

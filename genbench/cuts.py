@@ -1,0 +1,149 @@
+"""Long-tailed data sets: a row around a row, whose training split is cut while the whole one stays as a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from genbench import longtail, shelves
+from genbench.lazy import np, torch
+from genbench.longtail import Cut
+from genbench.rows import Batch, Dataset, Protocol
+from genbench.say import UserError
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+#: The references by name: what samples of a long-tailed training are held against. Two protocols, two boards, never mixed.
+REFERENCES = BALANCED_TRAIN, BALANCED_TEST, LONGTAILED_TRAIN = "balanced-train", "balanced-test", "longtailed-train"
+TESTS = ("heldout", "test", "val", "validation")  # what a data set calls the split that nobody trains on
+_known: dict[Any, ndarray[Any, Any]] = {}  # data set -> its training labels, read once in a process
+
+
+@dataclass(frozen=True)
+class LongTailed(Dataset):
+    """A data set whose split "train" is cut to a long tail; "balanced-train" is the whole of it, "balanced-test" the base's test split."""
+
+    base: Dataset | None = None
+    cut: Cut = field(default_factory=lambda: Cut(longtail.USUAL))
+    counts: tuple[int, ...] = ()  # training images of each class
+
+    def fingerprint(self, split: str) -> str:
+        assert self.base is not None
+        return super().fingerprint(split) if split == "train" else self.base.fingerprint(_in_base(split, self.base))
+
+    def pool(self, protocol: Protocol) -> tuple[str, ...]:
+        """Against a balanced reference the whole training split in place of the cut one, whose tail is too small to be split and which is a part of it.
+
+        Against the cut one, that alone: the whole has other classes in other shares.
+        """
+        if "train" in {measure.reference for measure in protocol.measures}:
+            return ("train",)
+        own = protocol.real or [split for split in self.splits if split not in ("train", BALANCED_TEST)]
+        return tuple(dict.fromkeys(BALANCED_TRAIN if split == "train" else split for split in own))
+
+
+def _in_base(split: str, base: Dataset) -> str:
+    """What a split of the long-tailed row is called in its base."""
+    return "train" if split == BALANCED_TRAIN else _test_of(base) if split == BALANCED_TEST else split
+
+
+def _test_of(base: Dataset) -> str:
+    return next((split for split in TESTS if split in base.splits), "")
+
+
+def whole(dataset: Dataset) -> Dataset:
+    """The data set that a long-tailed one was cut out of; any other itself."""
+    return dataset.base if isinstance(dataset, LongTailed) and dataset.base is not None else dataset
+
+
+def train_labels(dataset: Dataset) -> ndarray[Any, Any]:
+    """The labels of the training split int64 [n], read once in a process; UserError where there is no such split.
+
+    A row that knows them without a look at its pictures has a method labels(split); others are read through.
+    """
+    if "train" not in dataset.splits:
+        raise UserError(f"the data set {dataset.name} has no training split, it has {', '.join(dataset.splits)}")
+    key = (dataset.name, dataset.open)
+    if key not in _known:
+        own = getattr(dataset, "labels", None)
+        found = own("train") if own else torch.cat([labels for _, labels in dataset.open("train")]).numpy()
+        _known[key] = np.array(found, dtype=np.int64)
+    return _known[key]
+
+
+def train_counts(dataset: Dataset) -> tuple[int, ...]:
+    """The training images of each class."""
+    if isinstance(dataset, LongTailed):
+        return dataset.counts
+    return tuple(np.bincount(train_labels(dataset), minlength=len(dataset.classes)).tolist())
+
+
+def long_tailed(base: Dataset, cut: Cut | None) -> LongTailed:
+    """The row of a data set cut to a long tail; None for the cut that NAME-lt means. UserError where it has no classes or a class would be left empty.
+
+    The images are LDAM's choice (`longtail.chosen`, seed 0); they come in the base's order, so that they can be streamed.
+    """
+    if len(base.classes) < 2 or isinstance(base, LongTailed):
+        why = "is long-tailed already" if isinstance(base, LongTailed) else "has no labels"
+        raise UserError(f"{base.name} {why}: a long tail is cut out of a whole set of several classes")
+    labels = train_labels(base)
+    available = np.bincount(labels, minlength=len(base.classes)).tolist()
+    cut = cut or longtail.usual(available)
+    counts = longtail.counts(available, cut.ratio, cut.kind, cut.order)
+    kept = np.zeros(len(labels), dtype=bool)
+    kept[longtail.chosen(labels, counts)] = True
+    test = _test_of(base)
+
+    def opened(split: str) -> Iterator[Batch]:
+        if split != "train":
+            yield from base.open(_in_base(split, base))
+            return
+        at = 0
+        for images, classes in base.open("train"):
+            here = torch.from_numpy(kept[at : at + len(images)])
+            at += len(images)
+            if here.any():
+                yield images[here], classes[here]
+
+    splits = {**base.splits, "train": sum(counts), BALANCED_TRAIN: base.splits["train"], **({BALANCED_TEST: base.splits[test]} if test else {})}
+    return LongTailed(
+        name=cut.named(base.name),
+        title=f"{base.title}; the training split cut to a long tail of {sum(counts)} images, imbalance {cut.ratio:.10g}",
+        classes=base.classes,
+        resolution=base.resolution,
+        splits=splits,
+        open=opened,
+        preparation=f"{base.preparation}; long tail {cut.kind}, order {cut.order}, {max(counts)} to {min(counts)} images as LDAM's code, seed 0, chooses them",
+        source=base.source,
+        licence=base.licence,
+        recogniser=base.recogniser,
+        protocol=_protocol(base.protocol, bool(test)),
+        base=base,
+        cut=cut,
+        counts=counts,
+    )
+
+
+def _protocol(base: str, tested: bool) -> str:
+    """The default protocol: the base's own for long tails where it has one, else the field's."""
+    reference = BALANCED_TEST if tested else BALANCED_TRAIN
+    own = f"{base}-{reference}"
+    return own if own in shelves.standing("protocols") else reference
+
+
+def described(dataset: Dataset, rule: str = "shots") -> dict[str, Any]:
+    """What a record says of its data set: {"name", "classes", "preparation", "train_counts", "groups": {"rule", "many", ..}}, of a cut one "imbalance", and
+    of files of which some were refused and left out how many, and the first of them."""
+    said: dict[str, Any] = {"name": dataset.name, "classes": list(dataset.classes), "preparation": dataset.preparation}
+    if left_out := getattr(whole(dataset), "left_out", ()):
+        said["left_out"] = {"count": len(left_out), "first": list(left_out[:100])}
+    if "train" not in dataset.splits:
+        return said
+    counts = train_counts(dataset)
+    groups = longtail.groups(counts, rule)
+    said |= {"train_counts": list(counts), "groups": {"rule": groups.rule, **{name: list(of) for name, of in groups.of.items()}}}
+    if isinstance(dataset, LongTailed):
+        said["imbalance"] = {"ratio": dataset.cut.ratio, "kind": dataset.cut.kind, "order": dataset.cut.order}
+    return said
