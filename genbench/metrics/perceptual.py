@@ -207,6 +207,7 @@ WITHIN = Metric(
     properties=_SPREAD,
 )
 
+
 def too_wide(seen: Sighting) -> tuple[str, ...]:
     """Near 1, where classes say nothing, the first-order term vanishes: 1.4 times too wide; below n = d 1.3 times (tests/bench/coverage.md)."""
     return ("interval too wide",) if seen.n < seen.d or abs(seen.value - 1) < 0.05 else ()
