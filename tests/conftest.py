@@ -16,6 +16,7 @@ from genbench import shelves
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work on few cores: more threads only wait for each other
 CHECKOUT = Path(__file__).parents[1]
 MISSING = "shared data missing"
+SLOW = ("test_parity_whole.py", "test_parity_distances.py")
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
 # Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
 SEVERAL = f"""
@@ -114,6 +115,11 @@ def shared_data():
     folder = _shared()
     assert folder is not None, "mark the test with pytest.mark.shared"
     return folder
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take minutes go first, so that no process ends alone with one."""
+    items.sort(key=lambda item: item.path.name not in SLOW)
 
 
 def pytest_runtest_setup(item):

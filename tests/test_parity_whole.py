@@ -18,7 +18,7 @@ import genbench
 from genbench import shelves
 
 pytestmark = pytest.mark.timeout(600)  # clean-fid takes roots 2,048 wide
-N, M, BATCH = 14, 12, 8  # a full batch of the peers' and a rest on both sides
+N, M, BATCH = 22, 20, 8  # a full batch of the peers' and a rest on both sides
 TOLERANCE = 5e-5
 OWN = """
 from genbench.rows import Measure, Protocol

@@ -106,7 +106,7 @@ def test_a_generator_that_is_not_reproducible_is_named(here, cli):
 
 SLOW = (
     "import os\nimport time\nimport genbench\nimport torch\n\n\n@genbench.hookimpl\ndef sample(n, seeds):\n"
-    "    time.sleep(0 if os.path.exists('fast') else 0.4)\n"
+    "    time.sleep(0 if os.path.exists('fast') else 2)\n"
     "    return (genbench.uniform(seeds, (3, 8, 8)) * 255).to(torch.uint8)\n"
 )
 SLOWLY = [sys.executable, "-m", "genbench", "run", "--plugin", "slow.py", "--n", "40", "--metrics", "fd", "--leaderboards", "none"]
@@ -140,8 +140,10 @@ def test_the_same_run_started_twice_waits_and_draws_once(here):
     """A second process with the same words waits for the first, says so, and prints the finished result."""
     (here / "slow.py").write_text(SLOW)
     running = _begun(here)
-    second = subprocess.run(SLOWLY, cwd=here, capture_output=True, text=True, check=True)
+    second = subprocess.Popen(SLOWLY, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "waiting for it" in second.stderr.readline()
+    (here / "fast").touch()
     out, _ = running.communicate(timeout=60)
-    assert (running.returncode, second.stdout) == (0, out)
-    assert "waiting for it" in second.stderr
-    assert "is finished" in second.stderr
+    same, err = second.communicate(timeout=60)
+    assert (running.returncode, second.returncode, same) == (0, 0, out)
+    assert "is finished" in err

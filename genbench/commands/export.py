@@ -23,7 +23,7 @@ def command(run: str | None, form: str, to: Path | None, runs: Path, quiet: bool
 
     \b
     genbench export --to zip
-    genbench run --plugin images --checkpoint samples-d217225c.zip --dataset digits
+    genbench run --plugin images --checkpoint samples-d8f70eaa.zip --dataset digits
     """
     from genbench import exports
     from genbench.record import find
