@@ -90,10 +90,10 @@ def _enough(rows: Array, still: Gaussian) -> int:
 
 
 def _term(rows: Array, still: Gaussian) -> float:
-    """tr (A S A^T)^1/2 from the rows times A^T, float64 [n, a]: eigenvalues, or the nuclear norm where rows are few.
+    """tr (A S A^T)^1/2 from the rows times A^T, float64 [n, a]: eigenvalues, or the nuclear norm where either Gaussian is singular.
 
-    The nuclear norm squares nothing: where a matrix is singular, or nearly, its many small roots keep their digits.
+    The nuclear norm squares nothing that it could lose: where a matrix is singular, or nearly, its many small roots keep their digits.
     """
-    if len(rows) < _enough(rows, still):
-        return stats.nuclear_norm((rows - rows.mean(0)) / np.sqrt(len(rows) - still.lost))
+    if len(rows) < _enough(rows, still) or rows.shape[1] < len(still.mean):
+        return stats.nuclear_norm(stats.contrasts(rows) / np.sqrt(len(rows) - still.lost))
     return stats.trace_of_root(stats.covariance(stats.moments(rows), still.lost), full_rank=True)
