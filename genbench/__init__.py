@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genbench.folders import open_images as open_images
     from genbench.hookspecs import hookimpl as hookimpl
     from genbench.images import to_uint8 as to_uint8
+    from genbench.pickles import load_network as load_network
     from genbench.record import Record as Record
     from genbench.run import evaluate as evaluate
     from genbench.say import UserError as UserError
@@ -29,12 +30,13 @@ _PUBLIC = {
     "evaluate": "run",
     "hookimpl": "hookspecs",
     "load_checkpoint": "checkpoints",
+    "load_network": "pickles",
     "noise": "draws",
     "open_images": "folders",
     "to_uint8": "images",
     "uniform": "draws",
 }
-__all__ = ["Record", "UserError", "__version__", "evaluate", "hookimpl", "load_checkpoint", "noise", "open_images", "to_uint8", "uniform"]
+__all__ = ["Record", "UserError", "__version__", "evaluate", "hookimpl", "load_checkpoint", "load_network", "noise", "open_images", "to_uint8", "uniform"]
 
 
 def __getattr__(name: str) -> Any:

@@ -78,7 +78,7 @@ def _is_table(value: Any) -> bool:
 
 WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "range": (_is_range, "two finite numbers, (low, high), low below high"),
-    "classes": (_is_count, "a whole number above 0"),
+    "classes": (lambda value: _is_count(value) or callable(value), "a whole number above 0, or a static method of the checkpoint's path"),
     "resolution": (_is_count, "a whole number above 0"),
     "competitor": (lambda value: isinstance(value, bool), "True or False"),
     "checkpoints": (_is_table, '{data set: {"file" or "url": ..}}, all texts'),

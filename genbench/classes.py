@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_copies, classes_over, classes_pairs, classes_shares, classes_within, intervals, permutations
+from genbench import classes_copies, classes_over, classes_pairs, classes_shares, classes_within, intervals, permutations, stats
 from genbench.classes_labels import Reader
 from genbench.lazy import np, scipy_stats
 from genbench.say import progress
@@ -47,6 +47,7 @@ class Sides:
     conditional: bool = True
     reader: Reader | None = None
     expected: Array | None = None
+    expected_se: Array | None = None  # of shares that a recogniser should see, which its confusion foretells with an error
     train: tuple[Array, Array] | None = None
     diversity: Mapping[int, Bounded] = field(default_factory=dict)
     pools: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # a user's own groups of classes, beside many, medium and few
@@ -74,7 +75,10 @@ def table(sides: Sides) -> Table:
     """Every class's row, in the order of the labels."""
     count = len(sides.names)
     group = {c: name for name, members in sides.groups.items() for c in members}
-    carried, total, carried_real = _carried(sides)
+    both = [(rows, labels, classes_over.of_groups(rows, labels, sides.groups)) for rows, labels in _sides(sides)]
+    carried, total, carried_real = _carried(sides, (classes_over.whole(both[0][0], both[0][2]), classes_over.whole(both[1][0], both[1][2])))
+    groups = classes_over.pooled(both, {**sides.groups, **sides.pools})
+    del both
     rows: list[dict[str, Any]] = []
     tests: list[tuple[int, str, float]] = []
     null: dict[int, Array] = {}
@@ -89,7 +93,11 @@ def table(sides: Sides) -> Table:
             done(1)
     _flagged(rows, tests, sides)
     places = {c: np.flatnonzero(sides.labels == c)[:SHOWN].tolist() for c in range(count)}
-    return Table(tuple(rows), _over(sides, rows, total), len(tests), null, places)
+    return Table(tuple(rows), {**_over(sides, rows, total), "groups": groups}, len(tests), null, places)
+
+
+def _sides(sides: Sides) -> list[tuple[Array, Array]]:
+    return [(sides.samples, sides.labels), (sides.reference, sides.reference_labels)]
 
 
 def _of_class(rows: Array, labels: Array, c: int) -> Array:
@@ -161,7 +169,10 @@ def _counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
     row["flags"] = ["missing"] if classes_shares.missing(min(seen, int(asked.sum())), total, expected, classes) else []
     tests: dict[str, float] = {}
     if not sides.conditional and sides.expected is not None:
-        tests["share"] = classes_shares.binomial(seen, total, expected)
+        se = 0.0 if sides.expected_se is None else float(sides.expected_se[c])
+        tests["share"] = classes_shares.beta_binomial(seen, total, expected, se) if se else classes_shares.binomial(seen, total, expected)
+        if se > math.sqrt(expected * (1 - expected) / total):
+            row["notes"].append("share: expected from so few real images that one faithful run in ten is flagged")
     elif not sides.conditional:
         tests["share"] = classes_shares.fisher(seen, total, real, len(sides.reference_labels), "both")
     if reader is None or not sides.conditional:
@@ -219,10 +230,10 @@ def _flagged(rows: list[dict[str, Any]], tests: list[tuple[int, str, float]], si
             row["flags"].append("too few samples")
 
 
-def _carried(sides: Sides) -> tuple[Array, float, Array]:
+def _carried(sides: Sides, known: tuple[stats.Moments, stats.Moments]) -> tuple[Array, float, Array]:
     """The reference's classes' parts of the whole Fréchet distance, its total, and each class's median part of real against real."""
     count = len(sides.names)
-    parts, total = classes_over.carried(sides.samples, sides.reference, sides.reference_labels, count)
+    parts, total = classes_over.carried(sides.samples, sides.reference, sides.reference_labels, count, known)
     there, n, m = (np.bincount(of, minlength=count) for of in (sides.pool_labels, sides.labels, sides.reference_labels))
     if not math.isfinite(total) or (there < n + m).any() or sides.samples.shape[1] > REAL_WIDEST:
         return parts, total, np.full(count, math.nan)
@@ -257,7 +268,6 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
         "missing": flagged.get("missing", []),
         "missing_note": f"too few samples to call: {enough} are needed for {len(rows)} classes" if few else "",
         "flagged": flagged,
-        "groups": classes_over.pooled(sides.samples, sides.labels, sides.reference, sides.reference_labels, {**sides.groups, **sides.pools}),
         "intra_fid": {name: classes_over.intra(sides.samples, sides.labels, real, name) for name in classes_over.CONVENTIONS},
         "fd_total": _number(total),
         "classifier": _read_by(sides.reader),

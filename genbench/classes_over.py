@@ -37,68 +37,81 @@ CONVENTIONS: Mapping[str, Convention] = {
 }
 
 
-def polynomial(x: Array, y: Array) -> Array:
-    """(x.y / d + 1)^3, float64 [n, m], of rows [n, d] and [m, d]; Bińkowski et al. (2018), section 3."""
-    found = x @ y.T
-    found /= x.shape[1]
-    found += 1
-    return found * found * found
-
-
 def kernel_distance(x: Array, y: Array) -> float:
     """The unbiased squared kernel distance of rows [n, d] and [m, d], n and m >= 2, in bounded memory."""
-    within = [stats.kernel_sums(of, of, polynomial)[0].sum() - (((of * of).sum(1) / of.shape[1] + 1) ** 3).sum() for of in (x, y)]
-    across = stats.kernel_sums(x, y, polynomial)[0].sum()
+    within = [stats.kernel_sums(of, of, stats.polynomial)[0].sum() - (((of * of).sum(1) / of.shape[1] + 1) ** 3).sum() for of in (x, y)]
+    across = stats.kernel_sums(x, y, stats.polynomial)[0].sum()
     n, m = len(x), len(y)
     return float(within[0] / (n * (n - 1)) + within[1] / (m * (m - 1)) - 2 * across / (n * m))
 
 
-def moments(rows: Array) -> stats.Moments:
-    """Moments in float64 of rows [n, d] of any precision, some thousands at a time: features are kept in the float32 that they come in."""
-    return stats.merge_all([stats.moments(rows[at : at + AT_ONCE].astype(np.float64)) for at in range(0, len(rows), AT_ONCE)])
+def moments(rows: Array, places: Array | None = None) -> stats.Moments:
+    """Moments in float64 of rows [n, d] of any precision, or of those at some places, some thousands at a time: no copy of all of them is made."""
+    places = np.arange(len(rows)) if places is None else places
+    return stats.merge_all([stats.moments(rows[places[at : at + AT_ONCE]].astype(np.float64)) for at in range(0, len(places), AT_ONCE)])
+
+
+def of_groups(rows: Array, labels: Array, groups: Mapping[str, Sequence[int]]) -> dict[str, stats.Moments]:
+    """The moments of each group's rows, where they are more than the features, so that moments are enough for a distance."""
+    members = {name: np.flatnonzero(np.isin(labels, of)) for name, of in groups.items()}
+    return {name: moments(rows, places) for name, places in members.items() if len(places) > rows.shape[1]}
+
+
+def whole(rows: Array, parts: Mapping[str, stats.Moments]) -> stats.Moments:
+    """The moments of all rows: of its parts' where they hold every row."""
+    return stats.merge_all(list(parts.values())) if sum(of.count for of in parts.values()) == len(rows) else moments(rows)
 
 
 def distance(x: Array, y: Array) -> float:
     """The Fréchet distance of rows [n, d] and [m, d], two at least; from moments where both covariances are of full rank, so that no copy is held."""
-    if min(len(x), len(y)) <= x.shape[1]:
-        return gaussians.distance(x.astype(np.float64), gaussians.fit(y.astype(np.float64)))
-    ours, theirs = moments(x), moments(y)
+    found = None if min(len(x), len(y)) <= x.shape[1] else between(moments(x), moments(y))
+    return gaussians.distance(x.astype(np.float64), gaussians.fit(y.astype(np.float64))) if found is None else found
+
+
+def between(ours: stats.Moments, theirs: stats.Moments) -> float | None:
+    """The Fréchet distance of moments, the second's covariance of full rank; None where it is not."""
     covariance, factor = stats.covariance(ours), stats.factor_of(stats.covariance(theirs))
-    if len(factor) < x.shape[1]:
-        return gaussians.distance(x.astype(np.float64), gaussians.fit(y.astype(np.float64)))
+    if len(factor) < len(covariance):
+        return None
     apart = float(((ours.mean - theirs.mean) ** 2).sum())
     return float(apart + covariance.trace() + (factor * factor).sum() - 2 * stats.trace_of_product_root(covariance, factor))
 
 
-def pooled(samples: Array, labels: Array, reference: Array, reference_labels: Array, groups: Mapping[str, Sequence[int]]) -> dict[str, dict[str, Any]]:
+def pooled(sides: Sequence[tuple[Array, Array, Mapping[str, stats.Moments]]], groups: Mapping[str, Sequence[int]]) -> dict[str, dict[str, Any]]:
     """{group: {"classes", "n", "m", "fd", "kd", "kd_rows"}} of a group's samples together against its real images: FID-FS and KID-FS, one number, no mean.
 
-    kd: of at most POOLED rows of each side, evenly through them. None where a side has fewer than two rows; a group without a class is absent.
+    sides: samples and reference, each (rows [n, d], labels [n], what of_groups gave). kd: of at most POOLED rows of each side, evenly through them. None
+    where a side has fewer than two rows; a group without a class is absent.
     """
     found = {}
     for name, members in groups.items():
         if not members:
             continue
-        x, y = samples[np.isin(labels, members)], reference[np.isin(reference_labels, members)]
+        places = [np.flatnonzero(np.isin(labels, members)) for _, labels, _ in sides]
+        n, m = map(len, places)
         numbers: dict[str, Any] = {"fd": None, "kd": None, "kd_rows": 0}
-        if min(len(x), len(y)) >= 2:
-            some = [of[:: -(-len(of) // POOLED)].astype(np.float64) for of in (x, y)]
-            numbers = {"fd": distance(x, y), "kd": kernel_distance(some[0], some[1]), "kd_rows": len(some[0])}
-        found[name] = {"classes": [int(one) for one in members], "n": len(x), "m": len(y), **numbers}
+        if min(n, m) >= 2:
+            some = [rows[of[:: -(-len(of) // POOLED)]].astype(np.float64) for (rows, _, _), of in zip(sides, places, strict=True)]
+            known = [parts[name] for _, _, parts in sides if name in parts]
+            fd = between(*known) if len(known) == 2 else None
+            fd = distance(*(rows[of] for (rows, _, _), of in zip(sides, places, strict=True))) if fd is None else fd
+            numbers = {"fd": fd, "kd": kernel_distance(some[0], some[1]), "kd_rows": len(some[0])}
+        found[name] = {"classes": [int(one) for one in members], "n": n, "m": m, **numbers}
     return found
 
 
-def carried(samples: Array, reference: Array, labels: Array, classes: int) -> tuple[Array, float]:
+def carried(samples: Array, reference: Array, labels: Array, classes: int, known: tuple[stats.Moments, stats.Moments] | None = None) -> tuple[Array, float]:
     """What each class of the reference adds to the Fréchet distance, float64 [C], and the total, to which they add up exactly; covariances by n.
 
     With T the linear map that takes the reference's Gaussian to the samples', the distance is the mean over the reference's rows y of
     |(y - m_r) - T (y - m_r) + m_r - m_g|^2, T = R^-1/2 (R^1/2 S R^1/2)^1/2 R^-1/2. On this side a class that was dropped shows: what must move is charged
-    to the images that have nothing near. reference [m, d] with more rows than d, labels int64 [m]; NaN where its covariance is singular.
+    to the images that have nothing near. reference [m, d] with more rows than d, labels int64 [m]; NaN where its covariance is singular. known: the moments
+    of both, where they were taken before.
     """
     nothing = np.full(classes, math.nan), math.nan
     if len(reference) <= reference.shape[1] or len(samples) < 2:
         return nothing
-    ours, theirs = moments(samples), moments(reference)
+    ours, theirs = known or (moments(samples), moments(reference))
     squares, vectors = np.linalg.eigh(stats.covariance(theirs, 0))
     if squares[0] <= squares[-1] * len(squares) * np.finfo(np.float64).eps:
         return nothing

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes, classes_over, classes_shares, classes_shown, shards, shelves, weights
+from genbench import cas, classes, classes_over, classes_shares, classes_shown, shards, shelves, weights
 from genbench.classes import Sides, Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import picture
-from genbench.cuts import described
+from genbench.cuts import BALANCED_TRAIN, described, heldout
 from genbench.files import write, write_json
 from genbench.folders import dataset_of
 from genbench.images import grid_png
-from genbench.lazy import np
-from genbench.probes import probes_of
+from genbench.lazy import np, torch
+from genbench.probes import probes_of, rows_of
 from genbench.record import Plan, Record
-from genbench.reference import features_of
+from genbench.reference import at_hand, features_of
 from genbench.rows import Dataset, source_of
 from genbench.say import UserError, choices, clean
 
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 SHARES = ("training", "uniform", "reference")
 
 
-def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: str = "training", groups: Path | None = None) -> Table:
-    """The table of a finished run. UserError where its classes cannot be told."""
+def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: str = "training", groups: str = "") -> Table:
+    """The table of a finished run. UserError where its classes cannot be told. groups: a CSV's path, or an extractor that tells an attribute."""
     sides = _sides(found, protocol, rule, shares)
-    named, attributes = grouped(groups, sides.names, len(sides.samples)) if groups else ({}, {})
+    listed = Path(groups).suffix == ".csv" or Path(groups).is_file()
+    named, attributes = grouped(Path(groups), sides.names, len(sides.samples)) if listed else ({}, recognised(found, groups, protocol) if groups else {})
     made = table(replace(sides, pools=named))
     return replace(made, over={**made.over, "rule": rule, "attributes": attributes})
 
@@ -54,7 +55,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     pool = [_real(dataset, split, feature, plan) for split in dict.fromkeys(under["real"] or [reference])]
     asked = shards.labels_for(plan)
     reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
-    counts = tuple(said.get("train_counts", ()))
+    counts, diversity = tuple(said.get("train_counts", ())), _diversity(found)
     sides = Sides(
         samples=samples,
         labels=asked if asked is not None else reader.samples,  # type: ignore[union-attr]
@@ -68,9 +69,12 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
         conditional=asked is not None,
         reader=reader,
         train=train,
-        diversity=_diversity(found),
+        diversity=diversity,
     )
-    return replace(sides, expected=_expected(sides, counts, shares, plan), notes=notes)
+    # LPIPS of real images is too wide for a run to keep; of narrower features its line of real images is over all classes
+    notes += ("diversity: a run has nothing of real images by class to hold it against",) if diversity else ()
+    expected, errors = _expected(sides, counts, shares, plan)
+    return replace(sides, expected=expected, expected_se=errors, notes=notes)
 
 
 def _plan(found: Record) -> Plan:
@@ -133,10 +137,10 @@ def _reader(plan: Plan, folder: Path, dataset: Dataset, given: tuple[Array, str,
     return (None, (weak,)) if found.accuracy < LEAST else (found, ())
 
 
-def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> Array | None:
-    """The shares that the recogniser would see of a faithful generator [C]; None where they are the reference's own, which need no model.
+def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> tuple[Array | None, Array | None]:
+    """The shares that the recogniser would see of a faithful generator [C], and their errors where they are estimates.
 
-    Of shares p it sees p M, with M its confusion of real images, row by row.
+    None where they are the reference's own, which need no model.
     """
     if shares not in SHARES:
         raise UserError(f"--shares {clean(shares)}: {choices(shares, SHARES)}")
@@ -148,9 +152,8 @@ def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> A
     wanted = wanted / wanted.sum()
     held = np.bincount(sides.reference_labels, minlength=count) / len(sides.reference_labels)
     if shares == "reference" or sides.reader is None or (not sides.conditional and np.abs(wanted - held).max() < 0.1 / count):
-        return None
-    confusion = sides.reader.confusion / np.maximum(sides.reader.confusion.sum(1, keepdims=True), 1)
-    return np.asarray(wanted if sides.conditional else wanted @ confusion)
+        return None, None
+    return (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
 
 
 def _diversity(found: Record) -> dict[int, classes.Bounded]:
@@ -184,9 +187,83 @@ def grouped(path: Path, names: Sequence[str], n: int) -> tuple[dict[str, tuple[i
         places.setdefault(clean(str(line["group"]).strip()), []).append(place)
     if key == "class":
         return {name: tuple(of) for name, of in places.items()}, {}
-    known = sum(len(of) for of in places.values())
-    shares = {name: (len(of), *classes_shares.jeffreys(len(of), known)) for name, of in places.items()}
-    return {}, {name: {"n": count, "share": count / known, "share_low": low, "share_high": high} for name, (count, low, high) in shares.items()}
+    counts = np.array([len(of) for of in places.values()])
+    return {}, {name: {"n": len(of), **_share("share", counts, g)} for g, (name, of) in enumerate(places.items())}
+
+
+def recognised(found: Record, word: str, protocol: str = "") -> dict[str, Any]:
+    """As `grouped` of samples, told by an extractor in place of a CSV; and as "share_real", with its interval, each group's share of the real reference.
+
+    word: EXTRACTOR.OUTPUT, or EXTRACTOR where it has one output, or one called logits. An image's group is the place of the largest number; groups have the
+    names that the row's `load` carries as its attribute `classes`, else numbers. What it takes for another it does so on both sides.
+    """
+    plan, (extractor, output, names) = _plan(found), _attribute(word)
+    if not plan.keep_images:
+        raise UserError(f"--groups {clean(word)}: the run has kept no images to look at; run it with --save-samples")
+    _, measure = _measure(plan, protocol)
+    real, _ = _real(dataset_of(plan.dataset or plan.identity["dataset"]), measure["reference"], f"{extractor}.{output}", plan)
+    network, theirs = at_hand(extractor, plan.device), _told(real, word)
+    ours = np.zeros_like(theirs)
+    for shard in shards.shards_of(shards.run_blocks(plan)):
+        images = torch.from_numpy(shards.images_at(plan, Path(found.folder), shard.indices.tolist())).to(plan.device)
+        ours += _told(rows_of(network, images, [output])[output].cpu().numpy(), word)
+    return {name: {"n": int(ours[g]), **_share("share", ours, g), **_share("share_real", theirs, g)} for g, name in enumerate(names)}
+
+
+def _attribute(word: str) -> tuple[str, str, tuple[str, ...]]:
+    """The extractor and output that --groups means, and the names of its groups."""
+    extractor, _, output = word.partition(".")
+    if extractor not in (there := shelves.standing("extractors")):
+        raise UserError(f"--groups {clean(word)}: there is neither such a file nor such an extractor: {choices(extractor, there)}")
+    row = shelves.find("extractors", extractor)
+    output = output or (next(iter(row.outputs)) if len(row.outputs) == 1 else "logits")
+    names = tuple(clean(str(one)) for one in getattr(row.load, "classes", range(row.outputs.get(output, 0))))
+    if len(set(names)) < 2 or len(set(names)) != row.outputs.get(output):
+        outputs = ", ".join(f"{name} ({width})" for name, width in row.outputs.items())
+        raise UserError(f"--groups {clean(word)}: {len(set(names))} groups; wanted is an output with a number for each of several groups, here are {outputs}")
+    return extractor, output, names
+
+
+def _told(rows: Array, word: str) -> Array:
+    """How many rows [n, G] have their largest number at each place, int64 [G]."""
+    if not np.isfinite(rows).all():
+        raise UserError(f"--groups {clean(word)}: it gives NaN or infinite numbers, which are no group")
+    return np.bincount(rows.argmax(1), minlength=rows.shape[1])
+
+
+def _share(name: str, counts: Array, at: int) -> dict[str, float]:
+    """The share of one of several groups, counts int64 [G], with its interval."""
+    low, high = classes_shares.jeffreys(int(counts[at]), int(counts.sum()))
+    return {name: float(counts[at] / counts.sum()), f"{name}_low": low, f"{name}_high": high}
+
+
+def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
+    """The classification accuracy score of a run (cas.score): the same network trained on its samples, on the real training images, and, where those
+    are long-tailed, on all of them too; tested on the split that nobody trains on. UserError where there is no label, image or such split.
+    """
+    plan = _plan(found)
+    dataset = dataset_of(plan.dataset or plan.identity["dataset"])
+    asked, test = shards.labels_for(plan), heldout(dataset)
+    if asked is None or not plan.keep_images or not test or "train" not in dataset.splits:
+        lacks = "labels" if asked is None else "kept images" if not plan.keep_images else "a training split and a held-out one"
+        raise UserError(f"--cas: {lacks} are needed, which {'the data set ' + dataset.name if asked is not None and plan.keep_images else 'the run'} has not")
+    samples = shards.images_at(plan, Path(found.folder), list(range(plan.n)))
+    size = tuple(samples.shape[-2:])
+    sets = {"samples": (samples, asked), "real": _images(dataset, "train", size)}
+    if BALANCED_TRAIN in dataset.splits:
+        sets["real, balanced"] = _images(dataset, BALANCED_TRAIN, size)
+    groups = {key: of for key, of in described(dataset, rule).get("groups", {}).items() if key != "rule"}
+    scored = cas.score(sets, _images(dataset, test, size), len(dataset.classes), groups, seeds, plan.device)
+    return {**scored, "split": test}
+
+
+def _images(dataset: Dataset, split: str, size: tuple[int, ...]) -> tuple[Array, Array]:
+    """All images of a split uint8 [n, 3, h, w] and their labels int64 [n]."""
+    batches = [(images.numpy(), labels.numpy()) for images, labels in dataset.open(split)]
+    images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
+    if images.shape[-2:] != size:
+        raise UserError(f"--cas: samples of {size} pixels and real images of {images.shape[-2:]} cannot teach one network: run it with the data set's size")
+    return images, labels.astype(np.int64)
 
 
 def leave(found: Record, made: Table, by: str) -> list[Path]:

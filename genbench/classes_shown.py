@@ -12,7 +12,7 @@ from genbench import classes
 from genbench.classes import Table
 from genbench.say import clean, number, plus_minus, table
 
-SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy", "nearest_ratio": "nearest", "fd": "fd"}
+SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy"}
 NESTED = ("confusion", "tests", "flags", "notes")
 
 
@@ -51,14 +51,15 @@ def as_text(named: Sequence[tuple[str, Table]], by: str, worst: int) -> str:
 
 
 def _one(rows: Sequence[Mapping[str, Any]]) -> str:
-    headings = ["class", "group", "train", "n", "share", *SHOWN.values(), "real fd", "z", "p", "flags"]
-    first = [[_name(row), row["group"] or "", _whole(row["train_count"]), str(row["n"]), _bare(row["share"], 3)] for row in rows]
-    return table(headings, [[*start, *_numbers(row)] for start, row in zip(first, rows, strict=True)])
+    """What fits a terminal of 80 columns; the rest is in --json and classes.csv. Where nothing was asked for by label, shares say what accuracies would."""
+    told = "accuracy" if any(row["accuracy"] is not None for row in rows) else "share"
+    headings = ["class", "train", "n", "kd", "spread", told, "z", "p", "flags"]
+    return table(headings, [[_name(row), _whole(row["train_count"]), str(row["n"]), *_numbers(row, told)] for row in rows])
 
 
-def _numbers(row: Mapping[str, Any]) -> list[str]:
-    found = [_with(row, name) + ("*" if name == "fd" and row["fd_bias"] else "") for name in SHOWN]
-    return [*found, _bare(row["fd_real"], 3), _bare(row["z"], 2), _bare(row["p"], 2), ", ".join(row["flags"])]
+def _numbers(row: Mapping[str, Any], told: str) -> list[str]:
+    p = "-" if row["p"] is None else f"{row['p']:.2g}"
+    return [_with(row, "kd"), _with(row, "spread_ratio"), _bare(row[told], 3), _bare(row["z"], 1), p, ", ".join(row["flags"])]
 
 
 def _several(named: Sequence[tuple[str, Table]], shown: Sequence[Mapping[str, Any]]) -> str:
@@ -79,15 +80,19 @@ def _several(named: Sequence[tuple[str, Table]], shown: Sequence[Mapping[str, An
 def _over(label: str, found: Table, by: str, worst: int) -> str:
     over = found.over
     lines = [clean(label)] if label else []
-    for name in ("kd", "spread_ratio", "accuracy"):
+    for name, word in SHOWN.items():
         of = over["numbers"][name]
         if of["macro"] is not None:
             worst_named = ", ".join(_name(found.rows[place]) for place in of["worst"])
-            lines.append(f"{SHOWN[name]}: mean over {of['classes']} classes {of['macro']:.4g}, worst five {of['worst_mean']:.4g} ({worst_named})")
+            lines.append(f"{word}: mean over {of['classes']} classes {of['macro']:.4g}, worst five {of['worst_mean']:.4g} ({worst_named})")
     for name, group in over["groups"].items():
         lines.append(f"{name} ({len(group['classes'])} classes, n {group['n']}): fd {_bare(group['fd'], 4)}, kd {_bare(group['kd'], 4)}")
+    for name, group in over.get("attributes", {}).items():
+        real = f", real {group['share_real']:.3g} ({group['share_real_low']:.3g} to {group['share_real_high']:.3g})" if "share_real" in group else ""
+        lines.append(f"{clean(name)} (n {group['n']}): share {group['share']:.3g} ({group['share_low']:.3g} to {group['share_high']:.3g}){real}")
     if over["gini"] is not None:
         lines.append(f"Gini of shares {over['gini']:.3f}")
+    lines += _taught(over["cas"]) if "cas" in over else []
     absent = ", ".join(_name(found.rows[c]) for c in over["missing"])
     lines.append(f"missing classes: {absent or 'none shown'}" + (f" ({over['missing_note']})" if over["missing_note"] else ""))
     told = [f"{flag}: {', '.join(_name(found.rows[c]) for c in of)}" for flag, of in over["flagged"].items()]
@@ -96,9 +101,16 @@ def _over(label: str, found: Table, by: str, worst: int) -> str:
         last = [row["z"] for row in classes.ordered(found.rows, by)[:worst] if row["z"] is not None]
         if last:
             lines.append(f"worst {worst}: {found.by_chance(last[-1]):.2g} classes would stand at z {last[-1]:.2f} or above by chance")
-    if any(row["fd_bias"] for row in found.rows):
-        lines.append("* mostly small-sample bias: real images score as much at these sizes")
     return "\n".join(lines)
+
+
+def _taught(cas: Mapping[str, Any]) -> list[str]:
+    """What the same network learns of each training set, the samples first."""
+    lines = [f"classification accuracy score ({cas['network']}, {cas['steps']} steps, {cas['seeds']} seeds, {cas['test']} real images of {cas['split']}):"]
+    for name, one in cas["sets"].items():
+        by_group = "".join(f", {group} {share:.3f}" for group, share in one["by_group"].items())
+        lines.append(f"  trained on {name} ({one['n']}): {plus_minus(one['accuracy'], one['low'], one['high'])}{by_group}")
+    return lines
 
 
 def _name(row: Mapping[str, Any]) -> str:

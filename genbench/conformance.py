@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from genbench import options as words
 from genbench import shelves
 from genbench.abilities import Description
-from genbench.generator import Generator, checkpoint_of, construct, device_of, seed_everything
+from genbench.generator import Generator, checkpoint_of, conditions_of, construct, device_of, seed_everything
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
 from genbench.reference import at_hand
@@ -53,6 +53,7 @@ class Trial:
     generator: Generator
     dataset: Dataset
     again: Callable[[Path | None], Generator]  # constructs another, with these weights
+    conditions: tuple[str, ...] = ()
 
     def has(self, hook: str, *arguments: str) -> bool:
         return set(arguments) <= set(self.description.abilities.get(hook, ())) and hook in self.description.abilities
@@ -60,7 +61,7 @@ class Trial:
     def draw(self, indices: Sequence[int], batch_size: int = 50, generator: Generator | None = None) -> Any:
         """Images uint8 [n, 3, H, W] of these samples under --seed 0 and balanced labels, as numpy."""
         places = np.array(indices, dtype=np.int64)
-        labels = places % len(self.dataset.classes) if self.description.conditions else None
+        labels = places % len(self.dataset.classes) if self.conditions else None
         return (generator or self.generator).draw(places, 0, labels, batch_size, "round").cpu().numpy()
 
 
@@ -75,7 +76,8 @@ def check(
     def again(weights: Path | None) -> Generator:
         return construct(description, chosen, weights, where, row)
 
-    trial = Trial(description, again(checkpoint_of(description, row, checkpoint)), row, again)
+    weights = checkpoint_of(description, row, checkpoint)
+    trial = Trial(description, again(weights), row, again, conditions_of(description, weights))
     return [_one(name, function, trial) for name, function in CHECKS.items()]
 
 
@@ -131,8 +133,8 @@ def _differing(a: Any, b: Any) -> str:
 
 
 def _labels(trial: Trial) -> tuple[str, ...]:
-    if not trial.description.conditions:
-        return "skip", "sample names no labels: it is unconditional"
+    if not trial.conditions:
+        return "skip", "it is unconditional"
     classes = len(trial.dataset.classes)
     extractor, output = trial.dataset.recogniser.split(".")
     network = at_hand(extractor, str(trial.generator.device))
@@ -175,7 +177,7 @@ def _latents(trial: Trial) -> tuple[str, ...]:
     if not (trial.has("latents") and trial.has("synthesize")):
         return "skip", "no latents and synthesize hooks"
     seeds = torch.arange(FEW, device=trial.generator.device)
-    labels = seeds % len(trial.dataset.classes) if trial.description.conditions else None
+    labels = seeds % len(trial.dataset.classes) if trial.conditions else None
     space = next(iter(trial.description.attributes.get("spaces", ("z",))))
     with torch.no_grad():
         z = trial.generator.call("latents", seeds=seeds, labels=labels, space=space)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genbench import longtail, shelves
+from genbench.contents import State, content_of
+from genbench.files import digest
 from genbench.lazy import np, torch
 from genbench.longtail import Cut
 from genbench.rows import Batch, Dataset, Protocol
@@ -31,7 +33,11 @@ class LongTailed(Dataset):
 
     def fingerprint(self, split: str) -> str:
         assert self.base is not None
-        return super().fingerprint(split) if split == "train" else self.base.fingerprint(_in_base(split, self.base))
+        if split != "train":
+            return self.base.fingerprint(_in_base(split, self.base))
+        return content_of(
+            self, split, State(self.base.fingerprint("train"), 0), digest([asdict(self.cut), self.counts])[:12]
+        )  # follows from the base and the cut
 
     def pool(self, protocol: Protocol) -> tuple[str, ...]:
         """Against a balanced reference the whole training split in place of the cut one, whose tail is too small to be split and which is a part of it.
@@ -46,10 +52,11 @@ class LongTailed(Dataset):
 
 def _in_base(split: str, base: Dataset) -> str:
     """What a split of the long-tailed row is called in its base."""
-    return "train" if split == BALANCED_TRAIN else _test_of(base) if split == BALANCED_TEST else split
+    return "train" if split == BALANCED_TRAIN else heldout(base) if split == BALANCED_TEST else split
 
 
-def _test_of(base: Dataset) -> str:
+def heldout(base: Dataset) -> str:
+    """The split that nobody trains on, "" where there is none."""
     return next((split for split in TESTS if split in base.splits), "")
 
 
@@ -94,7 +101,7 @@ def long_tailed(base: Dataset, cut: Cut | None) -> LongTailed:
     counts = longtail.counts(available, cut.ratio, cut.kind, cut.order)
     kept = np.zeros(len(labels), dtype=bool)
     kept[longtail.chosen(labels, counts)] = True
-    test = _test_of(base)
+    test = heldout(base)
 
     def opened(split: str) -> Iterator[Batch]:
         if split != "train":

@@ -25,7 +25,7 @@ class Gaussian:
     @property
     def trace(self) -> float:
         """The trace of its covariance."""
-        return float((self.factor * self.factor).sum())
+        return float(np.einsum("ij,ij->", self.factor, self.factor))
 
 
 def fit(x: Array, lost: int = 1) -> Gaussian:

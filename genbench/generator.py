@@ -21,8 +21,9 @@ from genbench import draws, hookspecs, images, paths, shelves
 from genbench.abilities import Description, describe
 from genbench.files import code_sha256, digest, source_text
 from genbench.lazy import np, torch
-from genbench.rows import Dataset, Pairs, source_of
+from genbench.rows import Dataset, File, Pairs, Weights, source_of
 from genbench.say import PluginFailed, UserError, aside, choices, clean
+from genbench.weights import need
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -65,11 +66,24 @@ def checkpoint_of(description: Description, dataset: Dataset, named: Path | None
         raise UserError(f"{description.name} has no weights for {dataset.name}, only for {', '.join(table)}: --checkpoint FILE{trains}")
     entry = table[dataset.name]
     if "file" not in entry:
-        raise UserError(f"{description.name}: bring its published weights for {dataset.name} from {entry.get('url')} and give --checkpoint FILE")
+        return need(_published(description.name, dataset.name, entry), source_of(description.target).parent, {}, "--checkpoint ").path
     path = source_of(description.target).parent / entry["file"]
     if not path.is_file():
         raise UserError(f"{description.name}: its weights {path} are missing; install the package again, or give --checkpoint FILE")
     return path
+
+
+def _published(name: str, dataset: str, entry: Mapping[str, str]) -> Weights:
+    """A published checkpoint as a row of weights; in the cache its file's name begins with the generator's, since data sets' names are many files'."""
+    file = File(f"{name}-{entry['url'].rpartition('/')[2]}", entry.get("sha256", ""), url=entry["url"])
+    return Weights(f"{name}-{dataset}", entry.get("licence", "not said"), (file,))
+
+
+def conditions_of(description: Description, checkpoint: Path | None) -> tuple[str, ...]:
+    """What is asked of a generator, image by image: what its `sample` names, but no labels where its checkpoint's network is unconditional."""
+    own = description.attributes.get("classes")
+    unconditional = callable(own) and checkpoint is not None and own(checkpoint) == 0
+    return tuple(condition for condition in description.conditions if not (unconditional and condition == "labels"))
 
 
 def device_of(word: str) -> str:

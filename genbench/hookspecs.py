@@ -14,7 +14,8 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
 `-o name=value`. Class attributes, all optional (a module may have the same names at its top; it has no options and no checkpoint):
 
     range           (low, high) of float images; a float return without it is refused
-    classes         how many classes the labels run over
+    classes         how many classes the labels run over; or a static method of the checkpoint's path that says so, 0 for an unconditional network,
+                    which is then given no labels (None)
     resolution      of the images
     paper, licence  of the method and of the weights
     pretrained_on   data sets that its weights, or a network inside, have seen

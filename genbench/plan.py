@@ -16,7 +16,7 @@ from genbench.cuts import REFERENCES, train_counts, whole
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.files import SEAL, content_sha256
 from genbench.folders import dataset_of
-from genbench.generator import checkpoint_of, code_of, device_of
+from genbench.generator import checkpoint_of, code_of, conditions_of, device_of
 from genbench.measures import Asked, taken, unplaced, wanted_n
 from genbench.precision import possible
 from genbench.record import Plan
@@ -60,7 +60,7 @@ def settle(request: Request, description: Description) -> Plan:
     first, n = _seeds(request, held or wanted_n(protocols[0], dataset))
     if held and n > held:
         raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
-    conditions = _conditions(description, dataset, request.labels or protocols[0].labels)
+    conditions = _conditions(description, dataset, request.labels or protocols[0].labels, checkpoint)
     chosen, seal = options.chosen(request.options, description.options, description.name), content_sha256(checkpoint) if checkpoint else None
     identity: dict[str, Any] = {
         "generator": description.name,
@@ -183,17 +183,19 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
     return first, n
 
 
-def _conditions(description: Description, dataset: Dataset, policy: str) -> dict[str, Any]:
+def _conditions(description: Description, dataset: Dataset, policy: str, checkpoint: Path | None) -> dict[str, Any]:
     """What the samples are asked for: {} for an unconditional generator."""
     if policy not in POLICIES:
         raise UserError(f"--labels {clean(policy)}: {choices(policy, POLICIES)}")
-    for condition in description.conditions:
+    conditions = conditions_of(description, checkpoint)
+    for condition in conditions:
         if condition != "labels":
             raise UserError(f"{description.name} is asked for images by {condition}, which the data set {dataset.name} does not give")
-    if "labels" not in description.conditions:
+    if "labels" not in conditions:
         return {}
     classes = len(dataset.classes)
     own = description.attributes.get("classes", classes)
+    own = own(checkpoint) if callable(own) and checkpoint is not None else own
     if own != classes:
         raise UserError(f"{description.name} has {own} classes, the data set {dataset.name} {classes}; choose a data set with {own}")
     found: dict[str, Any] = {"labels": policy, "classes": classes}

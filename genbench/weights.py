@@ -51,39 +51,40 @@ class Present:
         return self.sha256.startswith(self.wanted) and self.file.bytes in (0, self.path.stat().st_size)
 
 
-def find(weights: Weights, beside: Path, named: Mapping[str, Path]) -> Found | None:
+def find(weights: Weights, beside: Path, named: Mapping[str, Path], option: str = "") -> Found | None:
     """The weights file to use, or None where there is none on this machine; UserError when one is there and is not what the row says.
 
-    beside: the folder of the row's module. named: files by weights name, from `--weights NAME=PATH`; these are taken whatever their hash.
+    beside: the folder of the row's module. named: files by weights name, from `--weights NAME=PATH`; these are taken whatever their hash. option: what
+    else names a file by hand, "--checkpoint ".
     """
     if weights.name in named:
         return _named(weights, named[weights.name])
     for one in present(weights, beside):
         if not one.right:
-            raise UserError(f"weights {weights.name}: {_wrong(one)}; remove it, or use it by name: --weights {weights.name}={one.path}")
+            raise UserError(f"weights {weights.name}: {_wrong(one)}; remove it, or use it by name: {option or f'--weights {weights.name}='}{one.path}")
         _hold(one)
         return Found(one.path, one.sha256, True, one.file.form, one.where)
     return None
 
 
-def need(weights: Weights, beside: Path, named: Mapping[str, Path]) -> Found:
+def need(weights: Weights, beside: Path, named: Mapping[str, Path], option: str = "") -> Found:
     """As find, and the published download where nothing is found. UserError in one line that names the file to bring and where to put it."""
-    found = find(weights, beside, named)
+    found = find(weights, beside, named, option)
     if found is not None:
         return found
     file = next((one for one in weights.files if one.url), None)
     if file is None:
         raise UserError(f"weights {weights.name}: {weights.files[0].file} is missing beside {beside}: install its package again")
     if os.environ.get("GENBENCH_OFFLINE"):
-        raise UserError(_bring(weights, file, "GENBENCH_OFFLINE is set"))
+        raise UserError(_bring(weights, file, "GENBENCH_OFFLINE is set", option))
     folder = files.folder_to_write(cache(), "the cache")
     with files.locked(folder / f".{file.file}.lock", f"waiting for another genbench, which downloads {file.file}"):
-        if find(weights, beside, named) is None:
+        if find(weights, beside, named, option) is None:
             try:
                 files.write_pieces(folder / file.file, _download(file))
             except _Unreached as error:
-                raise UserError(_bring(weights, file, str(error))) from None
-    found = find(weights, beside, named)
+                raise UserError(_bring(weights, file, str(error), option)) from None
+    found = find(weights, beside, named, option)
     assert found is not None, f"{folder / file.file} was just written"
     return found
 
@@ -159,10 +160,11 @@ def _wrong(one: Present) -> str:
     return f"{one.path} has SHA-256 {one.sha256} instead of {one.wanted}{first}{sizes}"
 
 
-def _bring(weights: Weights, file: File, why: str) -> str:
+def _bring(weights: Weights, file: File, why: str, option: str) -> str:
     hashed = f", SHA-256 {file.sha256}" if file.sha256 else ""
     place = f"${VARIABLE}" if os.environ.get(VARIABLE) else str(cache())
-    return f"weights {weights.name} are missing ({why}): put {file.file} from {file.url}{hashed} into {place}, or name it: --weights {weights.name}=PATH"
+    by_hand = option or f"--weights {weights.name}="
+    return f"weights {weights.name} are missing ({why}): put {file.file} from {file.url}{hashed} into {place}, or name it: {by_hand}PATH"
 
 
 # The download

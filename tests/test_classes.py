@@ -165,7 +165,10 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones():
     rng = np.random.default_rng(0)
     labels, held = np.arange(120) % 4, np.arange(80) % 4
     x, y = rng.standard_normal((120, 5)) + labels[:, None], rng.standard_normal((80, 5)) + held[:, None]
-    found = classes_over.pooled(x, labels, y, held, {"few": (1, 3), "none": ()})
+    groups = {"few": (1, 3), "none": ()}
+    found = classes_over.pooled([(x, labels, {}), (y, held, {})], groups)
+    known = [(x, labels, classes_over.of_groups(x, labels, groups)), (y, held, classes_over.of_groups(y, held, groups))]
+    assert classes_over.pooled(known, groups)["few"]["fd"] == pytest.approx(found["few"]["fd"], rel=1e-12)
     inside, real_inside = x[np.isin(labels, (1, 3))], y[np.isin(held, (1, 3))]
     assert set(found) == {"few"}
     assert found["few"]["fd"] == pytest.approx(gaussians.distance(inside, gaussians.fit(real_inside)))

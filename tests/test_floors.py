@@ -15,10 +15,10 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows hookspecs longtail augment",
+    "files rows hookspecs longtail augment pickles",
     "record shelves weights stats precision inception_weights decoding labels loading contents",
     "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
-    "abilities anchors classes_shares classes_copies classes_pairs classes_over statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
+    "abilities anchors cas classes_shares classes_copies classes_pairs classes_over statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator reference classes_labels classes_picture classes_within folders",
     "plan conformance classes real given reproductions",
     "shards scoring classes_shown",
@@ -205,7 +205,7 @@ def test_public_names_are_sorted_and_complete():
     """`genbench.__all__` is the list that is promised, sorted, the same for type checkers and at run time, and every name of it can be had."""
     tree = TREES[ROOT / "genbench" / "__init__.py"]
     typed = {alias.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname}
-    promised = {"evaluate", "hookimpl", "noise", "open_images", "uniform", "to_uint8", "load_checkpoint", "UserError", "Record", "__version__"}
+    promised = {"evaluate", "hookimpl", "noise", "open_images", "uniform", "to_uint8", "load_checkpoint", "load_network", "UserError", "Record", "__version__"}
     assert genbench.__all__ == sorted(promised) == dir(genbench)
     assert typed | {"__version__"} == promised
     assert all(getattr(genbench, name) is not None for name in genbench.__all__)

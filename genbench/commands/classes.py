@@ -15,28 +15,50 @@ import click
 @click.option("--protocol", default="", help="Which protocol's features and reference. Default: the run's first.")
 @click.option("--rule", default="shots", show_default=True, help="How classes are grouped: shots, oltr, utlo, 334, thirds, gsr, gsr-sampler.")
 @click.option("--shares", default="training", show_default=True, help="What an unconditional run's shares are held against: training, uniform, reference.")
-@click.option("--groups", type=click.Path(path_type=Path), metavar="FILE.csv", help="Groups of your own: columns class,group or sample,group.")
+@click.option("--groups", default="", metavar="FILE.csv|NAME", help="Groups of your own: columns class,group or sample,group; or an extractor tells them.")
+@click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
+@click.option("--cas", type=click.IntRange(min=0), default=0, metavar="SEEDS", help="Train a ResNet on the samples too, and test it on real images: minutes.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(runs: tuple[str, ...], by: str, worst: int, protocol: str, rule: str, shares: str, groups: Path | None, out: Path, as_json: bool) -> None:
+def command(
+    runs: tuple[str, ...],
+    by: str,
+    worst: int,
+    protocol: str,
+    rule: str,
+    shares: str,
+    groups: str,
+    with_files: tuple[Path, ...],
+    cas: int,
+    out: Path,
+    as_json: bool,
+) -> None:
     """The table of classes of finished runs, the worst first.
 
     RUN is a run folder, the beginning of an id, or nothing for the newest; several stand side by side. classes.csv, classes.png and a page of samples of
     the worst classes go into the run's folder. A flag is a test that the class passed by chance in fewer than 5 % of runs, over all classes together.
+    With --groups NAME an image's group is the largest number of that extractor's output; its load may carry their names: load.classes = ("dark", "light").
 
     \b
     genbench run --plugin ddpm --dataset digits --imbalance 50
     genbench classes
+    genbench classes --with own.py --groups NAME
     """
-    from genbench import classes_read, classes_shown
+    from dataclasses import replace
+
+    from genbench import classes_read, classes_shown, shelves
     from genbench.classes import ORDERS
     from genbench.record import find
     from genbench.say import UserError, answer, choices, tell
 
     if by not in ORDERS:
         raise UserError(f"--sort {by}: {choices(by, ORDERS)}")
+    for file in with_files:
+        shelves.add_file(file)
     found = [find(word, out) for word in runs] or [find(None, out)]
     tables = [classes_read.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups) for one in found]
+    if cas:
+        tables = [replace(made, over={**made.over, "cas": classes_read.taught(one, cas, rule)}) for one, made in zip(found, tables, strict=True)]
     for one, made in zip(found, tables, strict=True):
         tell("wrote " + ", ".join(map(str, classes_read.leave(one, made, by))))
     if as_json:

@@ -38,7 +38,7 @@ def _told(description: Any) -> dict[str, Any]:
         "origin": description.origin,
         "abilities": {hook: list(arguments) for hook, arguments in description.abilities.items()},
         "options": options,
-        **description.attributes,
+        **{name: value for name, value in description.attributes.items() if name != "classes" or not callable(value)},
     }
 
 

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     Kernel = Callable[[Array, Array], Array]
 
 
-def polynomial(x: Array, y: Array) -> Array:
-    """(x.y / d + 1)^3, float64 [n, m], of rows x [n, d] and y [m, d]; Bińkowski et al. (2018), section 4."""
-    inner = x @ y.T
-    inner /= x.shape[1]
-    inner += 1
-    return inner * inner * inner
-
-
 def gaussian(sigma: float) -> Kernel:
     """The kernel exp(-|x - y|^2 / (2 sigma^2)), float64 [n, m], of rows x [n, d] and y [m, d]."""
 
@@ -132,7 +124,7 @@ def _sums(arrays: Arrays, kernel: Kernel, rows: tuple[Any, Any] = (slice(None), 
 
 
 def _all_pairs(arrays: Arrays) -> _Sums:
-    return arrays.once("kernel sums", lambda: _sums(arrays, polynomial))
+    return arrays.once("kernel sums", lambda: _sums(arrays, stats.polynomial))
 
 
 def _of_unit_rows(arrays: Arrays, sigma: float) -> _Sums:
@@ -155,7 +147,7 @@ def _subsets(arrays: Arrays, subsets: int, size: int, seed: int, shrink: bool, s
         all_rows = len(arrays["samples"]) == len(arrays["reference"]) <= size  # are in every subset, so that one subset says what many do
         for _ in range(1 if all_rows else subsets):
             rows = {side: rng.choice(len(arrays[side]), min(size, fewest), replace=False) for side in sides}
-            found.append(_sums(arrays, gaussian(sigma) if sigma > 0 else polynomial, (rows["samples"], rows["reference"])))
+            found.append(_sums(arrays, gaussian(sigma) if sigma > 0 else stats.polynomial, (rows["samples"], rows["reference"])))
         return found
 
     return arrays.once(("kernel sums of subsets", subsets, size, seed, sigma, first), draw)

@@ -1,0 +1,162 @@
+"""StyleGAN2 and StyleGAN2-ADA from NVIDIA's published files, whose code is not run, or from safetensors and state dicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import genbench
+from genbench_plugins._small import SIDE, count
+from genbench_plugins._stylegan2 import Convolution, Generator
+from genbench_plugins._stylegan2_files import SETTINGS, Architecture, read
+from genbench_plugins._stylegan2_training import Discriminator, steps
+
+NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
+JUDGE = "discriminator."  # before the names of its tensors in a file of `genbench train`
+HALF_ON = ("cuda",)  # kinds of devices that compute the layers in half precision which a file marks so
+LICENCE = "NVIDIA Source Code License (non-commercial)"
+
+
+class StyleGAN2:
+    """Karras and others' style-based generator, of its second kind, with the truncation trick in w."""
+
+    range = (-1.0, 1.0)
+    paper = "Karras et al. 2020, Analyzing and improving the image quality of StyleGAN, arXiv:1912.04958; with ADA arXiv:2006.06676"
+    licence = "the code MIT; the published weights NVIDIA's, non-commercial"
+    checkpoints: ClassVar = {
+        "digits": {"file": "weights/stylegan2-digits.safetensors", "licence": "MIT"},  # genbench train -p stylegan2
+        "cifar10": {"url": f"{NVIDIA}/cifar10.pkl", "licence": LICENCE},
+        "ffhq": {"url": f"{NVIDIA}/ffhq.pkl", "licence": LICENCE},
+    }
+    spaces = ("z", "w")
+    training: ClassVar = {"epochs": 150, "batch": 32}
+
+    def __init__(
+        self,
+        checkpoint: Path | None = None,
+        device: Any = "cpu",
+        dataset: Any = None,
+        truncation: Annotated[float, "psi: w lies this share of the way from its mean; 1 is none"] = 1.0,
+        cutoff: Annotated[int | None, "truncate this many of the first layers; none: all"] = None,
+        noise: Annotated[Literal["random", "const", "none"], "drawn from the seed, as NVIDIA's metrics do; the stored one, as generate.py; or none"] = "random",
+        seeds: Annotated[Literal["ours", "theirs"], "theirs: z as generate.py draws it, RandomState(seed).randn"] = "ours",
+    ) -> None:
+        if cutoff is not None and cutoff < 0:
+            raise genbench.UserError(f"stylegan2's cutoff counts layers, from 0; it cannot be {cutoff}")
+        self.truncation, self.cutoff, self.noise, self.seeds, self.device = truncation, cutoff, noise, seeds, device
+        self.half = torch.device(device).type in HALF_ON
+        self.trained = checkpoint is not None
+        if checkpoint is None:
+            self.made, tensors = _small_for(dataset), dict[str, Tensor]()
+        else:
+            self.made, tensors = read(checkpoint)
+        if truncation != 1 and self.made.w_avg_beta is None:
+            raise genbench.UserError(f"checkpoint {checkpoint} does not keep the mean of its w, so it cannot be truncated: -o truncation=1")
+        judged = {name: tensors.pop(name) for name in list(tensors) if name.startswith(JUDGE)}
+        self.judge = filled(Discriminator, self.made, judged, checkpoint, JUDGE).to(device) if judged else None
+        self.net = filled(Generator, self.made, tensors, checkpoint) if tensors else Generator(self.made)
+        self.net.to(device).eval().requires_grad_(False)
+
+    @staticmethod
+    def classes(checkpoint: Path) -> int:
+        return read(checkpoint)[0].c_dim
+
+    @genbench.hookimpl
+    def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
+        w = self.latents(seeds, labels, "w")
+        return self.painted(w, seeds, self.half).clamp(-1, 1)
+
+    @genbench.hookimpl
+    def latents(self, seeds: Tensor, labels: Tensor, space: str) -> Tensor:
+        z = theirs(seeds, self.made.z_dim).to(self.device) if self.seeds == "theirs" else genbench.noise(seeds, (self.made.z_dim,), device=self.device)
+        return self.net.mapping(z, labels) if space == "w" else z
+
+    @genbench.hookimpl
+    def synthesize(self, latents: Tensor, labels: Tensor, seeds: Tensor, space: str) -> Tensor:
+        w = latents if space == "w" else self.net.mapping(latents, labels)
+        return self.painted(w, seeds, False)  # in half precision a path's length at epsilon 1e-4 would be that of rounding
+
+    def painted(self, w: Tensor, seeds: Tensor, half: bool) -> Tensor:
+        """The images of w [n, w_dim], about -1 to 1."""
+        images = self.net.synthesis(self.net.truncated(w, self.truncation, self.cutoff), lambda layer: self.added(layer, seeds), half)
+        if self.made.enlarge == 1:
+            return images
+        return F.interpolate(images.clamp(-1, 1), scale_factor=self.made.enlarge, mode="bilinear", align_corners=False)
+
+    def added(self, layer: Convolution, seeds: Tensor) -> Tensor | float:
+        """The noise of a layer, before its strength."""
+        if self.noise == "random":
+            return genbench.noise(seeds, (1, layer.size, layer.size), stream=1 + layer.place, device=self.device)  # stream 0 is z
+        return layer.noise_const if self.noise == "const" else 0.0
+
+    @genbench.hookimpl
+    def train(
+        self, batches: Collection[tuple[Tensor, Tensor]], seed: int, diffaug: Callable[[Tensor], Tensor] | None
+    ) -> Iterator[tuple[int, int, dict[str, float]]]:
+        torch.manual_seed(seed)
+        if not self.trained:
+            self.net = Generator(self.made).to(self.device).eval().requires_grad_(False)
+        self.judge = self.judge or Discriminator(self.made).to(self.device)
+        yield from steps(self.net, self.judge, self.made, batches, diffaug or (lambda images: images))
+
+    @genbench.hookimpl
+    def state(self) -> dict[str, Tensor]:
+        judged = {} if self.judge is None else {JUDGE + name: tensor for name, tensor in self.judge.state_dict().items()}  # so that training can go on
+        text = json.dumps(self.made.settings()).encode()
+        return {**self.net.state_dict(), **judged, SETTINGS: torch.tensor(list(text), dtype=torch.uint8)}
+
+    @genbench.hookimpl
+    def cost(self) -> dict[str, float]:
+        return {"parameters": count(self.net), "evaluations": 1}
+
+
+def filled(make: Callable[[Architecture], nn.Module], made: Architecture, tensors: dict[str, Tensor], checkpoint: Path | None, prefix: str = "") -> Any:
+    """A network with a file's tensors, which are named as its own behind the prefix; one line when they are another network's.
+
+    Nothing is allocated on the word of the file's settings.
+    """
+    with torch.device("meta"):
+        net = make(made)
+    wanted = {prefix + name: tensor for name, tensor in net.state_dict().items()}
+    for name in sorted(wanted.keys() | tensors.keys()):
+        why = "is missing" if name not in tensors else "has no place in it" if name not in wanted else ""
+        if not why and wanted[name].shape != tensors[name].shape:
+            why = f"is {list(tensors[name].shape)}, not {list(wanted[name].shape)}"
+        if why:
+            raise genbench.UserError(f"checkpoint {checkpoint} is not of the architecture that it says: {name[:80]!r} {why}")
+    net.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, assign=True)
+    return net
+
+
+def _small_for(dataset: Any) -> Architecture:
+    """What `genbench train` makes: a small network of the data set's size and classes; for the digits one of their 8x8 grey pixels, enlarged as they are."""
+    if dataset is None:
+        raise genbench.UserError("stylegan2 needs weights: --checkpoint FILE, NVIDIA's .pkl, or safetensors or a state dict with its architecture")
+    digits, classes = dataset.name.partition("-")[0] == "digits", len(dataset.classes)
+    size = SIDE if digits else dataset.resolution
+    if size < 8 or size.bit_count() != 1:
+        raise genbench.UserError(f"stylegan2 makes squares of a power of two, and {dataset.name} is {size} wide: name it at another size, {dataset.name}-32")
+    return Architecture(
+        z_dim=64,
+        c_dim=classes if classes > 1 else 0,
+        w_dim=64,
+        img_resolution=size,
+        img_channels=1 if digits else 3,
+        num_layers=4,
+        channel_base=1024,
+        channel_max=64,
+        enlarge=dataset.resolution // size,
+    )
+
+
+def theirs(seeds: Tensor, width: int) -> Tensor:
+    """z as NVIDIA's generate.py draws it, float32 [n, width], from seeds int64 [n]; its generator takes seeds below 2^32, larger ones are given in halves."""
+    rows = [np.random.RandomState(s if s < 2**32 else [s % 2**32, s // 2**32]).randn(width) for s in seeds.tolist()]
+    return torch.from_numpy(np.stack(rows)).float()
