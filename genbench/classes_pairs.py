@@ -95,8 +95,14 @@ def centred(between: Array) -> Array:
 
 
 def nuclear_norms(p: Array) -> Array:
-    """The sum of the singular values of each matrix, float64 [B], of [B, n, m]: of many small ones at once."""
-    return torch.linalg.svdvals(torch.from_numpy(p)).sum(-1).numpy()
+    """The sum of the singular values of each matrix, float64 [B], of [B, n, m]: of many small ones at once, for leave-outs and real against real.
+
+    By the eigenvalues of each square, at two thirds of the time; those below the rounding of the largest are the zeros of rows left out and of centring.
+    """
+    many = torch.from_numpy(p)
+    squares = torch.linalg.eigvalsh(many @ many.mT if p.shape[1] <= p.shape[2] else many.mT @ many)
+    noise = squares[:, -1:] * (squares.shape[1] * torch.finfo(squares.dtype).eps)
+    return torch.where(squares > noise, squares, 0.0).sqrt().sum(-1).numpy()
 
 
 def neighbours(squares: Array, x: Array, y: Array) -> dict[str, float]:

@@ -268,11 +268,14 @@ def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
     confusion[3, 8] = 20
     read = replace(whole, reader=replace(whole.reader, confusion=confusion))
     counts = (50, *[10] * 9)
-    assert classes_read._expected(read, (), "uniform", None) is None
-    assert classes_read._expected(read, counts, "reference", None) is None
-    found = classes_read._expected(read, counts, "training", None)
-    assert found[0] == pytest.approx(50 / 140)
-    assert found[8] == pytest.approx(10 / 140 * (1 + 0.2))
+    assert classes_read._expected(read, (), "uniform", None) == (None, None)
+    assert classes_read._expected(read, counts, "reference", None) == (None, None)
+    found, errors = classes_read._expected(read, counts, "training", None)
+    rows = (confusion + 0.1) / (confusion + 0.1).sum(1, keepdims=True)  # an image more to a row, spread over ten cells
+    assert found == pytest.approx(np.array([50, *[10] * 9]) / 140 @ rows)
+    assert found[8] == pytest.approx(10 / 140 * (1 + 0.2), rel=0.01)
+    variances = (np.array(counts) / 140) ** 2 * rows[:, 8] * (1 - rows[:, 8]) / (confusion.sum(1) + 2)
+    assert errors[8] == pytest.approx(np.sqrt(variances.sum()), rel=1e-9)
     with pytest.raises(UserError, match="did you mean uniform"):
         classes_read._expected(read, counts, "unifrom", None)
 
