@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import statistics
 import subprocess
 import sys
@@ -56,12 +57,13 @@ def trained(args: argparse.Namespace, name: str, words: tuple[str, ...], seed: i
     return path
 
 
-def table(args: argparse.Namespace, checkpoint: Path, words: tuple[str, ...]) -> list[dict]:
-    """The rows of `genbench classes` for one checkpoint."""
+def table(args: argparse.Namespace, checkpoint: Path, words: tuple[str, ...]) -> tuple[list[dict], Path]:
+    """The rows of `genbench classes` for one checkpoint, and the run's folder, where its pictures are."""
     places = ("--out", str(args.out / "runs"))
     boards = ("--leaderboards", str(args.out / "leaderboards"))
     said = genbench("run", "--plugin", args.plugin, "--checkpoint", str(checkpoint), "--dataset", "digits", *words, *places, *boards, "--json")
-    return json.loads(genbench("classes", json.loads(said)["id"], *places, "--json"))["classes"]
+    run = json.loads(said)["id"]
+    return json.loads(genbench("classes", run, *places, "--json"))["classes"], args.out / "runs" / run
 
 
 def by_group(rows: list[dict], column: str) -> dict[str, float]:
@@ -82,11 +84,16 @@ def interval(values: list[float]) -> str:
     return f"{mean:.3g} ± {T95.get(len(values) - 1, 1.96) * statistics.stdev(values) / math.sqrt(len(values)):.2g}"
 
 
+def asked(args: argparse.Namespace) -> str:
+    """The options that decide what is measured."""
+    return f"--plugin {args.plugin}" + " --tails" * args.tails + f" --steps {args.steps}" * bool(args.steps) + f" --seeds {args.seeds}"
+
+
 def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
     """The finding as Markdown."""
     length = f"{args.steps} steps each" if args.steps else "as many steps as the generator usually takes, the same for every setting"
     said = (
-        f"By `python tests/bench/tail_digits.py {' '.join(sys.argv[1:])}`. Imbalance {IMBALANCE}; means over the classes of a group, ± half a 95 % interval "
+        f"By `python tests/bench/tail_digits.py {asked(args)}`. Imbalance {IMBALANCE}; means over the classes of a group, ± half a 95 % interval "
         f"(t) over {args.seeds} trainings of {length}. Reference: 870 held-out digits, balanced. Groups are by the training counts of the long tail, and for "
         "the balanced models by the counts that they would have had. few - many is paired by training."
     )
@@ -101,7 +108,8 @@ def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
         lines.append("\n".join([f"## {title}", "", "| trained on | many | medium | few | few - many |", "|---|---|---|---|---|", *rows]))
     flags = [f"| {name} | {', '.join(flagged(tables))} |" for name, tables in found.items()]
     lines.append("\n".join(["## Classes flagged (in how many of the trainings)", "", "| trained on | class: flag |", "|---|---|", *flags]))
-    return "\n\n".join(lines) + "\n"
+    lines += ["## A model of the long tail, seed 0", f"![numbers by class]({args.plugin}_tail.png)", "Its worst classes, uncurated:"]
+    return "\n\n".join([*lines, f"![samples of its worst classes]({args.plugin}_tail_worst.png)"]) + "\n"
 
 
 def flagged(tables: list[list[dict]]) -> list[str]:
@@ -131,9 +139,14 @@ def main() -> None:
     found: dict[str, list[list[dict]]] = {}
     for name, (training, data) in settings.items():
         label = "balanced" if training == BALANCED else name  # one training, held to both orders
-        found[name] = [table(args, trained(args, label, training, seed), data) for seed in range(args.seeds)]
-    text = page(args, found)
-    (args.page or here / f"tail_digits_{args.plugin}.md").write_text(text, encoding="utf-8")
+        made = [table(args, trained(args, label, training, seed), data) for seed in range(args.seeds)]
+        found[name] = [rows for rows, _ in made]
+        if name == "long tail":
+            pictures = made[0][1]
+    text, place = page(args, found), args.page or here / f"tail_digits_{args.plugin}.md"
+    place.write_text(text, encoding="utf-8")
+    for picture, ending in (("classes.png", "tail"), ("classes_worst.png", "tail_worst")):
+        shutil.copy(pictures / picture, place.parent / f"{args.plugin}_{ending}.png")
     print(text)
 
 
