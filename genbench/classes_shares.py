@@ -63,8 +63,8 @@ def seen(shares: Array, confusion: Array) -> tuple[Array, Array]:
     """The shares [C] that a recogniser sees of faithful samples with these shares [C], and their standard errors; from its confusion int64 [C, C].
 
     Of shares p it sees p M. The rows of M are Dirichlet's, with one image more to a row, spread evenly (Perks 1947): half an image in each cell, as
-    Jeffreys has it, would move the shares of a hundred classes by more than it says. Where 1,000 real images judge 1,000 to 50,000 samples of ten
-    classes, this flagged a faithful run in 0 to 12 %, and with 10,000 in 3 to 5 %.
+    Jeffreys has it, would move the shares of a hundred classes by more than it says.
+    tests/bench/classes_shares.md has how often faithful runs are flagged.
     """
     rows = confusion + 1 / len(confusion)
     sizes = rows.sum(1, keepdims=True)

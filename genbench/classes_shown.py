@@ -51,15 +51,17 @@ def as_text(named: Sequence[tuple[str, Table]], by: str, worst: int) -> str:
 
 
 def _one(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What fits a terminal of 80 columns; the rest is in --json and classes.csv. Where nothing was asked for by label, shares say what accuracies would."""
+    """What fits a terminal of 80 columns, but for many flags; the rest is in --json and classes.csv.
+
+    Where nothing was asked for by label, shares say what accuracies would.
+    """
     told = "accuracy" if any(row["accuracy"] is not None for row in rows) else "share"
-    headings = ["class", "train", "n", "kd", "spread", told, "z", "p", "flags"]
+    headings = ["class", "train", "n", "kd", "spread", told, "z", "flags"]
     return table(headings, [[_name(row), _whole(row["train_count"]), str(row["n"]), *_numbers(row, told)] for row in rows])
 
 
 def _numbers(row: Mapping[str, Any], told: str) -> list[str]:
-    p = "-" if row["p"] is None else f"{row['p']:.2g}"
-    return [_with(row, "kd"), _with(row, "spread_ratio"), _bare(row[told], 3), _bare(row["z"], 1), p, ", ".join(row["flags"])]
+    return [_with(row, "kd"), _with(row, "spread_ratio"), _bare(row[told], 3), _bare(row["z"], 1), ", ".join(row["flags"])]
 
 
 def _several(named: Sequence[tuple[str, Table]], shown: Sequence[Mapping[str, Any]]) -> str:

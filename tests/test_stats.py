@@ -190,3 +190,19 @@ def test_leave_outs_that_leave_too_little_are_undefined(rng, name):
     found = shelves.find("metrics", name).left_out(Arrays(sets), blocks, side)
     assert np.isnan(found[0])
     assert np.isfinite(found[1])
+
+
+@pytest.mark.parametrize("rank", [300, 280])
+def test_a_wide_nuclear_norm_is_that_of_the_singular_values(rng, rank):
+    """At 300 x 400, where squares are taken if they may be: of full rank, and of lower rank, where they may not; many decades of spectrum."""
+    left, right = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (300, 400))
+    values = 10 ** np.linspace(0, -4, rank)
+    assert stats.nuclear_norm((left * values) @ right.T) == pytest.approx(values.sum(), rel=1e-11)
+
+
+def test_contrasts_have_the_scatter_of_the_rows(rng):
+    """One row fewer, the same scatter, and no mean left in it."""
+    x = rng.normal(size=(7, 12)) + 5
+    found = stats.contrasts(x)
+    assert found.shape == (6, 12)
+    assert np.allclose(found.T @ found, np.cov(x, rowvar=False) * 6, rtol=0, atol=1e-12)
