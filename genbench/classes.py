@@ -5,12 +5,13 @@ Pure: from rows of features, labels and what a classifier sees, to plain rows. R
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_copies, classes_over, classes_pairs, classes_shares, classes_within, intervals, permutations, stats
+from genbench import classes_copies, classes_over, classes_pairs, classes_shares, classes_within, intervals, permutations, stats, threads
 from genbench.classes_labels import Reader
 from genbench.lazy import np, scipy_stats
 from genbench.say import progress
@@ -83,8 +84,7 @@ def table(sides: Sides) -> Table:
     tests: list[tuple[int, str, float]] = []
     null: dict[int, Array] = {}
     with progress("classes", count, "classes") as done:
-        for c in range(count):
-            row, own, z = _row(sides, c)
+        for c, (row, own, z) in enumerate(threads.each(functools.partial(_row, sides), range(count))):
             row |= {"group": group.get(c), "fd_share": _number(carried[c] / total), "fd_share_real": _number(carried_real[c])}
             row["notes"] += ["fd_share: needs more reference images than features"] if row["fd_share"] is None else []
             rows.append(row)

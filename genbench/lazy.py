@@ -30,6 +30,7 @@ __all__ = [
     "sklearn_cluster",
     "sklearn_datasets",
     "sklearn_linear",
+    "threadpoolctl",
     "timm_vit",
     "torch",
     "torchvision_datasets",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     import sklearn.cluster as sklearn_cluster
     import sklearn.datasets as sklearn_datasets
     import sklearn.linear_model as sklearn_linear
+    import threadpoolctl as threadpoolctl
     import timm.models.vision_transformer as timm_vit
     import torch as torch
     import torch.nn.functional as F
@@ -89,6 +91,7 @@ else:
     sklearn_cluster = _Lazy("sklearn.cluster")
     sklearn_datasets = _Lazy("sklearn.datasets")
     sklearn_linear = _Lazy("sklearn.linear_model")
+    threadpoolctl = _Lazy("threadpoolctl")
     torch = _Lazy("torch")
     F = _Lazy("torch.nn.functional")
     timm_vit = _Lazy("timm.models.vision_transformer")

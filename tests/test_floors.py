@@ -15,7 +15,7 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows hookspecs longtail augment pickles",
+    "files rows hookspecs longtail augment pickles threads suites",
     "record shelves weights stats precision inception_weights decoding labels loading contents",
     "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_over statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
@@ -23,14 +23,29 @@ FLOORS = [
     "plan conformance classes real given reproductions",
     "shards scoring classes_shown",
     "run train classes_read standings rulers",
-    "boards listings selftests exports",
+    "boards listings selftests exports tradeoffs",
     "commands/",
     "cli",
     "__init__ __main__",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
-HEAVY = {"datasets", "lmdb", "pyarrow", "torch", "torchvision", "numpy", "scipy", "pandas", "PIL", "matplotlib", "sklearn", "jinja2", "safetensors"}
-PRINTS: dict[str, str] = {}
+HEAVY = {
+    "datasets",
+    "lmdb",
+    "pyarrow",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "PIL",
+    "matplotlib",
+    "sklearn",
+    "threadpoolctl",
+    "jinja2",
+    "safetensors",
+}
+PRINTS = {"_exported.py": "which range of values it inferred; a plugin's prints go to standard error"}
 WRITES = {"conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps"}
 OWN = sorted((ROOT / "genbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*.py"))
