@@ -173,6 +173,14 @@ def few_hits(share: float, n: int) -> tuple[str, ...]:
     return ("few counts: the interval is a guess",) if few_counts(share, n) else ()
 
 
+def wide_of_reference() -> tuple[str, ...]:
+    """A flag for numbers that ask for a row's nearest others: without a block of the reference these are others, and its error comes out too large.
+
+    The interval of the samples holds; a comparison that adds both errors excludes equality in fewer than 3 % (tests/bench/coverage.md): the safe side.
+    """
+    return ("error of the reference too wide",)
+
+
 def few_blocks(method: str, blocks: int) -> tuple[str, ...]:
     """A flag for every number whose interval comes from blocks: with fewer than 5 it is itself a guess."""
     return ("few blocks: the interval is a guess",) if method != "wilson" and blocks < FEW_BLOCKS else ()

@@ -196,7 +196,7 @@ PRECISION = Metric(
     paper="Kynkäänniemi et al. 2019, arXiv:1904.06991",
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}),
-    flags=lambda seen: intervals.few_counts(seen.value, seen.n),
+    flags=lambda seen: (*intervals.few_counts(seen.value, seen.n), *intervals.wide_of_reference()),
     allowed={"k": COUNT, "strict": FLAG},
 )
 
@@ -228,6 +228,7 @@ DENSITY = Metric(
     paper="Naeem et al. 2020, arXiv:2002.09797",
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
+    flags=lambda seen: intervals.wide_of_reference(),
     allowed={"k": COUNT, "strict": FLAG},
 )
 
