@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from genbench.placing import data_options
 
 
 @click.command()
-@click.option("--plugin", "-p", required=True, metavar="NAME|FILE.py", help="The generator: a name (genbench plugins) or a file, FILE.py:Class.")
+@click.option("--plugin", "-p", multiple=True, metavar="NAME|FILE.py", help="The generator: a name (genbench plugins) or a file, FILE.py:Class; or several.")
+@click.option("--suite", type=click.Path(path_type=Path), metavar="FILE.toml", help="Several runs: plugins, data sets, options; words given here go before.")
 @click.option("--dataset", "-d", default="digits", show_default=True, help="The real images: a name (genbench datasets), or a path.")
 @click.option("--imbalance", default="", metavar="RATIO", help="The train split cut to a long tail: 100, as in cifar10-lt.")
 @click.option("--class-order", default="", metavar="ORDER", help="Which class is its head: index, reversed, size, or a seed.")
@@ -26,6 +28,7 @@ from genbench.placing import data_options
 @click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator (genbench plugins NAME).")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
+@click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256 (TorchScript).")
 @click.option("--weights", multiple=True, metavar="NAME=PATH", help="Weights of an extractor, from this file (genbench weights).")
 @click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
@@ -40,8 +43,20 @@ from genbench.placing import data_options
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no remarks on standard error.")
 @data_options
+@click.pass_context
 def command(
-    plugin: str, out: Path, leaderboards: str, with_files: tuple[Path, ...], fresh: bool, dry_run: bool, as_json: bool, quiet: bool, **words: Any
+    ctx: click.Context,
+    /,
+    plugin: tuple[str, ...],
+    suite: Path | None,
+    out: Path,
+    leaderboards: str,
+    with_files: tuple[Path, ...],
+    fresh: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **words: Any,
 ) -> None:
     """Draw samples, measure them, write record and leaderboard.
 
@@ -49,12 +64,12 @@ def command(
     genbench run --plugin ddpm --dataset digits
     genbench run --plugin file.py --dataset digits --n 200
     genbench run --plugin ddpm -o steps=10 --seed 1
+    genbench run --plugin ddpm --plugin dcgan
+    genbench run --suite table2.toml
 
     The same command again goes on where it was stopped; finished, it prints the result at once.
     """
-    from genbench import longtail, shelves
-    from genbench.generator import locate
-    from genbench.plan import Request, settle
+    from genbench import shelves, suites
     from genbench.run import constructed
     from genbench.say import UserError
 
@@ -62,37 +77,71 @@ def command(
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
         shelves.add_file(file)
+    if bool(plugin) == bool(suite):
+        raise UserError(
+            "--plugin and --suite: give one of them" if suite else "which generator? --plugin NAME (genbench plugins), --plugin FILE.py, or --suite FILE.toml"
+        )
+    said = {name for name in words if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
+    wanted = suites.read(suite) if suite else [{"plugin": one} for one in plugin]
+    jobs = [job(words | {name: value for name, value in one.items() if name not in said}) for one in wanted]  # what is wrong with any is heard now
+    if not dry_run:
+        go(jobs, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)
+        return
+    for plan, description, request in jobs:
+        constructed(description, request, plan.device)  # what the constructor refuses is refused here too
+        show_plan(plan, out, as_json)
+
+
+def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """(plan, description, request) of one run's words."""
+    from genbench import longtail
+    from genbench.generator import locate
+    from genbench.plan import Request, settle
+    from genbench.say import UserError
+
+    words = dict(words)
+    description = locate(words.pop("plugin"))
     for name in ("protocols", "metrics", "weights"):
         parts = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
         if words[name] and not parts:
             raise UserError(f"--{name.removesuffix('s') if name == 'protocols' else name} names nothing: leave it out for the default")
         words[name] = parts
+    words |= {name: Path(words[name]) for name in ("checkpoint", "reference") if words[name] is not None}
     words["dataset"] = longtail.worded(words["dataset"], *[words.pop(name) for name in ("imbalance", "class_order", "imbalance_kind")])
     request = Request(**words)
-    description = locate(plugin)
-    plan = settle(request, description)
-    if dry_run:
-        constructed(description, request, plan.device)  # what the constructor refuses is refused here too
-        show_plan(plan, out, as_json)
-        return
-    go(plan, description, request, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)
+    return settle(request, description), description, request
 
 
-def go(plan: Any, description: Any, request: Any, out: Path, root: Path | None, fresh: bool, as_json: bool) -> None:
-    """Execute the plan, enter the boards, print the answer."""
+def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh: bool, as_json: bool) -> None:
+    """Execute each plan, enter the boards, print the answers; where one of several fails, the others are done all the same."""
     from genbench import boards, standings
     from genbench.files import folder_to_write
     from genbench.run import execute, failed
-    from genbench.say import answer, tell
+    from genbench.say import RunFailed, answer, tell
 
     if root is not None:
         folder_to_write(root, "--leaderboards")
-    found = execute(plan, description, request, out, fresh=fresh)
-    whole = all(score.status != "failed" for score in found.scores)
-    entered = boards.enter(found, root) if root is not None and whole else []
-    tell(f"run {found.id}: {found.folder}" + "".join(f" · board {root}/{name}" for name in entered))
-    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else standings.result(found, root))
-    failed(found)
+    done, wrong = [], []
+    for plan, description, request in jobs:
+        try:
+            found = execute(plan, description, request, out, fresh=fresh)
+            done.append(found)
+            whole = all(score.status != "failed" for score in found.scores)
+            entered = boards.enter(found, root) if root is not None and whole else []
+            tell(f"run {found.id}: {found.folder}" + "".join(f" · board {root}/{name}" for name in entered))
+            if not as_json:
+                answer("\n" * (len(done) > 1) + standings.result(found, root))
+            elif len(jobs) == 1:
+                answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+            failed(found)
+        except RunFailed as error:
+            if len(jobs) == 1:
+                raise
+            wrong.append(f"{plan.label}: {error}")
+    if as_json and len(jobs) > 1:
+        answer(json.dumps({"runs": [one.to_json() for one in done]}, indent=1, ensure_ascii=False))
+    if wrong:
+        raise RunFailed(f"{len(wrong)} of {len(jobs)} runs failed: {'; '.join(wrong)}")
 
 
 def show_plan(plan: Any, out: Path, as_json: bool) -> None:
