@@ -7,7 +7,7 @@ import math
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from genbench.lazy import safetensors_torch, torch
 from genbench.say import UserError, clean
 
 
-def load_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, torch.Tensor]:
+def load_checkpoint(path: Path | str, device: Any = "cpu", parts: Sequence[str] = ("state_dict",)) -> dict[str, torch.Tensor]:
     """The tensors of a weights file: safetensors, or a PyTorch state dict (.pt, .pth, ...) read with weights_only=True; told apart by content.
 
-    UserError for anything else.
+    parts: of a file that holds several dictionaries, the first of these names that it has ("g_ema", "ema_model"). UserError for anything else.
     """
     path = Path(path)
     if path.is_dir():
@@ -31,18 +31,41 @@ def load_checkpoint(path: Path | str, device: Any = "cpu") -> dict[str, torch.Te
             return safetensors_torch.load_file(path, device=str(device))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what is refused in a line below
-            return _state_dict(torch.load(path, map_location=device, weights_only=True), path)
+            return _state_dict(_content(path, device), path, parts)
     except FileNotFoundError:
         raise UserError(f"checkpoint {path} does not exist") from None
     except UserError:
         raise
     except Exception as error:  # each reader has its own error types; none of them means anything but a wrong file
-        raise UserError(f"checkpoint {path} is neither safetensors nor a plain state dict ({type(error).__name__}); nothing in it was executed") from None
+        why = f"{type(error).__name__}: {clean(str(error))}" if isinstance(error, Foreign) else type(error).__name__
+        raise UserError(f"checkpoint {path} is neither safetensors nor a plain state dict ({why}); nothing in it was executed") from None
 
 
-def _state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+class Foreign(ValueError):
+    """A file names something that no weights need."""
+
+
+def _content(path: Path, device: Any) -> Any:
+    """What torch reads with weights_only; what it refuses for a bag of a training's own beside the tensors, read with an inert thing in the bag's place."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError:
+        if not zipfile.is_zipfile(path):
+            raise
+    with zipfile.ZipFile(path) as archive:
+        return _moved(_Beside(archive, archive.namelist()[0].partition("/")[0]).load(), device)
+
+
+def _moved(content: Any, device: Any) -> Any:
+    """Dictionaries within dictionaries with their tensors on a device."""
+    if isinstance(content, dict):
+        return {key: _moved(value, device) for key, value in content.items()}
+    return content.to(device) if isinstance(content, torch.Tensor) else content
+
+
+def _state_dict(content: Any, path: Path, parts: Sequence[str]) -> dict[str, torch.Tensor]:
+    if isinstance(content, dict):
+        content = next((content[part] for part in parts if isinstance(content.get(part), dict)), content)
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise UserError(f"checkpoint {path} is not a flat dictionary of tensors")
     return {str(k): v for k, v in content.items()}
@@ -145,6 +168,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Tensors, storages, lists and bags; ValueError for whatever else a file asks for."""
         dtypes = {"Float": torch.float32, "Double": torch.float64, "Half": torch.float16, "BFloat16": torch.bfloat16, "Long": torch.int64, "Int": torch.int32}
+        dtypes |= {"Bool": torch.bool, "Byte": torch.uint8, "Short": torch.int16, "Char": torch.int8}
         if module == "torch" and name.endswith("Storage") and name.removesuffix("Storage") in dtypes:
             return _Storage(dtypes[name.removesuffix("Storage")])
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -171,6 +195,54 @@ class _Reader(pickle.Unpickler):
         values = torch.frombuffer(bytearray(content), dtype=storage.dtype) if count else torch.empty(0, dtype=storage.dtype)
         self.storages[key] = _Storage(storage.dtype, values)
         return self.storages[key]
+
+
+BAGS = ("_codecs.", "argparse.", "dnnlib.", "easydict.", "lightning.", "numpy.", "omegaconf.", "pathlib.", "pytorch_lightning.", "torch.nn.modules.", "yacs.")
+
+
+class _Inert:
+    """What stands for a training's arguments, its callbacks and numpy's numbers: it takes whatever it is given and keeps nothing."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object, **__: object) -> _Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
+        pass
+
+
+class _Kept(_Named):
+    __slots__ = ()
+
+    def __call__(self, tensor: torch.Tensor, *_: object) -> torch.Tensor:
+        return tensor
+
+
+class _Beside(_Reader):
+    """A reader of state dicts that stand beside a training's bags (BAGS), as Lightning's and many scripts' files have them."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """As the reader of tensors, and an inert thing for what lies in BAGS; Foreign, naming it, for whatever else a file asks for."""
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return _Kept()
+        if f"{module}.".startswith(BAGS):
+            return _Inert
+        if (module, name) in (("builtins", "set"), ("__builtin__", "set")):  # of a module's buffers
+            return set
+        try:
+            return super().find_class(module, name)
+        except ValueError as error:
+            raise Foreign(str(error)) from None
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 import genbench
+from genbench_plugins._stylegan2_rosinality import is_rosinalitys, translated
 
 SETTINGS = "init_kwargs"  # the JSON's name in the metadata of safetensors, and of the tensor of its bytes among those of a trained network
 TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how a state dict of torch before 1.6 begins; another pickle is NVIDIA's
@@ -134,7 +135,7 @@ def _frozen(value: Any) -> Any:
 
 
 def read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """The architecture and the tensors of a file: NVIDIA's pickle (its G_ema), or safetensors or a state dict with the architecture in JSON."""
+    """The architecture and the tensors of a file: NVIDIA's pickle (its G_ema), rosinality's (its g_ema), or safetensors or a state dict with its JSON."""
     settings: Any
     if _is_pickle(path):
         network = genbench.load_network(path)
@@ -142,11 +143,21 @@ def read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
         if network.kind != "Generator":
             raise genbench.UserError(f"checkpoint {path}: its G_ema is a {network.kind[:40]!r}, not a Generator")
     else:
-        tensors = genbench.load_checkpoint(path)
+        tensors = genbench.load_checkpoint(path, parts=("g_ema", "state_dict"))
+        if is_rosinalitys(tensors):
+            return _rosinalitys(path, tensors)
         settings = _settings(path, tensors)
     if any(name.startswith("synthesis.input.") for name in tensors):
         raise genbench.UserError(f"checkpoint {path} is a generator of StyleGAN3; stylegan2 reads StyleGAN2 and StyleGAN2-ADA")
     return architecture_of(settings, path), {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def _rosinalitys(path: Path, tensors: dict[str, Tensor]) -> tuple[Architecture, dict[str, Tensor]]:
+    try:
+        settings, found = translated({name: tensor.float() for name, tensor in tensors.items()})
+    except (KeyError, ValueError, IndexError) as error:
+        raise genbench.UserError(f"checkpoint {path} is not a whole generator of rosinality's: {' '.join(str(error).split())[:120]}") from None
+    return architecture_of(settings, path), found
 
 
 def _start(path: Path) -> bytes:

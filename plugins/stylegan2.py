@@ -20,6 +20,8 @@ from genbench_plugins._stylegan2_training import Discriminator, steps
 
 NVIDIA = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained"
 JUDGE = "discriminator."  # before the names of its tensors in a file of `genbench train`
+W_SAMPLES = 4096  # latents whose mean is that of w where a file does not keep it, as many as rosinality's generate.py takes
+MIXED = 2**20  # the stream of a second z, beyond those of the layers' noise
 HALF_ON = ("cuda",)  # kinds of devices that compute the layers in half precision which a file marks so
 LICENCE = "NVIDIA Source Code License (non-commercial)"
 
@@ -46,11 +48,13 @@ class StyleGAN2:
         truncation: Annotated[float, "psi: w lies this share of the way from its mean; 1 is none"] = 1.0,
         cutoff: Annotated[int | None, "truncate this many of the first layers; none: all"] = None,
         noise: Annotated[Literal["random", "const", "none"], "drawn from the seed, as NVIDIA's metrics do; the stored one, as generate.py; or none"] = "random",
+        mixing: Annotated[int | None, "layers from this one on take the w of a second z of the same seed (style mixing); none: all take one w"] = None,
         seeds: Annotated[Literal["ours", "theirs"], "theirs: z as generate.py draws it, RandomState(seed).randn"] = "ours",
     ) -> None:
-        if cutoff is not None and cutoff < 0:
-            raise genbench.UserError(f"stylegan2's cutoff counts layers, from 0; it cannot be {cutoff}")
-        self.truncation, self.cutoff, self.noise, self.seeds, self.device = truncation, cutoff, noise, seeds, device
+        for name, layers in (("cutoff", cutoff), ("mixing", mixing)):
+            if layers is not None and layers < 0:
+                raise genbench.UserError(f"stylegan2's {name} counts layers, from 0; it cannot be {layers}")
+        self.truncation, self.cutoff, self.mixing, self.noise, self.seeds, self.device = truncation, cutoff, mixing, noise, seeds, device
         self.half = torch.device(device).type in HALF_ON
         self.trained = checkpoint is not None
         if checkpoint is None:
@@ -63,6 +67,8 @@ class StyleGAN2:
         self.judge = filled(Discriminator, self.made, judged, checkpoint, JUDGE).to(device) if judged else None
         self.net = filled(Generator, self.made, tensors, checkpoint) if tensors else Generator(self.made)
         self.net.to(device).eval().requires_grad_(False)
+        if truncation != 1 and checkpoint is not None and not self.net.mapping.w_avg.any():
+            self.net.mapping.w_avg.copy_(self.mean_w())
 
     @staticmethod
     def classes(checkpoint: Path) -> int:
@@ -71,21 +77,33 @@ class StyleGAN2:
     @genbench.hookimpl
     def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
         w = self.latents(seeds, labels, "w")
-        return self.painted(w, seeds, self.half).clamp(-1, 1)
+        other = None if self.mixing is None else self.net.mapping(self.z(seeds, MIXED), labels)
+        return self.painted(w, seeds, self.half, other).clamp(-1, 1)
 
     @genbench.hookimpl
     def latents(self, seeds: Tensor, labels: Tensor, space: str) -> Tensor:
-        z = theirs(seeds, self.made.z_dim).to(self.device) if self.seeds == "theirs" else genbench.noise(seeds, (self.made.z_dim,), device=self.device)
+        z = theirs(seeds, self.made.z_dim).to(self.device) if self.seeds == "theirs" else self.z(seeds)
         return self.net.mapping(z, labels) if space == "w" else z
+
+    def z(self, seeds: Tensor, stream: int = 0) -> Tensor:
+        return genbench.noise(seeds, (self.made.z_dim,), stream=stream, device=self.device)
+
+    def mean_w(self) -> Tensor:
+        """The mean of w over so many latents, and over the classes in turn."""
+        seeds = torch.arange(W_SAMPLES, device=self.device)
+        return self.net.mapping(self.z(seeds, MIXED), seeds % self.made.c_dim if self.made.c_dim else None).mean(0)
 
     @genbench.hookimpl
     def synthesize(self, latents: Tensor, labels: Tensor, seeds: Tensor, space: str) -> Tensor:
         w = latents if space == "w" else self.net.mapping(latents, labels)
         return self.painted(w, seeds, False)  # in half precision a path's length at epsilon 1e-4 would be that of rounding
 
-    def painted(self, w: Tensor, seeds: Tensor, half: bool) -> Tensor:
-        """The images of w [n, w_dim], about -1 to 1."""
-        images = self.net.synthesis(self.net.truncated(w, self.truncation, self.cutoff), lambda layer: self.added(layer, seeds), half)
+    def painted(self, w: Tensor, seeds: Tensor, half: bool, other: Tensor | None = None) -> Tensor:
+        """The images of w [n, w_dim], about -1 to 1; with the w of others from layer `mixing` on."""
+        ws = self.net.truncated(w, self.truncation, self.cutoff)
+        if other is not None:
+            ws = torch.cat([ws[:, : self.mixing], self.net.truncated(other, self.truncation, self.cutoff)[:, self.mixing :]], 1)
+        images = self.net.synthesis(ws, lambda layer: self.added(layer, seeds), half)
         if self.made.enlarge == 1:
             return images
         return F.interpolate(images.clamp(-1, 1), scale_factor=self.made.enlarge, mode="bilinear", align_corners=False)

@@ -1,13 +1,17 @@
 """The readers of weights read tensors and nothing else: archives that ask for more are refused in one line, and nothing of theirs is run."""
 
+import argparse
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from genbench.checkpoints import load_checkpoint, load_tensors
 from genbench.say import UserError
@@ -101,3 +105,43 @@ def test_other_forms_are_read_as_before(here):
     for name, line in (("text.pth", "neither safetensors nor a plain state dict"), ("nowhere.pth", "does not exist")):
         with pytest.raises(UserError, match=line):
             load_tensors(name)
+
+
+class Hostile:
+    """Asks for a program when it is read."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_tensors_beside_a_trainings_bags_are_read_and_nothing_is_made_of_the_bags(tmp_path):
+    """Arguments, numpy's numbers, a class as a key and whole modules stand beside a state dict in many files; weights_only refuses these files."""
+    weights = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor([1, 2], dtype=torch.int64), "c": nn.Parameter(torch.ones(2).half())}
+    content = {
+        "g_ema": weights,
+        "args": argparse.Namespace(size=8, path=Path("x")),
+        "best_fid": np.float64(3.5),
+        "callbacks": {nn.Linear: {"best": 1}},
+        "config": {"activation": nn.ReLU()},
+    }
+    path = tmp_path / "training.pt"
+    torch.save(content, path)
+    found = load_checkpoint(path, parts=("g_ema", "state_dict"))
+    assert {name: (tensor.dtype, tensor.tolist()) for name, tensor in found.items()} == {name: (t.dtype, t.tolist()) for name, t in weights.items()}
+    with pytest.raises(UserError, match="is not a flat dictionary of tensors"):
+        load_checkpoint(path)
+
+
+def test_what_is_no_bag_is_refused_by_name(tmp_path):
+    marker = tmp_path / "marker"
+    for content in (
+        {"g_ema": {"w": torch.ones(1)}, "args": Hostile(marker)},
+        {"args": argparse.Namespace(x=Hostile(marker)), "state_dict": {"w": torch.ones(1)}},
+    ):
+        torch.save(content, tmp_path / "hostile.pt")
+        with pytest.raises(UserError, match=r"asks for posix.system, which no weights need\); nothing in it was executed"):
+            load_checkpoint(tmp_path / "hostile.pt")
+    assert not marker.exists()
