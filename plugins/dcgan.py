@@ -1,54 +1,29 @@
-"""A class-conditional convolutional GAN on the digits' 8x8 pixels."""
+"""A class-conditional convolutional GAN, small enough to be trained on a laptop; it reads the generators of pytorch/examples too."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import genbench
-from genbench_plugins._small import CLASSES, Painter, count, descend, enlarge, follow, restore, shrink
+from genbench_plugins._dcgan import LATENT, Example, nets_for, nets_of
+from genbench_plugins._dcgan_losses import RULES, Loss
+from genbench_plugins._small import CLASSES, count, descend, enlarge, follow, shrink
 
-LATENT, CHANNELS = 32, 64
 RATE, MEMORY = 5e-4, 0.005  # the generator that is saved follows the trained one by this share a step
-
-
-class Discriminator(nn.Module):
-    """A score for an image and its class, by projection (Miyato & Koyama 2018); every layer spectrally normalised (Miyato et al. 2018)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            spectral_norm(nn.Conv2d(1, CHANNELS, 3, 1, 1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(CHANNELS, CHANNELS, 4, 2, 1)),
-            nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(CHANNELS, CHANNELS, 3, 1, 1)),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-            spectral_norm(nn.Linear(CHANNELS * 4 * 4, CHANNELS)),
-            nn.LeakyReLU(0.2),
-        )
-        self.judge = spectral_norm(nn.Linear(CHANNELS, 1))
-        self.embedding = spectral_norm(nn.Embedding(CLASSES, CHANNELS))
-
-    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        features = self.body(x)
-        return self.judge(features)[:, 0] + (self.embedding(labels) * features).sum(1)
+EXAMPLES = "main.0.weight"  # a tensor that pytorch/examples' files have, and ours have not
 
 
 class DCGAN:
-    """Radford, Metz and Chintala's family of generators, told the class, with the hinge loss."""
+    """Radford, Metz and Chintala's family of generators, told the class."""
 
     range = (-1.0, 1.0)
-    classes = CLASSES
-    resolution = 32
     paper = "Radford, Metz & Chintala 2016, Unsupervised representation learning with deep convolutional GANs, arXiv:1511.06434"
     licence = "MIT"
     pretrained_on = ("digits",)
@@ -56,15 +31,48 @@ class DCGAN:
     spaces = ("z",)
     training: ClassVar = {"epochs": 400, "batch": 64}
 
-    def __init__(self, checkpoint: Path | None = None, device: Any = "cpu") -> None:
-        self.nets = self.initial()
-        self.device = device
-        self.trained = checkpoint is not None
-        restore(self.nets, checkpoint, device)
+    def __init__(
+        self,
+        checkpoint: Path | None = None,
+        device: Any = "cpu",
+        dataset: Any = None,
+        loss: Annotated[Loss, "of training: hinge, least squares, or Wasserstein with a gradient penalty"] = "hinge",
+    ) -> None:
+        self.rule, self.device, self.trained = RULES[loss], device, checkpoint is not None
+        self.small = dataset is None or dataset.name.partition("-")[0] == "digits"
+        self.classes_there = CLASSES if dataset is None else len(dataset.classes)
+        self.example: Example | None = None
+        self.nets: nn.ModuleDict | None = None  # none before training has seen how large the images are
+        if checkpoint is not None:
+            self.read(checkpoint)
+        elif self.small:
+            self.nets = self.initial(0, 1).to(device)
 
-    def initial(self) -> nn.ModuleDict:
-        """Both networks: the discriminator is saved too, so that training can go on."""
-        return nn.ModuleDict({"generator": Painter(LATENT), "discriminator": Discriminator()})
+    def read(self, checkpoint: Path) -> None:
+        """The networks in a file: ours, or the generator of pytorch/examples."""
+        tensors = genbench.load_checkpoint(checkpoint)
+        try:
+            if EXAMPLES in tensors:
+                self.example = Example(tensors)
+                self.example.load_state_dict(tensors)
+                self.example.to(self.device).eval().requires_grad_(False)
+            else:
+                self.nets = nets_of(tensors)
+                self.nets.load_state_dict(tensors)
+                self.nets.to(self.device)
+                self.small = "generator.refine.weight" in tensors
+        except (KeyError, RuntimeError) as error:
+            why = " ".join(str(error).split())
+            raise genbench.UserError(f"checkpoint {checkpoint} is another network's: neither dcgan's nor pytorch/examples' ({why[:160]})") from None
+
+    @staticmethod
+    def classes(checkpoint: Path) -> int:
+        tensors = genbench.load_checkpoint(checkpoint)
+        return 0 if EXAMPLES in tensors else len(tensors.get("generator.embedding.weight", ()))
+
+    def initial(self, side: int, channels: int) -> nn.ModuleDict:
+        wrap = spectral_norm if self.rule.normalised else lambda layer: layer
+        return nets_for(side, channels, self.classes_there, wrap, self.small)
 
     @genbench.hookimpl
     def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
@@ -72,38 +80,60 @@ class DCGAN:
 
     @genbench.hookimpl
     def latents(self, seeds: Tensor) -> Tensor:
-        return genbench.noise(seeds, (LATENT,), device=self.device)
+        return genbench.noise(seeds, (self.example.latent if self.example else LATENT,), device=self.device)
 
     @genbench.hookimpl
     def synthesize(self, latents: Tensor, labels: Tensor) -> Tensor:
-        return enlarge(self.nets["generator"](latents, labels))
+        if self.example:
+            return self.example(latents)
+        if self.nets is None:
+            raise genbench.UserError("dcgan has weights for digits alone: genbench train --plugin dcgan --dataset NAME --out FILE, then --checkpoint FILE")
+        images = self.nets["generator"](latents, labels)
+        return enlarge(images) if self.small else images
 
     @genbench.hookimpl
     def train(
         self, batches: Collection[tuple[Tensor, Tensor]], seed: int, diffaug: Callable[[Tensor], Tensor] | None
     ) -> Iterator[tuple[int, int, dict[str, float]]]:
+        if self.example:
+            raise genbench.UserError("dcgan cannot train pytorch/examples' files on: they have no discriminator")
         torch.manual_seed(seed)
         shown = diffaug or (lambda images: images)  # the discriminator never sees an image but through it
-        if not self.trained:
-            self.nets = self.initial().to(self.device)
-        average, judge = self.nets["generator"], self.nets["discriminator"]
-        maker = copy.deepcopy(average)
-        makes, judges = (torch.optim.Adam(net.parameters(), RATE, betas=(0.0, 0.99)) for net in (maker, judge))
+        if not self.trained and self.small:
+            self.nets = self.initial(0, 1).to(self.device)
+        maker: Any = None
         for step, (images, labels) in enumerate(batches, 1):
-            real = shrink(images)
+            real = shrink(images) if self.small else self.grey(images)
+            if maker is None:
+                self.nets = self.nets or self.initial(real.shape[-1], real.shape[1]).to(self.device)
+                average, judge = self.nets["generator"], self.nets["discriminator"]
+                maker = copy.deepcopy(average)
+                makes, judges = (torch.optim.Adam(net.parameters(), RATE, betas=(0.0, 0.99)) for net in (maker, judge))
             fake = maker(torch.randn(len(real), LATENT, device=self.device), labels)
-            # The hinge losses (Lim & Ye 2017; Miyato et al. 2018, eqs. 16 and 17)
-            judged = F.relu(1 - judge(shown(real), labels)).mean() + F.relu(1 + judge(shown(fake.detach()), labels)).mean()
+            judged = self.rule.discriminator(lambda x, judge=judge, of=labels: judge(x, of), shown(real), shown(fake.detach()))
             descend(judges, judged)
-            made = -judge(shown(fake), labels).mean()
-            descend(makes, made)
-            follow(average, maker, max(MEMORY, 1 / step))
-            yield step, len(batches), {"loss": judged.item(), "generator": made.item()}
+            told = {"loss": judged.item()}
+            if step % self.rule.turns == 0:
+                made = self.rule.generator(judge(shown(fake), labels))
+                descend(makes, made)
+                told["generator"] = made.item()
+                follow(average, maker, max(MEMORY, self.rule.turns / step))
+            yield step, len(batches), told
+
+    def grey(self, images: Tensor) -> Tensor:
+        """Images uint8 [n, 3, h, w] -> float -1 to 1, of one channel where the network has one, or where there is none yet and all three are equal."""
+        made: Any = self.nets["generator"] if self.nets else None
+        one = made.paint.out_channels == 1 if made else bool((images == images[:, :1]).all())
+        return (images[:, :1] if one else images).float() / 127.5 - 1
 
     @genbench.hookimpl
     def state(self) -> dict[str, Tensor]:
-        return self.nets.state_dict()
+        net = self.example or self.nets
+        if net is None:
+            raise genbench.UserError("dcgan has no networks yet: train it first")
+        return net.state_dict()
 
     @genbench.hookimpl
     def cost(self) -> dict[str, float]:
-        return {"parameters": count(self.nets["generator"]), "evaluations": 1}
+        net = self.example or (self.nets["generator"] if self.nets else None)
+        return {"parameters": count(net) if net else 0, "evaluations": 1}

@@ -1,8 +1,9 @@
-"""A class-conditional variational autoencoder on the digits' 8x8 pixels: the blurriest of the reference generators."""
+"""A class-conditional variational autoencoder on the digits' 8x8 pixels, the blurriest of the reference generators; and pytorch/examples' for MNIST."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,12 +62,24 @@ class Autoencoder(nn.Module):
         return (reconstruction + kl_divergence(posterior, self.prior(labels))).mean()
 
 
+class Example(nn.Module):
+    """The decoder of pytorch/examples' VAE, [n, 20] -> [n, 1, 28, 28] in -1 to 1; it knows no classes."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        (inner, self.latent), (pixels, _) = tensors["fc3.weight"].shape, tensors["fc4.weight"].shape
+        self.side = math.isqrt(pixels)
+        self.fc3, self.fc4 = nn.Linear(self.latent, inner), nn.Linear(inner, pixels)
+        self.load_state_dict({name: tensor for name, tensor in tensors.items() if name.startswith(("fc3.", "fc4."))})
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(self.fc4(F.relu(self.fc3(noise)))).view(-1, 1, self.side, self.side) - 1
+
+
 class VAE:
     """Kingma and Welling's autoencoder, told the class. The latent space z is the standard normal noise behind the class's prior."""
 
     range = (-1.0, 1.0)
-    classes = CLASSES
-    resolution = 32
     paper = "Kingma & Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114"
     licence = "MIT"
     pretrained_on = ("digits",)
@@ -75,10 +88,14 @@ class VAE:
     training: ClassVar = {"epochs": 250, "batch": 64}
 
     def __init__(self, checkpoint: Path | None = None, device: Any = "cpu") -> None:
-        self.net = Autoencoder()
-        self.device = device
-        self.trained = checkpoint is not None
-        restore(self.net, checkpoint, device)
+        self.net, self.device, self.trained = Autoencoder(), device, checkpoint is not None
+        self.example = _example(checkpoint).to(device) if checkpoint is not None and _is_example(checkpoint) else None
+        if self.example is None:
+            restore(self.net, checkpoint, device)
+
+    @staticmethod
+    def classes(checkpoint: Path) -> int:
+        return 0 if _is_example(checkpoint) else CLASSES
 
     @genbench.hookimpl
     def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
@@ -86,14 +103,16 @@ class VAE:
 
     @genbench.hookimpl
     def latents(self, seeds: Tensor) -> Tensor:
-        return genbench.noise(seeds, (LATENT,), device=self.device)
+        return genbench.noise(seeds, (self.example.latent if self.example else LATENT,), device=self.device)
 
     @genbench.hookimpl
     def synthesize(self, latents: Tensor, labels: Tensor) -> Tensor:
-        return enlarge(self.net.decode(latents, labels))
+        return self.example(latents) if self.example else enlarge(self.net.decode(latents, labels))
 
     @genbench.hookimpl
     def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+        if self.example:
+            raise genbench.UserError("vae trains its own network, not pytorch/examples': leave out --init")
         torch.manual_seed(seed)
         if not self.trained:
             self.net = Autoencoder().to(self.device)
@@ -107,8 +126,21 @@ class VAE:
 
     @genbench.hookimpl
     def state(self) -> dict[str, Tensor]:
-        return self.net.state_dict()
+        return (self.example or self.net).state_dict()
 
     @genbench.hookimpl
     def cost(self) -> dict[str, float]:
-        return {"parameters": count(self.net.decoder), "evaluations": 1}
+        return {"parameters": count(self.example or self.net.decoder), "evaluations": 1}
+
+
+def _is_example(checkpoint: Path) -> bool:
+    """Whether a file has the layers of pytorch/examples' decoder."""
+    return "fc4.weight" in genbench.load_checkpoint(checkpoint)
+
+
+def _example(checkpoint: Path) -> Example:
+    try:
+        return Example(genbench.load_checkpoint(checkpoint))
+    except (KeyError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split())[:160]
+        raise genbench.UserError(f"checkpoint {checkpoint} is not pytorch/examples' VAE: {why}") from None
