@@ -66,7 +66,7 @@ class Trial:
 
 
 def check(
-    description: Description, *, dataset: str = "digits", options: Sequence[str] = (), checkpoint: Path | None = None, device: str = "cpu"
+    description: Description, *, dataset: str = "digits", options: Sequence[str] = (), checkpoint: Path | None = None, trust: str = "", device: str = "cpu"
 ) -> list[Result]:
     """Run every check; UserError when the generator cannot even be constructed."""
     row = shelves.find("datasets", dataset)
@@ -76,7 +76,7 @@ def check(
     def again(weights: Path | None) -> Generator:
         return construct(description, chosen, weights, where, row)
 
-    weights = checkpoint_of(description, row, checkpoint)
+    weights = checkpoint_of(description, row, checkpoint, trust)
     trial = Trial(description, again(weights), row, again, conditions_of(description, weights))
     return [_one(name, function, trial) for name, function in CHECKS.items()]
 

@@ -19,7 +19,7 @@ import pluggy
 
 from genbench import draws, hookspecs, images, paths, shelves
 from genbench.abilities import Description, describe
-from genbench.files import code_sha256, digest, source_text
+from genbench.files import code_sha256, content_sha256, digest, source_text
 from genbench.lazy import np, torch
 from genbench.rows import Dataset, File, Pairs, Weights, source_of
 from genbench.say import PluginFailed, UserError, aside, choices, clean
@@ -50,8 +50,25 @@ def locate(word: str) -> Description:
     return describe(getattr(module, inner) if inner else module, file.stem, path)
 
 
-def checkpoint_of(description: Description, dataset: Dataset, named: Path | None) -> Path | None:
-    """The checkpoint, a file or a folder: the one named, else the generator's own for this data set, else None."""
+def checkpoint_of(description: Description, dataset: Dataset, named: Path | None, trust: str = "") -> Path | None:
+    """The checkpoint, a file or a folder: the one named, else the generator's own for this data set, else None; a program only where its hash is trusted."""
+    return _trusted(description, _checkpoint(description, dataset, named), trust)
+
+
+def _trusted(description: Description, checkpoint: Path | None, trust: str) -> Path | None:
+    """The checkpoint; UserError unless one that is a program is the very one that the user trusts."""
+    executes = description.attributes.get("executes", False)
+    if trust and not executes:
+        raise UserError(f"--trust is for checkpoints that are programs; what {description.name} reads is data, and nothing in it is run")
+    seal = content_sha256(checkpoint) if checkpoint and executes else ""
+    if seal and not trust:
+        raise UserError(f"{description.name} runs the program that lies in {checkpoint}; if you trust whoever made it: --trust {seal}")
+    if seal != trust.lower():
+        raise UserError(f"--trust {clean(trust)[:64]}: {checkpoint} is not the file of that SHA-256, its own is {seal}; nothing in it was run")
+    return checkpoint
+
+
+def _checkpoint(description: Description, dataset: Dataset, named: Path | None) -> Path | None:
     if named is not None:
         if "checkpoint" not in description.given:
             raise UserError(f"{description.name} takes no checkpoint: its constructor does not name one")

@@ -15,7 +15,7 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
 
     range           (low, high) of float images; a float return without it is refused
     classes         how many classes the labels run over; or a static method of the checkpoint's path that says so, 0 for an unconditional network,
-                    which is then given no labels (None)
+                    which is then given no labels (None), None for as many as the data set has
     resolution      of the images
     paper, licence  of the method and of the weights
     pretrained_on   data sets that its weights, or a network inside, have seen
@@ -23,6 +23,7 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
     spaces          names of its latent spaces, the first is the default
     training        {"epochs": .., "batch": ..}: what `genbench train` does unless told otherwise
     holds           of a set of stored images: a static method of the checkpoint's path that says how many there are; the run's n unless told otherwise
+    executes        True where the checkpoint is a program that reading it runs: then a run asks for --trust and the file's SHA-256
     competitor      False for a line of reference (real images served as samples), which boards show and never rank
 
 Tensors lie on the run's device. Calls run under torch.no_grad(). A genbench.UserError raised in a plugin ends the run in one line (exit 2); anything

@@ -43,6 +43,7 @@ class Request:
     labels: str = ""
     options: tuple[str, ...] = ()
     checkpoint: Path | None = None
+    trust: str = ""
     batch_size: int = 50
     device: str = "auto"
     save_samples: bool = False
@@ -55,7 +56,7 @@ def settle(request: Request, description: Description) -> Plan:
     """The plan of a run; UserError in one line for whatever is wrong."""
     dataset, device = dataset_of(request.dataset), device_of(request.device)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
-    checkpoint = checkpoint_of(description, dataset, request.checkpoint)
+    checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
     held = _held(description, checkpoint)
     first, n = _seeds(request, held or wanted_n(protocols[0], dataset))
     if held and n > held:
@@ -195,8 +196,9 @@ def _conditions(description: Description, dataset: Dataset, policy: str, checkpo
         return {}
     classes = len(dataset.classes)
     own = description.attributes.get("classes", classes)
-    own = own(checkpoint) if callable(own) and checkpoint is not None else own
-    if own != classes:
+    if callable(own):
+        own = own(checkpoint) if checkpoint is not None else None
+    if own not in (None, classes):
         raise UserError(f"{description.name} has {own} classes, the data set {dataset.name} {classes}; choose a data set with {own}")
     found: dict[str, Any] = {"labels": policy, "classes": classes}
     if policy == "training":

@@ -231,7 +231,7 @@ def constructed(description: Description, request: Request, device: str) -> Gene
     """The generator that the words ask for, ready on its device."""
     dataset = dataset_of(request.dataset)
     chosen = options.chosen(request.options, description.options, description.name)
-    return construct(description, chosen, checkpoint_of(description, dataset, request.checkpoint), device, dataset)
+    return construct(description, chosen, checkpoint_of(description, dataset, request.checkpoint, request.trust), device, dataset)
 
 
 def samples_png(plan: Plan, folder: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,10 +15,11 @@ import click
 @click.option("--dataset", "-d", default="digits", show_default=True, help="Whose classes the labels are, and whose recogniser judges them.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator.")
+@click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(plugin: str, dataset: str, options: tuple[str, ...], checkpoint: Path | None, device: str, with_files: tuple[Path, ...], as_json: bool) -> int:
+def command(plugin: str, with_files: tuple[Path, ...], as_json: bool, **words: Any) -> int:
     """Check that a generator does what its hooks promise.
 
     A line per check: pass, fail or skip, what came, the remedy. Exit 5 when one fails.
@@ -28,7 +30,7 @@ def command(plugin: str, dataset: str, options: tuple[str, ...], checkpoint: Pat
 
     for file in with_files:
         shelves.add_file(file)
-    results = conformance.check(locate(plugin), dataset=dataset, options=options, checkpoint=checkpoint, device=device)
+    results = conformance.check(locate(plugin), **words)
     if as_json:
         answer(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))
     else:

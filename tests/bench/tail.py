@@ -1,12 +1,14 @@
-"""Long tails shown on digits: generators trained on balanced and on long-tailed digits, measured class by class against the same balanced reference.
+"""Long tails shown: generators trained on balanced and on long-tailed images, measured class by class against the same balanced reference.
 
-    python tests/bench/tail_digits.py                           dcgan: balanced, imbalance 50, and the same with the classes reversed; three seeds each
-    python tests/bench/tail_digits.py --plugin ddpm --tails     ddpm, and each strategy for the tail
-    python tests/bench/tail_digits.py --steps 300 --seeds 1     a trial
+    python tests/bench/tail.py                           dcgan on digits: balanced, imbalance 50, and the same with the classes reversed; three seeds each
+    python tests/bench/tail.py --plugin ddpm --tails     ddpm, and each strategy for the tail
+    python tests/bench/tail.py --steps 300 --seeds 1     a trial
+    python tests/bench/fashion_rows.py fashion.safetensors && GENBENCH_WEIGHTS=. python tests/bench/tail.py --dataset fashion-mnist --imbalance 100 \\
+        --protocol fashion-balanced-test --with tests/bench/fashion_rows.py --only balanced --only "long tail" --seeds 1 --steps 4000
 
-Checkpoints, runs and boards lie under --out; what is there already is taken over, so that a stopped call goes on. Writes tail_digits_PLUGIN.md beside this
-file (with --out elsewhere: there). What it should show: models of a long tail are worse on their few classes than on their many, the balanced ones are not,
-and reversing the classes moves the fault with the counts.
+Checkpoints, runs and boards lie under --out; what is there already is taken over, so that a stopped call goes on. Writes tail_DATASET_PLUGIN.md with its
+pictures beside this file (or where --page says). What it should show: models of a long tail are worse on their few classes than on their many, the balanced
+ones are not, and reversing the classes moves the fault with the counts.
 """
 
 from __future__ import annotations
@@ -19,23 +21,35 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-IMBALANCE = "50"
 GROUPS = ("many", "medium", "few")
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571}  # of t, two-sided, by degrees of freedom
-TAIL = ("--imbalance", IMBALANCE)
-BALANCED, REVERSED = (), (*TAIL, "--class-order", "reversed")
-# name -> (how it is trained, the data set whose groups and training images it is held to)
-SETTINGS = {"balanced": (BALANCED, TAIL), "long tail": (TAIL, TAIL), "long tail, reversed": (REVERSED, REVERSED), "balanced, reversed": (BALANCED, REVERSED)}
-TAILS = {
-    "drop": (*TAIL, "--tail", "drop", "--min-count", "20"),
-    "oversample 0.5": (*TAIL, "--tail", "oversample", "--power", "0.5"),
-    "oversample 1": (*TAIL, "--tail", "oversample", "--power", "1"),
-    "staged": (*TAIL, "--tail", "staged"),
-}
 AUGMENT = {"dcgan": "diffaug", "ddpm": "karras"}
 COLUMNS = {"kd": "kernel distance", "spread_ratio": "spread ratio", "accuracy": "label accuracy", "nearest_ratio": "nearest training image / real to real"}
+
+
+Setting = tuple[tuple[str, ...], tuple[str, ...]]  # how it is trained, and the data set whose groups and training images it is held to
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Setting]:
+    """The settings by name."""
+    tail = ("--imbalance", args.imbalance)
+    turned = (*tail, "--class-order", "reversed")
+    found: dict[str, Setting] = {"balanced": ((), tail), "long tail": (tail, tail), "long tail, reversed": (turned, turned), "balanced, reversed": ((), turned)}
+    if args.tails:
+        found |= {
+            "drop": ((*tail, "--tail", "drop", "--min-count", "20"), tail),
+            "oversample 0.5": ((*tail, "--tail", "oversample", "--power", "0.5"), tail),
+            "oversample 1": ((*tail, "--tail", "oversample", "--power", "1"), tail),
+            "staged": ((*tail, "--tail", "staged"), tail),
+            AUGMENT[args.plugin]: ((*tail, "--augment", AUGMENT[args.plugin]), tail),
+        }
+    unknown = set(args.only) - set(found)
+    if unknown:
+        raise SystemExit(f"no setting {', '.join(sorted(unknown))}; there are {', '.join(found)}")
+    return {name: found[name] for name in args.only or found}
 
 
 def genbench(*words: str) -> str:
@@ -47,12 +61,12 @@ def genbench(*words: str) -> str:
 
 def trained(args: argparse.Namespace, name: str, words: tuple[str, ...], seed: int) -> Path:
     """The checkpoint of one setting and seed."""
-    path = args.out / "checkpoints" / f"{args.plugin}-{name.replace(' ', '-').replace(',', '')}-{seed}.safetensors"
+    path = args.out / "checkpoints" / f"{args.dataset}-{args.plugin}-{name.replace(' ', '-').replace(',', '')}-{seed}.safetensors"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         then = time.monotonic()
         steps = ("--steps", str(args.steps)) if args.steps else ()
-        genbench("train", "--plugin", args.plugin, "--dataset", "digits", *words, *steps, "--seed", str(seed), "--out", str(path))
+        genbench("train", "--plugin", args.plugin, "--dataset", args.dataset, *words, *steps, "--seed", str(seed), "--out", str(path))
         print(f"{path.name}: {time.monotonic() - then:.0f} s", file=sys.stderr)
     return path
 
@@ -60,10 +74,14 @@ def trained(args: argparse.Namespace, name: str, words: tuple[str, ...], seed: i
 def table(args: argparse.Namespace, checkpoint: Path, words: tuple[str, ...]) -> tuple[list[dict], Path]:
     """The rows of `genbench classes` for one checkpoint, and the run's folder, where its pictures are."""
     places = ("--out", str(args.out / "runs"))
-    boards = ("--leaderboards", str(args.out / "leaderboards"))
-    said = genbench("run", "--plugin", args.plugin, "--checkpoint", str(checkpoint), "--dataset", "digits", *words, *places, *boards, "--json")
-    run = json.loads(said)["id"]
-    return json.loads(genbench("classes", run, *places, "--json"))["classes"], args.out / "runs" / run
+    how = (*(("--protocol", args.protocol) if args.protocol else ()), *(("--n", str(args.n)) if args.n else ()), *rows_of(args))
+    words = ("--plugin", args.plugin, "--checkpoint", str(checkpoint), "--dataset", args.dataset, *words, *how, *places)
+    run = json.loads(genbench("run", *words, "--leaderboards", str(args.out / "leaderboards"), "--json"))["id"]
+    return json.loads(genbench("classes", run, *places, *rows_of(args), "--json"))["classes"], args.out / "runs" / run
+
+
+def rows_of(args: argparse.Namespace) -> tuple[str, ...]:
+    return ("--with", str(args.rows)) if args.rows else ()
 
 
 def by_group(rows: list[dict], column: str) -> dict[str, float]:
@@ -86,18 +104,20 @@ def interval(values: list[float]) -> str:
 
 def asked(args: argparse.Namespace) -> str:
     """The options that decide what is measured."""
-    return f"--plugin {args.plugin}" + " --tails" * args.tails + f" --steps {args.steps}" * bool(args.steps) + f" --seeds {args.seeds}"
+    words = {"dataset": "digits", "imbalance": "50", "protocol": "", "steps": 0}
+    said = [f"--plugin {args.plugin}", *(f"--{name} {value}" for name, usual in words.items() if (value := getattr(args, name)) != usual)]
+    return " ".join([*said, *(["--tails"] if args.tails else []), *(f'--only "{name}"' for name in args.only), f"--seeds {args.seeds}"])
 
 
 def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
     """The finding as Markdown."""
     length = f"{args.steps} steps each" if args.steps else "as many steps as the generator usually takes, the same for every setting"
     said = (
-        f"By `python tests/bench/tail_digits.py {asked(args)}`. Imbalance {IMBALANCE}; means over the classes of a group, ± half a 95 % interval "
-        f"(t) over {args.seeds} trainings of {length}. Reference: 870 held-out digits, balanced. Groups are by the training counts of the long tail, and for "
-        "the balanced models by the counts that they would have had. few - many is paired by training."
+        f"By `python tests/bench/tail.py {asked(args)}`. Imbalance {args.imbalance}; means over the classes of a group, ± half a 95 % interval "
+        f"(t) over {args.seeds} training{'s' * (args.seeds > 1)} of {length}. Reference: held-out images, balanced. Groups are by the training counts of the "
+        "long tail, and for the balanced models by the counts that they would have had. few - many is paired by training."
     )
-    lines = [f"# Long-tailed digits: {args.plugin}", said]
+    lines = [f"# Long-tailed {args.dataset}: {args.plugin}", said]
     for column, title in COLUMNS.items():
         rows = []
         for name, tables in found.items():
@@ -108,8 +128,13 @@ def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
         lines.append("\n".join([f"## {title}", "", "| trained on | many | medium | few | few - many |", "|---|---|---|---|---|", *rows]))
     flags = [f"| {name} | {', '.join(flagged(tables))} |" for name, tables in found.items()]
     lines.append("\n".join(["## Classes flagged (in how many of the trainings)", "", "| trained on | class: flag |", "|---|---|", *flags]))
-    lines += ["## A model of the long tail, seed 0", f"![numbers by class]({args.plugin}_tail.png)", "Its worst classes, uncurated:"]
-    return "\n\n".join([*lines, f"![samples of its worst classes]({args.plugin}_tail_worst.png)"]) + "\n"
+    lines += ["## A model of the long tail, seed 0", f"![numbers by class]({name_of(args)}.png)", "Its worst classes, uncurated:"]
+    return "\n\n".join([*lines, f"![samples of its worst classes]({name_of(args)}_worst.png)"]) + "\n"
+
+
+def name_of(args: argparse.Namespace) -> str:
+    """Of the page and, with an ending, of its pictures."""
+    return f"tail_{args.dataset}_{args.plugin}"
 
 
 def flagged(tables: list[list[dict]]) -> list[str]:
@@ -127,26 +152,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plugin", default="dcgan", choices=sorted(AUGMENT))
     parser.add_argument("--tails", action="store_true", help="each strategy for the tail too")
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--imbalance", default="50")
+    parser.add_argument("--protocol", default="", help="the data set's own otherwise")
+    parser.add_argument("--n", type=int, default=0, help="the protocol's otherwise")
+    parser.add_argument("--with", dest="rows", type=Path, help="a file with rows of one's own")
+    parser.add_argument("--only", action="append", default=[], help="only this setting, and others named so")
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("tail_digits"))
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; OMP_NUM_THREADS=1 beside it where there is one for each core")
+    parser.add_argument("--out", type=Path, default=Path("tail"))
     parser.add_argument("--page", type=Path, default=None, help="where the page goes; default: beside this file")
     args = parser.parse_args()
-    settings = dict(SETTINGS)
-    if args.tails:
-        settings |= {name: (words, TAIL) for name, words in TAILS.items()}
-        settings |= {AUGMENT[args.plugin]: ((*TAIL, "--augment", AUGMENT[args.plugin]), TAIL)}
-    found: dict[str, list[list[dict]]] = {}
-    for name, (training, data) in settings.items():
-        label = "balanced" if training == BALANCED else name  # one training, held to both orders
-        made = [table(args, trained(args, label, training, seed), data) for seed in range(args.seeds)]
-        found[name] = [rows for rows, _ in made]
-        if name == "long tail":
-            pictures = made[0][1]
-    text, place = page(args, found), args.page or here / f"tail_digits_{args.plugin}.md"
+    settings = settings_of(args)
+
+    def label(name: str) -> str:
+        return name if settings[name][0] else "balanced"  # one training, held to both orders
+
+    trainings = {(label(name), seed): words for name, (words, _) in settings.items() for seed in range(args.seeds)}
+    tables = [(name, seed) for name in settings for seed in range(args.seeds)]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        checkpoints = dict(zip(trainings, pool.map(lambda one: trained(args, one[0], trainings[one], one[1]), trainings), strict=True))
+        made = dict(zip(tables, pool.map(lambda one: table(args, checkpoints[label(one[0]), one[1]], settings[one[0]][1]), tables), strict=True))
+    found = {name: [made[name, seed][0] for seed in range(args.seeds)] for name in settings}
+    pictures = made["long tail", 0][1]
+    text, place = page(args, found), args.page or here / f"{name_of(args)}.md"
     place.write_text(text, encoding="utf-8")
-    for picture, ending in (("classes.png", "tail"), ("classes_worst.png", "tail_worst")):
-        shutil.copy(pictures / picture, place.parent / f"{args.plugin}_{ending}.png")
+    for picture, ending in (("classes.png", ""), ("classes_worst.png", "_worst")):
+        shutil.copy(pictures / picture, place.parent / f"{name_of(args)}{ending}.png")
     print(text)
 
 
