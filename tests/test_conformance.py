@@ -12,6 +12,7 @@ from genbench.generator import locate
 
 HEAD = "import random\nimport genbench\nimport torch\n\nS = (3, 8, 8)\n\n\n@genbench.hookimpl\n"
 GOOD = "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n"
+BROUGHT = {"images", "biggan", "jit", "onnx"}  # they draw nothing without a file that somebody brings
 FAULTS = {
     "count": "def sample(n):\n    return torch.zeros(max(n, 2), *S, dtype=torch.uint8)\n",
     "images": "def sample(n):\n    return torch.zeros(n, *S, dtype=torch.uint8)\n",
@@ -52,9 +53,9 @@ def test_no_check_escapes_its_fault():
     assert set(FAULTS) == set(CHECKS)
 
 
-@pytest.mark.parametrize("name", [name for name, one in shelves.standing("generators").items() if one.origin == "built in" and name != "images"])
+@pytest.mark.parametrize("name", [name for name, one in shelves.standing("generators").items() if one.origin == "built in" and name not in BROUGHT])
 def test_every_shipped_generator_conforms(name):
-    """No check fails on a generator that the package ships."""
+    """No check fails on a generator that the package ships; those of brought files are checked where their files are made."""
     assert [r for r in check(locate(name)) if r.verdict == "fail"] == []
 
 
