@@ -111,6 +111,10 @@ def _dressed(axes: Axes, found: Sequence[Entry], pair: tuple[str, str]) -> None:
         if name == COST:
             label(f"{COST}, on this machine", fontsize=8)
             axes.set_xscale("log")
+            ticks: Any = axes.get_xaxis()
+            ticks.get_major_locator().set_params(subs=(1, 2, 5))
+            ticks.set_major_formatter("{x:g}")
+            axes.minorticks_off()
             continue
         label(f"{name} ({direction(found, name)} is better; dashed: real images)", fontsize=8)
         real = next((score.real for entry in found if (score := entry.score(name)) and score.real is not None), None)
