@@ -51,6 +51,7 @@ class Sides:
     expected_se: Array | None = None  # of shares that a recogniser should see, which its confusion foretells with an error
     train: tuple[Array, Array] | None = None
     diversity: Mapping[int, Bounded] = field(default_factory=dict)
+    diversity_real: Mapping[int, classes_within.Line] = field(default_factory=dict)
     pools: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # a user's own groups of classes, beside many, medium and few
     notes: tuple[str, ...] = ()  # what is said of every class
     seed: int = 0
@@ -120,7 +121,7 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
     row: dict[str, Any] = {"class": c, "name": sides.names[c], "train_count": sides.train_counts[c] if sides.train_counts else None}
     row |= {"n": len(x), "m": len(y), "notes": list(sides.notes)}
     tests = _counted(sides, c, row)
-    _put(row, "diversity", sides.diversity.get(c, (math.nan,) * 3))
+    _put(row, "diversity", sides.diversity.get(c, (math.nan,) * 3), sides.diversity_real.get(c))
     row["notes"] += [] if c in sides.diversity else ["diversity: the run has no LPIPS by class: --metrics lpips_diversity"]
     tests |= _copied(sides, c, x, y, row)
     if max(len(x), len(y)) > LARGEST:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import cas, classes, classes_over, classes_shares, classes_shown, shards, shelves, weights
+from genbench import cas, classes, classes_diversity, classes_over, classes_shares, classes_shown, shards, shelves, weights
 from genbench.classes import Sides, Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import picture
@@ -52,10 +52,12 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     said = described(dataset, rule)
     held, labels = _real(dataset, reference, feature, plan)
     train = _real(dataset, under["train"], feature, plan) if under["train"] and under["train"] != reference else None
-    pool = [_real(dataset, split, feature, plan) for split in dict.fromkeys(under["real"] or [reference])]
     asked = shards.labels_for(plan)
     reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
-    counts, diversity = tuple(said.get("train_counts", ())), _diversity(found)
+    counts = tuple(said.get("train_counts", ()))
+    splits = tuple(dict.fromkeys(under["real"] or [reference]))
+    pool = [_real(dataset, split, feature, plan) for split in splits]
+    diversity, diversity_real, lacks = classes_diversity.of_run(found, plan, dataset, splits, lambda: shards.images_at(plan, folder, [0]))
     sides = Sides(
         samples=samples,
         labels=asked if asked is not None else reader.samples,  # type: ignore[union-attr]
@@ -70,11 +72,10 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
         reader=reader,
         train=train,
         diversity=diversity,
+        diversity_real=diversity_real,
     )
-    # LPIPS of real images is too wide for a run to keep; of narrower features its line of real images is over all classes
-    notes += ("diversity: a run has nothing of real images by class to hold it against",) if diversity else ()
     expected, errors = _expected(sides, counts, shares, plan)
-    return replace(sides, expected=expected, expected_se=errors, notes=notes)
+    return replace(sides, expected=expected, expected_se=errors, notes=notes + lacks)
 
 
 def _plan(found: Record) -> Plan:
@@ -154,15 +155,6 @@ def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> t
     if shares == "reference" or sides.reader is None or (not sides.conditional and np.abs(wanted - held).max() < 0.1 / count):
         return None, None
     return (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
-
-
-def _diversity(found: Record) -> dict[int, classes.Bounded]:
-    """LPIPS over all pairs of a class, where the run has measured it class by class."""
-    parts: dict[int, classes.Bounded] = {}
-    for one in found.scores:
-        if one.part.startswith("class ") and one.status == "ok" and one.value is not None and one.low is not None and one.high is not None:
-            parts.setdefault(int(one.part.removeprefix("class ")), (one.value, one.low, one.high))
-    return parts
 
 
 def grouped(path: Path, names: Sequence[str], n: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:

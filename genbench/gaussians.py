@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genbench import stats
-from genbench.lazy import np, torch
+from genbench.lazy import np
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -48,12 +48,9 @@ def distance(x: Array, still: Gaussian) -> float:
 
 
 def projected(x: Array, still: Gaussian) -> tuple[Array, Array]:
-    """What distances_without is made from, row by row: x [n, d] from the mean that stays, and that times A^T [n, a].
-
-    torch's product, since stats takes torch's roots: where two libraries take turns, each waits for the threads of the other.
-    """
+    """What distances_without is made from, row by row: x [n, d] from the mean that stays, and that times A^T [n, a]."""
     x = x - still.mean
-    return x, (torch.from_numpy(x) @ torch.from_numpy(still.factor).T).numpy()
+    return x, stats.product(x, still.factor.T)
 
 
 def distances_without(x: Array, rows: Array, still: Gaussian, blocks: Array, count: int) -> Array:

@@ -18,6 +18,11 @@ from genbench.say import UserError, choices
 # with a metric's own file, the code that made its number
 _SHARED = "arrays probes given statistics stats gaussians nearest intervals scoring real draws"
 ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
+# The code of such a file by its hash, and an earlier one whose numbers it gives to rounding: it goes by that name, so that boards measured by it stay whole.
+SAME_NUMBERS = {
+    "3203c361c4d7820d6103373f56b52b5e5a2138e5dcdc192dccbbb64739bffbb9": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
+    "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
+}
 PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
 ROUNDING = ("precision.py",)  # with these, in another precision than float32
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
@@ -100,7 +105,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         against_file = ["reference from a statistics file"] if asked.statistics and measure.reference else []
         flags = [] if why else [*extractors[name].flags, *against_file]
         metric = shelves.find("metrics", measure.metric)
-        measures.append({**asdict(measure), "constants": dict(measure.constants), "formula": _arithmetic(metric), "skip": why, "flags": flags})
+        measures.append({**asdict(measure), "constants": dict(measure.constants), "formula": arithmetic(metric), "skip": why, "flags": flags})
     if all(measure["skip"] for measure in measures):
         raise UserError(f"protocol {protocol.name}: {measures[0]['skip']}")
     fits = asked.n == wanted_n(protocol, asked.dataset) and asked.labels in ("", protocol.labels) and asked.quantise == protocol.quantise
@@ -281,6 +286,12 @@ def features_seal(identity: Mapping[str, str]) -> str:
     return digest([identity["code"], more]) if more else identity["code"]
 
 
-def _arithmetic(metric: Metric) -> str:
+def arithmetic(metric: Metric) -> str:
+    """What a number's formula is known by: the code of the metric's own file and of what metrics share."""
+    return digest([source_code(metric.value), *(SAME_NUMBERS.get(code, code) for code in shared_code())])
+
+
+def shared_code() -> list[str]:
+    """The code hashes of what metrics share, file by file."""
     here = Path(__file__).parent
-    return digest([source_code(metric.value), *(code_sha256(source_text(here / name)) for name in ARITHMETIC)])
+    return [code_sha256(source_text(here / name)) for name in ARITHMETIC]

@@ -5,8 +5,11 @@ Leave-outs are always made by merging what stays, never by subtracting what goes
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.lazy import linalg, np, torch
@@ -158,12 +161,21 @@ def factor_of(c: Array) -> Array:
     return np.triu(linalg.qr(a, mode="r", check_finite=False)[0]) if kept.all() else a
 
 
-def _eigenvalues(c: Array) -> Array:
-    """The eigenvalues of a symmetric matrix [d, d], of which the lower triangle is read, in rising order.
+@cache
+def _mkl() -> bool:
+    """Whether torch's MKL is the library to take: eigenvalues at d = 2,048 took half of OpenBLAS's time on one processor of Intel's, 1.3 times on AMD's."""
+    known = Path("/proc/cpuinfo")
+    return torch.backends.mkl.is_available() and "GenuineIntel" in (known.read_text() if known.exists() else platform.processor())
 
-    LAPACK's syevd without vectors; at d = 2,048 MKL's, which torch brings, took half the time of OpenBLAS's (evd, evr, and tridiagonalisation alone).
-    """
-    if len(c) >= 256 and torch.backends.mkl.is_available():
+
+def product(x: Array, y: Array) -> Array:
+    """x y, by the library that takes the eigenvalues: where two take turns, each waits for the threads of the other."""
+    return (torch.from_numpy(x) @ torch.from_numpy(y)).numpy() if _mkl() else x @ y
+
+
+def _eigenvalues(c: Array) -> Array:
+    """The eigenvalues of a symmetric matrix [d, d], of which the lower triangle is read, in rising order; LAPACK's syevd without vectors."""
+    if len(c) >= 256 and _mkl():
         return torch.linalg.eigvalsh(torch.from_numpy(c), UPLO="L").numpy()
     return np.linalg.eigvalsh(c, UPLO="L")
 
@@ -180,9 +192,12 @@ def trace_of_root(c: Array, *, full_rank: bool = False) -> float:
 
 def trace_of_product_root(s: Array, a: Array) -> float:
     """tr (s a^T a)^1/2 for s symmetric and a upper triangular, both [d, d] of full rank, by the eigenvalues of a s a^T: sygst forms it quickly."""
-    product, failed = linalg.lapack.dsygst(s.T, a.T, itype=3, lower=1)
+    between, failed = linalg.lapack.dsygst(s.T, a.T, itype=3, lower=1)
     assert not failed
-    return trace_of_root(product, full_rank=True)
+    if _mkl():
+        return trace_of_root(between, full_rank=True)
+    squares = linalg.eigh(between, driver="evd", eigvals_only=True, overwrite_a=True, check_finite=False)  # scipy's library, as sygst; numpy has its own
+    return float(np.sqrt(np.maximum(squares, 0.0)).sum())
 
 
 def nuclear_norm(p: Array) -> float:
@@ -192,8 +207,8 @@ def nuclear_norm(p: Array) -> float:
     eps * largest, its root by that over twice the root. Features of 600 images against 600: bound 1e-10, error 2e-13. Else LAPACK's gesdd without vectors.
     """
     if min(p.shape) >= 256:
-        wide = torch.from_numpy(p if len(p) <= p.shape[1] else p.T)
-        squares = _eigenvalues((wide @ wide.T).numpy())
+        wide = p if len(p) <= p.shape[1] else p.T
+        squares = _eigenvalues(product(wide, wide.T))
         if squares[0] > 0:
             roots = np.sqrt(squares)
             if float(np.finfo(np.float64).eps) * squares[-1] * (0.5 / roots).sum() < 1e-9 * roots.sum():

@@ -8,11 +8,12 @@ import json
 import multiprocessing
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from genbench import boards, record, standings
+from genbench import boards, measures, record, shelves, standings
 from genbench.record import Record, Score
 from genbench.run import evaluate
 
@@ -285,3 +286,19 @@ def test_every_measure_of_a_run_says_its_formula(here):
     """What a new run's record holds for each number, so that boards can tell."""
     found = evaluate("noise", n=40, metrics=("fd", "is"), out=here / "runs")
     assert all(re.fullmatch("[0-9a-f]{64}", measure["formula"]) for measure in found.plan["protocols"]["digits"]["measures"])
+
+
+def test_the_committed_boards_were_measured_by_the_code_that_is_here():
+    """Every number of every committed entry names the formula that a run of today would name, so that none of them stands unranked beside it."""
+    root = Path(__file__).parents[1] / "leaderboards"
+    taken = [
+        (entry.id, m) for board in standings.boards(root) for entry in standings.entries(root / board) for m in entry.protocol["measures"] if not m["skip"]
+    ]
+    assert taken
+    stale = {(entry, m["name"]) for entry, m in taken if m["formula"] != measures.arithmetic(shelves.find("metrics", m["metric"]))}
+    assert not stale
+
+
+def test_no_name_of_earlier_code_outlives_its_code():
+    """What measures.SAME_NUMBERS renames is code that is here: another edit makes the row a lie, and it goes."""
+    assert set(measures.SAME_NUMBERS) <= set(measures.shared_code())

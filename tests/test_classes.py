@@ -7,10 +7,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from planted_classes import halves, real
 from scipy import stats as scipy_stats
 
-from genbench import classes_copies, classes_labels, classes_over, classes_pairs, classes_read, classes_shares, classes_within, gaussians, intervals
+from genbench import (
+    classes_copies,
+    classes_diversity,
+    classes_labels,
+    classes_over,
+    classes_pairs,
+    classes_read,
+    classes_shares,
+    classes_within,
+    gaussians,
+    intervals,
+    shelves,
+)
 from genbench.classes import ordered, table
 from genbench.record import Score
 from genbench.say import UserError
@@ -281,7 +294,37 @@ def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
 
 
 def test_diversity_is_what_the_run_measured_class_by_class():
-    """Scores of the part "class 3" with an interval are taken, others are not."""
+    """Scores of the part "class 3" with an interval are taken, of one measure alone; others are not."""
     scores = [Score("digits", "lpips_diversity", part, 0.3, low=0.2, high=0.4, status=status) for part, status in (("all", "ok"), ("class 3", "ok"))]
-    scores.append(Score("digits", "lpips_diversity", "class 4", status="skipped"))
-    assert classes_read._diversity(SimpleNamespace(scores=scores)) == {3: (0.3, 0.2, 0.4)}
+    scores += [Score("digits", "lpips_diversity", "class 4", status="skipped"), Score("digits", "diversity_digits", "class 5", 0.3, low=0.2, high=0.4)]
+    first, own = classes_diversity._by_class(SimpleNamespace(scores=scores))
+    assert (first, own) == (scores[1], {3: scores[1]})
+
+
+def test_the_line_of_real_diversity_is_the_mean_over_pairs_of_as_many_real_images():
+    """Squared distances of an output are those of its rows; the line lies round the mean over all pairs, tighter for larger sets, of half the rows at most."""
+    rows = torch.as_tensor(np.random.default_rng(0).normal(size=(60, 300)), dtype=torch.float32)
+    squares = classes_diversity.squares_of(
+        lambda images: {"phi": rows[images[:, 0, 0, 0].long()]}, torch.arange(60).view(60, 1, 1, 1).expand(60, 3, 8, 8), "phi"
+    )
+    every = torch.cdist(rows.double(), rows.double()).square()
+    np.testing.assert_allclose(squares, every.numpy(), atol=1e-9)
+    mean = float(every.sum() / (60 * 59))
+    few, many, most = (classes_diversity.line(squares, n) for n in (5, 25, 1000))
+    for line, n in ((few, 5), (many, 25), (most, 30)):
+        assert line.n == n
+        assert line.low < mean < line.high
+        assert line.median == pytest.approx(mean, rel=0.02)
+    assert few.high - few.low > 1.5 * (many.high - many.low)
+
+
+def test_real_images_of_a_class_are_the_first_of_the_splits(monkeypatch):
+    """Of digits' two splits as many of each class as fit under the cap, in order, the second split after the first is used up."""
+    digits = shelves.find("datasets", "digits")
+    held = [(images[labels == 7], labels) for images, labels in digits.open("heldout")]
+    found = classes_diversity._first(digits, ("heldout", "train"), (7, 2))
+    assert sorted(found) == [2, 7]
+    assert len(found[7]) == classes_diversity.MOST
+    assert torch.equal(found[7][: len(held[0][0])], held[0][0])
+    monkeypatch.setattr(classes_diversity, "HELD", 2 * 9 * held[0][0][0].numel())
+    assert [len(of) for of in classes_diversity._first(digits, ("heldout",), (7, 2)).values()] == [9, 9]

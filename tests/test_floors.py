@@ -20,7 +20,7 @@ FLOORS = [
     "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_over statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator reference classes_labels classes_picture classes_within folders",
-    "plan conformance classes real given reproductions",
+    "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
     "run train classes_read standings rulers",
     "boards listings selftests exports tradeoffs",

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import genbench
-from genbench import shelves
+from genbench import classes_read, shelves, weights
 from genbench.arrays import Arrays
 from genbench.files import file_sha256
 from genbench.rows import source_of
@@ -188,6 +188,29 @@ def test_sampled_pairs_need_classes_and_kept_images(trunks, tmp_path, monkeypatc
     with pytest.raises(UserError, match=r"would not keep them: --save-samples"):
         genbench.evaluate(tmp_path / "spots.py", **words)
     assert genbench.evaluate(tmp_path / "spots.py", save_samples=True, **words).scores[0].status == "ok"
+
+
+def test_the_class_table_has_real_images_lpips(trunks, tmp_path, monkeypatch):
+    """LPIPS by class stands beside that of the class's real images, by lpips' own distances; weights named by hand are not looked for again, which is said."""
+    (tmp_path / "spots.py").write_text(SPOTS.format(size=32))
+    words = {"metrics": ("kd", "lpips_diversity"), "n": 200, "weights": f"lpips-alex={trunks['alex']}", "out": tmp_path / "runs"}
+    record = genbench.evaluate(tmp_path / "spots.py", **words)
+    row = classes_read.table_of(record).rows[4]
+    assert row["diversity_low"] < row["diversity"] < row["diversity_high"]
+    assert row["diversity_real"] is None
+    assert any("weights of lpips-alex are not where" in note for note in row["notes"])
+
+    known = weights.find(shelves.find("extractors", "lpips-alex").weights, tmp_path, {"lpips-alex": trunks["alex"]})
+    find = weights.find
+    monkeypatch.setattr(weights, "find", lambda of, *rest: known if of.name == "lpips-alex" else find(of, *rest))
+    row = classes_read.table_of(record).rows[4]
+    dataset = shelves.find("datasets", "digits")
+    splits = next(iter(record.plan["protocols"].values()))["real"]
+    fours = torch.cat([images[labels == 4] for split in splits for images, labels in dataset.open(split)])[:100]
+    wanted = all_pairs(lpips_of("alex", trunks["alex"]), fours).mean().item()
+    assert row["diversity_real_low"] < wanted < row["diversity_real_high"]
+    assert row["diversity_real"] == pytest.approx(wanted, rel=0.02)
+    assert not any(note.startswith("diversity") for note in row["notes"])
 
 
 def test_widths(loaded):

@@ -206,3 +206,14 @@ def test_contrasts_have_the_scatter_of_the_rows(rng):
     found = stats.contrasts(x)
     assert found.shape == (6, 12)
     assert np.allclose(found.T @ found, np.cov(x, rowvar=False) * 6, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(900, 800), (300, 280), (290, 900)])
+def test_both_libraries_give_the_same_distance(monkeypatch, rng, n, m):
+    """torch's and scipy's LAPACK, of which a processor gets the quicker, agree to rounding with and without each block: full rank, few rows, one side few."""
+    arrays, blocks, fd = two_sets(rng, n, m, 320), np.arange(n) % 5, shelves.find("metrics", "fd")
+    found = []
+    for mkl in (True, False):
+        monkeypatch.setattr(stats, "_mkl", lambda mkl=mkl: mkl)
+        found.append([fd.value(Arrays(arrays)), *fd.left_out(Arrays(arrays), blocks, "samples"), *fd.left_out(Arrays(arrays), np.arange(m) % 5, "reference")])
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
