@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 NEAREST = "-nearest.png"  # after an entry's id
+FINDINGS = "finding*.md"  # in a board's folder: what its entries were made to show, written by people or their scripts
 SAME = 1e-3  # two measurements of one thing on two processors agree to this, relative to the value or its standard error
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
 LEGEND = (
@@ -86,7 +88,7 @@ def _rewrite(board: Path) -> None:
 
 
 def readme(board: Path, found: Sequence[Entry], sort: str) -> str:
-    """The board's page: what was measured, the table, what stands out beside real data, the grids."""
+    """The board's page: what was measured, the table, what stands out beside real data, what was found, the grids."""
     first = found[0]
     name, protocol = next(iter(first.record.plan["protocols"].items()))
     shown = ordered(found, sort)
@@ -97,6 +99,7 @@ def readme(board: Path, found: Sequence[Entry], sort: str) -> str:
         LEGEND,
         *_real_line(shown, sort),
         *_better_than_real(shown),
+        *(re.sub("^#", "##", path.read_text(encoding="utf-8").strip(), flags=re.MULTILINE) for path in sorted(board.glob(FINDINGS))),
         *(_picture(board, entry) for entry in shown if (board / "entries" / f"{entry.id}.png").is_file()),
     ]
     return "\n\n".join(parts) + "\n"

@@ -254,6 +254,14 @@ def test_a_wrong_board_is_a_line(here, cli, words, line):
     assert err.startswith(f"genbench: {line}")
 
 
+def test_what_was_found_stands_on_the_boards_page(tmp_path):
+    """finding*.md in a board's folder is part of README.md, a level down, and stays when an entry comes in."""
+    boards.enter(made("a"), tmp_path)
+    (tmp_path / "digits" / "finding_a.md").write_text("# Collapse\n\nOf nines.\n\n## How\n")
+    boards.enter(made("b"), tmp_path)
+    assert "\n\n## Collapse\n\nOf nines.\n\n### How\n" in (tmp_path / "digits" / "README.md").read_text()
+
+
 def by_formula(label, formula, fd=1.0, **rest):
     """A record whose first number was taken by a formula; None: it does not say by which."""
     found = made(label, fd, **rest)

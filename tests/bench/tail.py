@@ -6,9 +6,9 @@
     python tests/bench/fashion_rows.py fashion.safetensors && GENBENCH_WEIGHTS=. python tests/bench/tail.py --dataset fashion-mnist --imbalance 100 \\
         --protocol fashion-balanced-test --with tests/bench/fashion_rows.py --only balanced --only "long tail" --seeds 1 --steps 4000
 
-Checkpoints, runs and boards lie under --out; what is there already is taken over, so that a stopped call goes on. Writes tail_DATASET_PLUGIN.md with its
-pictures beside this file (or where --page says). What it should show: models of a long tail are worse on their few classes than on their many, the balanced
-ones are not, and reversing the classes moves the fault with the counts.
+Checkpoints, runs and boards lie under --out; what is there already is taken over, so that a stopped call goes on. Writes finding_PLUGIN.md with its
+pictures there (or where --page says): in a board's folder it is part of the board's page. What it should show: models of a long tail are worse on their few
+classes than on their many, the balanced ones are not, and reversing the classes moves the fault with the counts.
 """
 
 from __future__ import annotations
@@ -128,13 +128,13 @@ def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
         lines.append("\n".join([f"## {title}", "", "| trained on | many | medium | few | few - many |", "|---|---|---|---|---|", *rows]))
     flags = [f"| {name} | {', '.join(flagged(tables))} |" for name, tables in found.items()]
     lines.append("\n".join(["## Classes flagged (in how many of the trainings)", "", "| trained on | class: flag |", "|---|---|", *flags]))
-    lines += ["## A model of the long tail, seed 0", f"![numbers by class]({name_of(args)}.png)", "Its worst classes, uncurated:"]
-    return "\n\n".join([*lines, f"![samples of its worst classes]({name_of(args)}_worst.png)"]) + "\n"
+    lines += ["## A model of the long tail, seed 0", f"![numbers by class]({place_of(args).stem}.png)", "Its worst classes, uncurated:"]
+    return "\n\n".join([*lines, f"![samples of its worst classes]({place_of(args).stem}_worst.png)"]) + "\n"
 
 
-def name_of(args: argparse.Namespace) -> str:
-    """Of the page and, with an ending, of its pictures."""
-    return f"tail_{args.dataset}_{args.plugin}"
+def place_of(args: argparse.Namespace) -> Path:
+    """Of the page; its pictures lie beside it."""
+    return args.page or args.out / f"finding_{args.plugin}.md"
 
 
 def flagged(tables: list[list[dict]]) -> list[str]:
@@ -148,7 +148,6 @@ def flagged(tables: list[list[dict]]) -> list[str]:
 
 
 def main() -> None:
-    here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plugin", default="dcgan", choices=sorted(AUGMENT))
     parser.add_argument("--tails", action="store_true", help="each strategy for the tail too")
@@ -162,7 +161,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; OMP_NUM_THREADS=1 beside it where there is one for each core")
     parser.add_argument("--out", type=Path, default=Path("tail"))
-    parser.add_argument("--page", type=Path, default=None, help="where the page goes; default: beside this file")
+    parser.add_argument("--page", type=Path, default=None, help="where the page goes; default: finding_PLUGIN.md under --out")
     args = parser.parse_args()
     settings = settings_of(args)
 
@@ -176,10 +175,10 @@ def main() -> None:
         made = dict(zip(tables, pool.map(lambda one: table(args, checkpoints[label(one[0]), one[1]], settings[one[0]][1]), tables), strict=True))
     found = {name: [made[name, seed][0] for seed in range(args.seeds)] for name in settings}
     pictures = made["long tail", 0][1]
-    text, place = page(args, found), args.page or here / f"{name_of(args)}.md"
+    text, place = page(args, found), place_of(args)
     place.write_text(text, encoding="utf-8")
     for picture, ending in (("classes.png", ""), ("classes_worst.png", "_worst")):
-        shutil.copy(pictures / picture, place.parent / f"{name_of(args)}{ending}.png")
+        shutil.copy(pictures / picture, place.with_name(f"{place.stem}{ending}.png"))
     print(text)
 
 
