@@ -22,6 +22,7 @@ ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 SAME_NUMBERS = {
     "3203c361c4d7820d6103373f56b52b5e5a2138e5dcdc192dccbbb64739bffbb9": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
+    "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
 }
 PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
 ROUNDING = ("precision.py",)  # with these, in another precision than float32
@@ -288,7 +289,7 @@ def features_seal(identity: Mapping[str, str]) -> str:
 
 def arithmetic(metric: Metric) -> str:
     """What a number's formula is known by: the code of the metric's own file and of what metrics share."""
-    return digest([source_code(metric.value), *(SAME_NUMBERS.get(code, code) for code in shared_code())])
+    return digest([SAME_NUMBERS.get(code, code) for code in (source_code(metric.value), *shared_code())])
 
 
 def shared_code() -> list[str]:

@@ -106,6 +106,7 @@ def asked(args: argparse.Namespace) -> str:
     """The options that decide what is measured."""
     words = {"dataset": "digits", "imbalance": "50", "protocol": "", "steps": 0}
     said = [f"--plugin {args.plugin}", *(f"--{name} {value}" for name, usual in words.items() if (value := getattr(args, name)) != usual)]
+    said += [f"--with {args.rows}"] if args.rows else []  # a file of tests/bench, which says itself what it needs beforehand
     return " ".join([*said, *(["--tails"] if args.tails else []), *(f'--only "{name}"' for name in args.only), f"--seeds {args.seeds}"])
 
 
