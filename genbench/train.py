@@ -22,6 +22,8 @@ from genbench.tails import Tail, draws, dropped
 if TYPE_CHECKING:
     from genbench.rows import Batch, Dataset
 
+LARGEST = 2**34  # bytes of training images: all of them are held in memory, and on the device, for a strategy for the tail draws any of them at any time
+
 
 @dataclass(frozen=True)
 class Training:
@@ -83,7 +85,7 @@ def train(plugin: str, wish: Training) -> str:
     if not 0 <= wish.seed <= LARGEST_SEED:
         raise UserError(f"--seed {wish.seed}: 0 to {LARGEST_SEED}")
     steps, size = _length(wish, dataset, description)
-    images, labels = (torch.cat(parts) for parts in zip(*dataset.open("train"), strict=True))
+    images, labels = _held(dataset)
     counts = tuple(torch.bincount(labels, minlength=len(dataset.classes)).tolist())
     drawn = draws(labels, counts, wish.tail, steps, size, torch.Generator().manual_seed(wish.seed))
     seed_everything(wish.seed)
@@ -114,6 +116,16 @@ def train(plugin: str, wish: Training) -> str:
     write(wish.out, safetensors_torch.save(state, {SEAL: json.dumps(meta, sort_keys=True)}))
     done = f"{steps} steps of {dataset.name}{_strategy(wish)}"
     return f"{wish.out}: {description.name}, {done}, {wish.out.stat().st_size} bytes, SHA-256 {file_sha256(wish.out)}"
+
+
+def _held(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+    """All training images uint8 [n, 3, h, w] and their labels int64 [n]; refused from the first of them where all would be too many."""
+    wanted = next(iter(dataset.open("train")))[0][0].numel() * dataset.splits["train"]
+    if wanted > LARGEST:
+        came = f"{dataset.splits['train']:,} training images of {dataset.name} take {wanted / 2**30:,.0f} GB"
+        raise UserError(f"{came}, and training here holds them all, {LARGEST / 2**30:.0f} GB at most; bring fewer or smaller ones")
+    images, labels = (torch.cat(parts) for parts in zip(*dataset.open("train"), strict=True))
+    return images, labels
 
 
 def _strategy(wish: Training) -> str:

@@ -193,3 +193,13 @@ def test_a_loss_that_becomes_nan_ends_the_training(cli, here):
     status, _, err = cli("train", "--plugin", "lost.py", "--out", "lost.safetensors")
     assert (status, "its loss became NaN at step 1" in err) == (5, True)
     assert not (here / "lost.safetensors").exists()
+
+
+def test_more_images_than_memory_holds_are_refused_from_the_first(cli, here, monkeypatch):
+    """Training holds its whole split; one that is too large ends in a line with its size before it is read, and no file is left."""
+    monkeypatch.setattr("genbench.train.LARGEST", 2**20)
+    status, out, err = cli("train", "--plugin", "vae", "--dataset", "digits", "--out", str(here / "a.safetensors"))
+    assert (status, out) == (2, "")
+    assert err.startswith("genbench: 870 training images of digits take ")
+    assert "bring fewer or smaller ones" in err
+    assert not (here / "a.safetensors").exists()
