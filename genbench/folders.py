@@ -22,7 +22,7 @@ from genbench.lazy import torch
 from genbench.longtail import split_name
 from genbench.pictures import Pictures, open_pictures
 from genbench.rows import Batch, Dataset
-from genbench.say import RunFailed, UserError
+from genbench.say import RunFailed, UserError, clean
 from genbench.stacks import Stack, open_idx, open_npz
 
 if TYPE_CHECKING:
@@ -58,12 +58,19 @@ def dataset_of(word: str) -> Dataset:
         return row
     tail = split_name(word)
     if tail and not Path(word).exists():
+        if tail[1] is None:
+            named.refuse_lists(tail[0])
         return long_tailed(dataset_of(tail[0]), tail[1])
     if word.startswith(PREFIX):
         return _stored(word, open_hub(word))
     if Path(word).is_dir() or Path(word).suffix in (".zip", ".npz", ".parquet") or "/" in word or is_idx(Path(word)):
         return files_dataset(Path(word))
     resized = named.resized(word, lambda name: shelves.find("datasets", name) if name in shelves.standing("datasets") else None)
+    if resized is None and word.startswith("lsun-"):
+        known = ", ".join(name for name in shelves.standing("datasets") if name.startswith("lsun-"))
+        raise UserError(
+            f"unknown dataset {clean(word)!r}: of LSUN only scenes are known, none of its objects: {known}; any other as files of your own, ./FOLDER"
+        )
     return resized or shelves.find("datasets", word)  # which says what there is
 
 

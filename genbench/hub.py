@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from genbench.decoding import decoded
 from genbench.files import home
 from genbench.labels import Labels
 from genbench.lazy import hf_datasets, np, parquet
-from genbench.pictures import LARGEST_FILE, Pictures
+from genbench.pictures import JPEG, LARGEST_FILE, Pictures
 from genbench.say import UserError, clean
 
 PREFIX = "hf:"
@@ -37,13 +38,26 @@ class Tabled(Pictures):
         return state_of(self.place, self.kept_in)
 
     def decoded(self, place: int) -> Any:
-        found = self.cell(place)
-        data = found.get("bytes") if isinstance(found, dict) else found
-        if isinstance(found, dict) and data is None and found.get("path"):
-            return decoded(str(found["path"]), str(found["path"]))
+        data = self._data(place)
+        if isinstance(data, Path):
+            return decoded(str(data), str(data))
         if not isinstance(data, bytes) or not data:
             return "holds no picture"
         return decoded("row.png", data) if len(data) <= LARGEST_FILE else f"has {len(data)} bytes, more than {LARGEST_FILE}"
+
+    def head(self, place: int) -> bytes:
+        data = self._data(place)
+        try:
+            with data.open("rb") if isinstance(data, Path) else io.BytesIO(data if isinstance(data, bytes) else b"") as file:
+                return file.read(len(JPEG))
+        except (OSError, ValueError):
+            return b""
+
+    def _data(self, place: int) -> Any:
+        """What a cell holds: the bytes of a picture's file, or the path of one."""
+        found = self.cell(place)
+        data = found.get("bytes") if isinstance(found, dict) else found
+        return Path(str(found["path"])) if isinstance(found, dict) and data is None and found.get("path") else data
 
     def line(self, place: int, why: str) -> str:
         return f"{self.place}: {self.name(place)} {why}"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VARIABLE = "GENBENCH_DATA"
 LABELS = ("targets", "labels", "_labels")  # where torchvision's sets keep them
 NONE_STATED = "none stated"
+LISTS = {"imagenet": "ImageNet-LT", "places365": "Places-LT"}  # of Liu et al. 2019, OLTR
 FILTERS = ("adm", "lanczos", "bicubic", "bilinear", "box")
 Make = Callable[[Path, str, bool], Any]  # (data root, split, download) -> a set that has len and [i] -> (picture, label)
 
@@ -221,6 +222,16 @@ def published(
         reader=reader,
         folder=folder,
     )
+
+
+def refuse_lists(base: str) -> None:
+    """UserError where NAME-lt is known as a list of files, which the formula of other long tails does not give."""
+    called = LISTS.get(re.sub(r"-[0-9]{1,4}(-[a-z]+)?$", "", base))
+    if called:
+        raise UserError(
+            f"{base}-lt: the literature's {called} is a fixed list of files, which no formula gives: bring them as a folder of your own, --dataset ./FOLDER, "
+            f"or cut by LDAM's formula, --dataset {base} --imbalance 100"
+        )
 
 
 def resized(word: str, find: Callable[[str], Any]) -> Named | None:

@@ -31,6 +31,8 @@ BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, 
 LARGEST_FILE = 2**28  # bytes of one picture in a zip, unpacked: nothing beyond is unpacked, whatever the header says
 OTHERS = (".npz", ".zip", ".parquet", "-ubyte", "-ubyte.gz")
 LISTED = 5  # names of what was left out that a line shows
+JPEG = b"\xff\xd8\xff"  # how its files begin, whatever their names
+LOOKED = 1000  # pictures whose first bytes are looked at: a look at each of a million takes minutes on a shared disk
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ class Pictures:
         data = _member(self._archive(), name, LARGEST_FILE)
         return f"cannot be unpacked ({data}); make the archive again" if isinstance(data, str) else decoded(name, data)
 
+    def head(self, place: int) -> bytes:
+        """The first bytes of a picture's file; none where it cannot be read, which is said when it is decoded."""
+        try:
+            with self._archive().open(self.name(place)) if self.zipped else (self.place / self.name(place)).open("rb") as file:
+                return file.read(len(JPEG))
+        except (*BROKEN, OSError, KeyError):
+            return b""
+
     def _archive(self) -> zipfile.ZipFile:
         process = os.getpid()
         if process not in self._open:
@@ -96,7 +106,8 @@ class Pictures:
         return f"{self.name(0)} is {self.width}x{self.height}, {self.name(place)} is {found.shape[1]}x{found.shape[0]}"
 
     def sized(self) -> Pictures:
-        """With the size of the first picture, which must not be refused; under --on-bad-image skip without those that are."""
+        """With the size of the first picture, which must not be refused; under --on-bad-image skip without those that are. JPEG is told."""
+        self._tell_losses()
         if skips():
             return self.sorted_out()
         with heeded():
@@ -104,6 +115,18 @@ class Pictures:
         if isinstance(first, str):
             raise UserError(self.line(0, first))
         return replace(self, height=first.shape[0], width=first.shape[1])
+
+    def _tell_losses(self) -> None:
+        """A remark where pictures are JPEG by their first bytes: of LOOKED evenly chosen ones, and as many that are so by their names."""
+        names = np.char.lower(self.names)
+        named = np.flatnonzero(np.char.endswith(names, b".jpg") | np.char.endswith(names, b".jpeg"))
+        looked = np.union1d(np.linspace(0, len(self) - 1, min(len(self), LOOKED)).astype(np.int64), named[:LOOKED])
+        lossy = sum(self.head(int(place)) == JPEG for place in looked)
+        if lossy:
+            count = (
+                f"{lossy} of {len(self)} pictures are" if len(looked) == len(self) else f"of {len(self)} pictures {lossy} of the {len(looked)} looked at are"
+            )
+            _once(f"{self.place}: {count} JPEG, whose losses move distances: compare with JPEG of the same quality, or use PNG")
 
     def batches(self) -> Iterator[torch.Tensor]:
         """All pictures in order, uint8 [b, 3, height, width], never many in memory; decoded by worker processes where there are many."""
@@ -152,11 +175,7 @@ def open_pictures(path: Path) -> Pictures:
 
     Hidden files, and files that are no pictures by their endings, are left aside. JPEG is read, with a remark: its losses move distances.
     """
-    found = listed(path)
-    lossy = int(sum(np.char.endswith(np.char.lower(found.names), ending).sum() for ending in (b".jpg", b".jpeg")))
-    if lossy:
-        _once(f"{path}: {lossy} of {len(found)} pictures are JPEG, whose losses move distances: compare with JPEG of the same quality, or use PNG")
-    return found.sized()
+    return listed(path).sized()
 
 
 def listed(path: Path) -> Pictures:

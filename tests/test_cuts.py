@@ -133,13 +133,16 @@ WRONG = [
     (lambda: dataset_of("digits-lt-ir50-lt-ir2"), "is long-tailed already"),
     (lambda: dataset_of("digits-lt-ir100"), "at most --imbalance 87"),
     (lambda: dataset_of("digitz-lt"), "digits"),
+    (lambda: dataset_of("imagenet-lt"), "ImageNet-LT is a fixed list of files"),
+    (lambda: dataset_of("imagenet-64-lt"), "--dataset imagenet-64 --imbalance 100"),
+    (lambda: dataset_of("places365-lt"), "--dataset places365 --imbalance 100"),
     (lambda: long_tailed(dataclasses.replace(toy(), name="notrain", splits={"test": 90}), Cut(5.0)), "has no training split, it has test"),
 ]
 
 
 @pytest.mark.parametrize(("call", "line"), WRONG, ids=lambda v: v if isinstance(v, str) else "")
 def test_what_cannot_be_cut_is_refused_in_a_line(call, line):
-    """A set without labels, a tail of a tail, a class left empty, an unknown name."""
+    """A set without labels, a tail of a tail, a class left empty, an unknown name, a name that the literature has for a list of files."""
     with pytest.raises(UserError) as error:
         call()
     assert line in str(error.value)

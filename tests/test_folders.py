@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import genbench
-from genbench import contents, decoding, folders
+from genbench import contents, decoding, folders, pictures
 from genbench.files import content_sha256, file_sha256
 from genbench.folders import dataset_of, open_images
 from genbench.generator import checkpoint_of, construct, locate
@@ -184,21 +184,35 @@ def test_a_file_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path, monkeypatch)
 
 
 def test_what_is_left_aside_and_what_is_lossy_is_told(tmp_path, capfd):
-    """Hidden and other files are no pictures; JPEG is told, once; a folder without pictures says what else it has."""
+    """Hidden and other files are no pictures; JPEG is told by its content, once; a folder without pictures says what else it has."""
     filled(tmp_path / "a", PIXELS[:2])
     Image.fromarray(PIXELS[2]).save(tmp_path / "a" / "x.JPEG")
+    Image.fromarray(PIXELS[2]).save(tmp_path / "a" / "y.png", format="JPEG")
+    Image.fromarray(PIXELS[2]).save(tmp_path / "a" / "z.jpg", format="PNG")
     filled(tmp_path / "a" / ".thumbnails")
     for name in (".hidden.png", "notes.txt", "png"):
         (tmp_path / "a" / name).write_text("hello")
-    assert len(open_images(tmp_path / "a")) == 3
-    assert len(open_images(tmp_path / "a")) == 3
-    assert capfd.readouterr().err.count("1 of 3 pictures are JPEG") == 1
+    assert len(open_images(tmp_path / "a")) == 5
+    assert len(open_images(tmp_path / "a")) == 5
+    assert capfd.readouterr().err.count("2 of 5 pictures are JPEG") == 1
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no pictures; read are bmp, jpeg"):
         open_images(tmp_path / "empty")
     (tmp_path / "empty" / "t10k-images-idx3-ubyte.gz").touch()
     with pytest.raises(UserError, match=r"it has t10k-images-idx3-ubyte\.gz: name that"):
         open_images(tmp_path / "empty")
+
+
+def test_of_many_pictures_some_are_looked_at(tmp_path, capfd, monkeypatch):
+    """Beyond LOOKED pictures evenly chosen ones, and those that are JPEG by their names, are looked at, and the remark says how many they were."""
+    monkeypatch.setattr(pictures, "LOOKED", 4)
+    filled(tmp_path)
+    assert len(open_images(tmp_path)) == 12
+    assert capfd.readouterr().err == ""
+    (tmp_path / "005.png").rename(tmp_path / "005.jpg")
+    Image.fromarray(PIXELS[5]).save(tmp_path / "005.jpg")
+    assert len(open_images(tmp_path)) == 12
+    assert "of 12 pictures 1 of the 5 looked at are JPEG" in capfd.readouterr().err
 
 
 def test_words_for_data_sets(here):

@@ -188,3 +188,17 @@ def test_thirds_stand_in_and_say_so_where_a_group_is_empty():
     assert found.rule == "thirds (shots leaves few empty)"
     assert found.of == {"many": (6, 7, 8, 9), "medium": (3, 4, 5), "few": (0, 1, 2)}
     assert groups([87] * 10).of == {"medium": tuple(range(10))}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "names"),
+    [
+        ((980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009), ["many"]),  # MNIST's test images
+        ((488, 513, 500), ["many"]),
+        ((101, 150, 199, 201), ["many"]),
+        ((101, 150, 199, 202), ["many", "medium", "few"]),
+    ],
+)
+def test_a_set_that_is_nearly_balanced_is_not_torn_into_thirds(sizes, names):
+    """Thirds stand in only where the largest class has twice the images of the smallest, or more."""
+    assert list(groups(sizes).of) == names

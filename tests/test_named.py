@@ -91,6 +91,35 @@ def test_fashion_mnist_from_its_own_files(root, shared_data):
     assert row.fingerprint("test") == same.fingerprint("train")
 
 
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "folder"), [("fashion-mnist", "FashionMNIST"), ("mnist", "MNIST")])
+def test_mnists_files_are_read_as_they_are_published(name, folder, root, shared_data):
+    """Gzipped files under raw/ are the same content as the unpacked ones, pictures and labels, and one of each kind will do; nothing is written there."""
+    raw = root / folder / "raw"
+    raw.mkdir(parents=True)
+    for part in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
+        (raw / part).write_bytes((shared_data / name / part).read_bytes())
+    row = dataset_of(name)
+    images, labels = whole(row, "test")
+    own = dataset_of(str(shared_data / name / "t10k-images-idx3-ubyte.gz"))
+    assert np.array_equal(images, whole(own, "train")[0])
+    assert labels == row.labels("test").tolist() == own.labels("train").tolist()
+    assert row.fingerprint("test") == own.fingerprint("train")
+    with pytest.raises(UserError, match=rf"{name} is not here .*idx3,labels-idx1}}-ubyte\.gz, or those unpacked"):
+        whole(row, "train")
+    assert len(list(raw.iterdir())) == 2
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(gzip.decompress((raw / "t10k-labels-idx1-ubyte.gz").read_bytes()))
+    (raw / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert whole(row, "test")[1] == labels
+
+
+def test_the_objects_of_lsun_are_not_known():
+    """The line names the ten scenes; a category's short name brings it too."""
+    for word in ("lsun-cat", "lsun-cat-256", "lsun-church"):
+        with pytest.raises(UserError, match=r"of LSUN only scenes are known, .*lsun-bedroom, .*lsun-church_outdoor, .*lsun-tower"):
+            dataset_of(word)
+
+
 def fake_cifar(root, monkeypatch):
     """CIFAR-10's layout with 20 images to a batch, its published checksums replaced by the fakes'."""
     from torchvision.datasets import CIFAR10

@@ -218,6 +218,35 @@ def test_names_take_no_more_memory_than_their_bytes(tmp_path):
     assert (len(found), found.names.nbytes, found.names.dtype.kind) == (3000, 3000 * 10, "S")
 
 
+def jpeg(image):
+    with io.BytesIO() as buffer:
+        Image.fromarray(image).save(buffer, format="JPEG")
+        return buffer.getvalue()
+
+
+def test_jpeg_is_told_whatever_holds_it(tmp_path, capfd, monkeypatch):
+    """JPEG within a zip under another ending, in a parquet's bytes, and behind a parquet's path brings the remark, once to a data set; PNG does not."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i, make in enumerate((jpeg, png, jpeg)):
+            archive.writestr(f"{i}.png", make(PIXELS[i]))
+    (tmp_path / "one.png").write_bytes(jpeg(PIXELS[0]))
+    cells = [{"bytes": jpeg(PIXELS[0]), "path": None}, {"bytes": png(PIXELS[1]), "path": None}, {"bytes": None, "path": str(tmp_path / "one.png")}]
+    parquet.write_table(pyarrow.table({"image": cells}), tmp_path / "a.parquet")
+    parquet.write_table(pyarrow.table({"image": [png(image) for image in PIXELS]}), tmp_path / "b.parquet")
+    for file in ("a.zip", "a.parquet", "b.parquet"):
+        whole(dataset_of(str(tmp_path / file)))
+        whole(dataset_of(str(tmp_path / file)))
+    told = [line for line in capfd.readouterr().err.splitlines() if "JPEG" in line]
+    assert [line.split(": ")[-2:][0].endswith("2 of 3 pictures are JPEG, whose losses move distances") for line in told] == [True, True], told
+    monkeypatch.setenv("GENBENCH_ON_BAD_IMAGE", "skip")
+    (tmp_path / "a.zip").rename(tmp_path / "c.zip")
+    open_images(tmp_path / "c.zip")
+    assert capfd.readouterr().err.count("2 of 3 pictures are JPEG") == 1
+
+
 def test_parquet_and_the_hub(tmp_path, monkeypatch):
     """A parquet file of the datasets library's kind, alone and through load_dataset, is the same content with its class names."""
     datasets = pytest.importorskip("datasets")

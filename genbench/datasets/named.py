@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genbench.lazy import torchvision_datasets
+from genbench import idx
+from genbench.lazy import Image, np, torchvision_datasets
 from genbench.named import NONE_STATED, Make, Preparation, published
+from genbench.say import UserError
 
 _TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _STL = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
@@ -25,6 +27,34 @@ def _flagged(kind: str) -> Make:
 
     def make(root: Path, split: str, download: bool) -> Any:
         return getattr(torchvision_datasets, kind)(root, train=split == "train", download=download)
+
+    return make
+
+
+class _Gzipped:
+    """MNIST's or Fashion-MNIST's files as they are published, which torchvision reads only when they are unpacked."""
+
+    def __init__(self, images: Path, labels: Path) -> None:
+        self.data, self.targets = idx.read(images, 3), idx.read(labels, 1).astype(np.int64)
+        if len(self.data) != len(self.targets):
+            raise UserError(f"{images} has {len(self.data)} images, {labels.name} {len(self.targets)} labels; fetch them again")
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, at: int) -> tuple[Any, int]:
+        return Image.fromarray(self.data[at]), int(self.targets[at])
+
+
+def _idx(kind: str) -> Make:
+    """torchvision's sets of idx files, gzipped ones too."""
+
+    def make(root: Path, split: str, download: bool) -> Any:
+        plain = [root / kind / "raw" / f"{'train' if split == 'train' else 't10k'}-{part}" for part in (idx.IMAGES, idx.LABELS)]
+        files = [file if file.is_file() else file.with_name(f"{file.name}.gz") for file in plain]
+        if files != plain and all(file.is_file() for file in files):
+            return _Gzipped(*files)
+        return _flagged(kind)(root, split, download)
 
     return make
 
@@ -74,8 +104,8 @@ MNIST = published(
     tuple("0123456789"),
     Preparation(28),
     {"train": 60_000, "test": 10_000},
-    _flagged("MNIST"),
-    files="MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, unpacked,",
+    _idx("MNIST"),
+    files="MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz, or those unpacked,",
     folder="MNIST/raw",
     url="https://ossci-datasets.s3.amazonaws.com/mnist/",
     licence=NONE_STATED,
@@ -87,8 +117,8 @@ FASHION_MNIST = published(
     _CLOTHES,
     Preparation(28),
     {"train": 60_000, "test": 10_000},
-    _flagged("FashionMNIST"),
-    files="FashionMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, unpacked,",
+    _idx("FashionMNIST"),
+    files="FashionMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz, or those unpacked,",
     folder="FashionMNIST/raw",
     url="https://github.com/zalandoresearch/fashion-mnist",
     licence="MIT",
