@@ -204,7 +204,11 @@ def _copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> di
     if theirs > 0:
         error = math.hypot(*(of.std(ddof=1) / math.sqrt(len(of)) / of.mean() if len(of) > 1 and of.mean() > 0 else 0.0 for of in (near, near_real)))
         low, high = intervals.t_interval(0.0, error, min(len(x), len(y)))
-        _put(row, "nearest_ratio", (ours / theirs, ours / theirs * math.exp(low), ours / theirs * math.exp(high)))
+        # real to real is 1 by definition; its error is the real images' at both sizes
+        own = float(near_real.std(ddof=1)) / theirs * math.sqrt(1 / len(x) + 1 / len(y)) if len(y) > 1 else math.nan
+        least, most = intervals.t_interval(0.0, own, min(len(x), len(y)))
+        line = classes_within.Line(1.0, math.exp(least), math.exp(most), len(x), len(y)) if math.isfinite(least) else None
+        _put(row, "nearest_ratio", (ours / theirs, ours / theirs * math.exp(low), ours / theirs * math.exp(high)), line)
     copied, copied_real = (classes_copies.copies(*of, train, theirs) for of in ((near, at), (near_real, at_real)))
     row |= {"copies": float(copied.mean()), "copies_real": float(copied_real.mean())}
     return {"memorised": classes_shares.fisher(int(copied.sum()), len(x), int(copied_real.sum()), len(y), "greater")}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WORST = 5
 AT_ONCE = 4096  # rows that are brought into float64 at once
+FEWEST = 50  # rows of a side of a group, below which no number of it is told
 POOLED = 4000  # rows of a group in its kernel distance, which looks at all pairs
 LARGEST = 5000  # of a class's samples, in two conventions of intra-class FID
 
@@ -78,12 +79,14 @@ def between(ours: stats.Moments, theirs: stats.Moments) -> float | None:
 
 
 def pooled(sides: Sequence[tuple[Array, Array, Mapping[str, stats.Moments]]], groups: Mapping[str, Sequence[int]]) -> dict[str, dict[str, Any]]:
-    """{group: {"classes", "n", "m", "fd", "kd", "kd_rows"}} of a group's samples together against its real images: FID-FS and KID-FS, one number, no mean.
+    """{group: {"classes", "n", "m", "d", "fd", "small_sample", "kd", "kd_rows"}}: a group's samples together against its real images.
 
+    That is FID-FS and KID-FS, one number, no mean.
     sides: samples and reference, each (rows [n, d], labels [n], what of_groups gave). kd: of at most POOLED rows of each side, evenly through them. None
-    where a side has fewer than two rows; a group without a class is absent.
+    where a side has fewer than two rows; a group without a class is absent. small_sample: a side has fewer than 2 d rows, of which fd says more than of the
+    group.
     """
-    found = {}
+    found, d = {}, sides[0][0].shape[1]
     for name, members in groups.items():
         if not members:
             continue
@@ -96,7 +99,7 @@ def pooled(sides: Sequence[tuple[Array, Array, Mapping[str, stats.Moments]]], gr
             fd = between(*known) if len(known) == 2 else None
             fd = distance(*(rows[of] for (rows, _, _), of in zip(sides, places, strict=True))) if fd is None else fd
             numbers = {"fd": fd, "kd": kernel_distance(some[0], some[1]), "kd_rows": len(some[0])}
-        found[name] = {"classes": [int(one) for one in members], "n": n, "m": m, **numbers}
+        found[name] = {"classes": [int(one) for one in members], "n": n, "m": m, "d": d, "small_sample": min(n, m) < 2 * d, **numbers}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The picture of the table of classes: bars with intervals and the real line, in the order of training counts, the counts behind, groups shaded."""
+"""Pictures of classes: bars with intervals and the real line by training counts, the counts behind, groups shaded; a page of samples."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from genbench.lazy import mpl_agg, mpl_figure, np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
 
 # number -> its axis, and the flag that is its own
 PANELS = {
@@ -21,6 +24,7 @@ PANELS = {
 }
 SHADES = {"many": "#eaf3ea", "medium": "#fdf6e3", "few": "#fbeaea"}
 BAR, FLAGGED, REAL, COUNTS = "#4477aa", "#cc3311", "#222222", "#e4e4e4"
+GAP, LEAST, DPI, LETTERS = 2, 32, 100, 24  # of a page: pixels between images and least of a row, and most letters of a name
 WIDEST = 60  # classes that get a name below their bar
 
 
@@ -36,6 +40,29 @@ def picture(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
     ticks = ordered if len(ordered) <= WIDEST else []
     axes[-1].set_xticks(range(len(ticks)), [row["name"] for row in ticks], rotation=0 if len(ticks) <= 12 else 90, fontsize=8)
     axes[-1].set_xlabel("classes by training images (grey: how many); red: flagged; black: real images against real ones, 95 %", fontsize=8)
+    with io.BytesIO() as buffer:
+        canvas: Any = mpl_agg.FigureCanvasAgg(figure)
+        canvas.print_png(buffer)
+        return buffer.getvalue()
+
+
+def page(named: Sequence[tuple[str, Array]], columns: int) -> bytes:
+    """A PNG of rows of images uint8 [n <= columns, 3, h, w], each row's name at its left; small images are enlarged by whole pixels, none is smoothed."""
+    h, w = named[0][1].shape[2:]
+    times = -(-LEAST // h)
+    high, wide = h * times + GAP, w * times + GAP
+    names = [name if len(name) <= LETTERS else name[: LETTERS - 1] + "…" for name, _ in named]
+    margin = 12 + 8 * max(map(len, names))
+    sheet = np.full((len(named) * high, margin + columns * wide, 3), 255, dtype=np.uint8)
+    for row, (_, images) in enumerate(named):
+        for column, image in enumerate(images):
+            top, left = row * high, margin + column * wide
+            sheet[top : top + h * times, left : left + w * times] = image.transpose(1, 2, 0).repeat(times, 0).repeat(times, 1)
+    tall, across = sheet.shape[:2]
+    figure = mpl_figure.Figure(figsize=(across / DPI, tall / DPI), dpi=DPI)
+    figure.figimage(sheet, resize=False)
+    for row, name in enumerate(names):
+        figure.text((margin - 6) / across, 1 - (row * high + h * times / 2) / tall, name, fontsize=9, ha="right", va="center", parse_math=False)
     with io.BytesIO() as buffer:
         canvas: Any = mpl_agg.FigureCanvasAgg(figure)
         canvas.print_png(buffer)
@@ -60,8 +87,8 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
 
 
 def _real(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
-    """What real images score: the median as a line, 95 % as a band; of accuracy and nearness, which have one number, that."""
-    single: dict[str, list[Any]] = {"accuracy": [row.get("accuracy_real") for row in rows], "nearest_ratio": [1.0 for _ in rows]}
+    """What real images score: the median as a line, 95 % as a band; of accuracy, which has one number, that."""
+    single: dict[str, list[Any]] = {"accuracy": [row.get("accuracy_real") for row in rows]}
     for place, row in enumerate(rows):
         middle = single[name][place] if name in single else row[f"{name}_real"]
         if middle is not None:

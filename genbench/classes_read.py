@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from genbench import cas, classes, classes_diversity, classes_over, classes_shares, classes_shown, shards, shelves, weights
 from genbench.classes import Sides, Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
-from genbench.classes_picture import picture
+from genbench.classes_picture import page, picture
 from genbench.cuts import BALANCED_TRAIN, described, heldout
 from genbench.files import write, write_json
 from genbench.folders import dataset_of
-from genbench.images import grid_png
 from genbench.lazy import np, torch
 from genbench.probes import probes_of, rows_of
 from genbench.record import Plan, Record
@@ -258,23 +257,19 @@ def _images(dataset: Dataset, split: str, size: tuple[int, ...]) -> tuple[Array,
     return images, labels.astype(np.int64)
 
 
-def leave(found: Record, made: Table, by: str) -> list[Path]:
-    """Write classes.csv, .json and .png, and a page of samples of the worst classes, into the run's folder; the paths."""
+def leave(found: Record, made: Table, by: str, worst: int = classes_over.WORST) -> list[Path]:
+    """Write classes.csv, .json and .png, and a page of samples of the `worst` classes, into the run's folder; the paths."""
     folder, plan = Path(found.folder), _plan(found)
     files = {"classes.csv": classes_shown.as_csv(made).encode(), "classes.png": picture(made.rows, plan.label)}
     if plan.keep_images:
-        files["classes_worst.png"] = _page(plan, folder, made, by)
+        files["classes_worst.png"] = _page(plan, folder, made, classes.ordered(made.rows, by), worst)
     for name, content in files.items():
         write(folder / name, content)
     write_json(folder / "classes.json", {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests})
     return [folder / name for name in (*files, "classes.json")]
 
 
-def _page(plan: Plan, folder: Path, made: Table, by: str) -> bytes:
-    """The first samples of the five worst classes, a row to a class; of unlabelled runs, of those read as the class."""
-    worst = [row for row in classes.ordered(made.rows, by) if row["n"]][: classes_over.WORST]
-    found = [shards.images_at(plan, folder, made.places[row["class"]]) for row in worst]
-    sheet = np.full((len(found) * classes.SHOWN, *found[0].shape[1:]), 255, dtype=np.uint8)
-    for at, images in enumerate(found):
-        sheet[at * classes.SHOWN : at * classes.SHOWN + len(images)] = images
-    return grid_png(sheet, classes.SHOWN)
+def _page(plan: Plan, folder: Path, made: Table, rows: Sequence[Mapping[str, Any]], worst: int) -> bytes:
+    """The first samples of the first `worst` of the rows that have any, a row to a class; of unlabelled runs, of those read as the class."""
+    shown = [row for row in rows if row["n"]][:worst]
+    return page([(classes_shown.name_of(row), shards.images_at(plan, folder, made.places[row["class"]])) for row in shown], classes.SHOWN)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genbench import classes
+from genbench import classes, classes_over
 from genbench.classes import Table
 from genbench.say import clean, number, plus_minus, table
 
 SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy"}
+WIDTH = 80
 NESTED = ("confusion", "tests", "flags", "notes")
 
 
@@ -57,7 +59,7 @@ def _one(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     told = "accuracy" if any(row["accuracy"] is not None for row in rows) else "share"
     headings = ["class", "train", "n", "kd", "spread", told, "z", "flags"]
-    return table(headings, [[_name(row), _whole(row["train_count"]), str(row["n"]), *_numbers(row, told)] for row in rows])
+    return table(headings, [[name_of(row), _whole(row["train_count"]), str(row["n"]), *_numbers(row, told)] for row in rows])
 
 
 def _numbers(row: Mapping[str, Any], told: str) -> list[str]:
@@ -71,7 +73,7 @@ def _several(named: Sequence[tuple[str, Table]], shown: Sequence[Mapping[str, An
         headings += [f"kd {at}", f"spread {at}", f"acc. {at}", f"z {at}", f"flags {at}"]
     lines = []
     for row in shown:
-        line = [_name(row), _whole(row["train_count"])]
+        line = [name_of(row), _whole(row["train_count"])]
         for _, found in named:
             own = found.rows[row["class"]]
             line += [_with(own, "kd"), _bare(own["spread_ratio"], 2), _bare(own["accuracy"], 2), _bare(own["z"], 2), ", ".join(own["flags"])]
@@ -85,25 +87,51 @@ def _over(label: str, found: Table, by: str, worst: int) -> str:
     for name, word in SHOWN.items():
         of = over["numbers"][name]
         if of["macro"] is not None:
-            worst_named = ", ".join(_name(found.rows[place]) for place in of["worst"])
+            worst_named = ", ".join(name_of(found.rows[place]) for place in of["worst"])
             lines.append(f"{word}: mean over {of['classes']} classes {of['macro']:.4g}, worst five {of['worst_mean']:.4g} ({worst_named})")
-    for name, group in over["groups"].items():
-        lines.append(f"{name} ({len(group['classes'])} classes, n {group['n']}): fd {_bare(group['fd'], 4)}, kd {_bare(group['kd'], 4)}")
+    lines += [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*_distances(found), *(_group(*of) for of in over["groups"].items()))]
     for name, group in over.get("attributes", {}).items():
         real = f", real {group['share_real']:.3g} ({group['share_real_low']:.3g} to {group['share_real_high']:.3g})" if "share_real" in group else ""
         lines.append(f"{clean(name)} (n {group['n']}): share {group['share']:.3g} ({group['share_low']:.3g} to {group['share_high']:.3g}){real}")
     if over["gini"] is not None:
         lines.append(f"Gini of shares {over['gini']:.3f}")
     lines += _taught(over["cas"]) if "cas" in over else []
-    absent = ", ".join(_name(found.rows[c]) for c in over["missing"])
+    absent = ", ".join(name_of(found.rows[c]) for c in over["missing"])
     lines.append(f"missing classes: {absent or 'none shown'}" + (f" ({over['missing_note']})" if over["missing_note"] else ""))
-    told = [f"{flag}: {', '.join(_name(found.rows[c]) for c in of)}" for flag, of in over["flagged"].items()]
+    told = [f"{flag}: {', '.join(name_of(found.rows[c]) for c in of)}" for flag, of in over["flagged"].items()]
     lines.append("flags (Holm at 5 % over " + f"{found.tests} tests): " + ("; ".join(told) or "none"))
     if worst and by == "z":
         last = [row["z"] for row in classes.ordered(found.rows, by)[:worst] if row["z"] is not None]
         if last:
             lines.append(f"worst {worst}: {found.by_chance(last[-1]):.2g} classes would stand at z {last[-1]:.2f} or above by chance")
     return "\n".join(lines)
+
+
+def _distances(found: Table) -> list[str]:
+    """What kd and fd by class need beside them: kd's scale, what the shares of fd add up to and who has most, and how much of fd is bias of small samples."""
+    lines = []
+    relative = classes_over.across([row["kd_relative"] for row in found.rows], "lower")
+    if relative["worst"]:
+        worst = found.rows[relative["worst"][0]]
+        lines.append(f"kd over the class's own real kernel mean: mean {relative['macro']:.3g}, worst {worst['kd_relative']:.3g} ({name_of(worst)})")
+    total = found.over["fd_total"]
+    shares = sorted((row for row in found.rows if row["fd_share"] is not None), key=lambda row: -row["fd_share"])[:2]
+    if total is not None and shares:
+        most = " and ".join(f"{row['fd_share']:.1%} ({name_of(row)})" for row in shares)
+        lines.append(f"fd_share: adds up to fd {total:.4g}; the worst two: {most}")
+    biased = [row["fd_bias"] for row in found.rows if row["fd_bias"] is not None]
+    if any(biased):
+        lines.append(f"fd by class: mostly small-sample bias, more of n than of the class, in {sum(biased)} of {len(biased)}")
+    return lines
+
+
+def _group(name: str, group: Mapping[str, Any]) -> str:
+    """A group's samples together; fd only of samples enough for it, and no number of very few."""
+    of = f"{name} ({len(group['classes'])} classes, n {group['n']}, m {group['m']}): "
+    if min(group["n"], group["m"]) < classes_over.FEWEST:
+        return of + "too few samples"
+    fd = f"fd left out (small sample: n or m below 2 x {group['d']})" if group["small_sample"] else f"fd {_bare(group['fd'], 4)}"
+    return of + f"{fd}, kd {_bare(group['kd'], 4)}"
 
 
 def _taught(cas: Mapping[str, Any]) -> list[str]:
@@ -115,7 +143,7 @@ def _taught(cas: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def name_of(row: Mapping[str, Any]) -> str:
     return str(row["class"]) if row["name"] == str(row["class"]) else f"{row['class']} {row['name']}"
 
 

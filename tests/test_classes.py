@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from planted_classes import halves, real
 from scipy import stats as scipy_stats
 
@@ -17,8 +19,10 @@ from genbench import (
     classes_labels,
     classes_over,
     classes_pairs,
+    classes_picture,
     classes_read,
     classes_shares,
+    classes_shown,
     classes_within,
     gaussians,
     intervals,
@@ -197,6 +201,19 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones():
         assert own["as_published"] == (name == "studiogan")
 
 
+def test_a_group_of_few_samples_shows_no_frechet_distance():
+    """Below 2 d rows on a side fd is flagged and left out of the print with its reason; below 50 rows no number is printed; enough rows print both."""
+    rng = np.random.default_rng(0)
+    labels, held = np.repeat([0, 1, 2], [45, 110, 200]), np.repeat([0, 1, 2], [200, 200, 121])
+    sides = [(rng.standard_normal((len(of), 60)), of, {}) for of in (labels, held)]
+    found = classes_over.pooled(sides, {"few": (0,), "medium": (1,), "many": (2,)})
+    assert {name: one["small_sample"] for name, one in found.items()} == {"few": True, "medium": True, "many": False}
+    few, medium, many = (classes_shown._group(name, one) for name, one in found.items())
+    assert few == "few (1 classes, n 45, m 200): too few samples"
+    assert "fd left out (small sample: n or m below 2 x 60), kd " in medium
+    assert f"fd {found['many']['fd']:.4f}".rstrip("0") in many
+
+
 def test_means_over_classes_leave_missing_ones_out_and_name_the_worst():
     """None is no 0; the worst of a ratio lie far from 1 on either side."""
     found = classes_over.across([1.0, None, 0.25, 3.0, 1.1, 0.9, 1.0], "one")
@@ -246,6 +263,33 @@ def test_relabelling_permutes_the_table_and_nothing_else(monkeypatch):
         own = after.rows[turn[row["class"]]]
         for name in ("kd", "fd", "fd_low", "spread_ratio", "coverage", "accuracy", "share", "fd_share", "z", "p"):
             assert own[name] == pytest.approx(row[name], rel=1e-9), name
+
+
+def test_real_images_are_as_near_to_training_images_as_themselves(monkeypatch):
+    """The real line of the ratio of nearest distances is 1, within an interval around it; where there is no ratio, there is no line."""
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    whole = real(0, permutations=9)
+    held = (whole.reference[::2], whole.reference_labels[::2])
+    for row in table(replace(whole, train=held)).rows:
+        assert row["nearest_ratio_real"] == 1.0
+        assert 0.5 < row["nearest_ratio_real_low"] < 1 < row["nearest_ratio_real_high"] < 2
+    assert {row["nearest_ratio_real"] for row in table(replace(whole, train=None)).rows} == {None}
+
+
+def test_a_page_has_each_name_left_of_its_row():
+    """Twice the same bytes; ink of a name stands left of its row alone, a nameless row has none, and pixels are those of the images, enlarged whole."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 3, 3, 8, 8), dtype=np.uint8)
+    named = [("", images[0]), ("4 a $name$ of many more letters than fit", images[1])]
+    made = classes_picture.page(named, 4)
+    assert made == classes_picture.page(named, 4)
+    sheet = np.asarray(Image.open(io.BytesIO(made)).convert("RGB"))
+    left = sheet.shape[1] - 4 * 34
+    assert sheet.shape[0] == 2 * 34
+    assert sheet[:34, :left].min() == 255
+    assert sheet[34:, :left].min() < 60
+    assert (sheet[34:66:4, left : left + 32 : 4] == images[1, 0].transpose(1, 2, 0)).all()
+    assert (sheet[:, left + 3 * 34 :] == 255).all()  # three images of four
 
 
 def test_rows_have_their_keys_and_the_worst_stand_first(monkeypatch):

@@ -76,6 +76,35 @@ def test_the_table_is_printed_and_left_in_the_runs_folder(runs, cli):
             assert picture.size[1] > height
 
 
+def test_shares_of_the_distance_and_what_is_bias_are_printed(runs, cli):
+    """Below the rows, within 80 columns: fd's total and the two classes that carry most, how many classes' fd is bias, and kd by its scale."""
+    folder, run, _ = runs
+    lines = _answer(cli, run, "--out", folder)[0].splitlines()
+    found = json.loads(_answer(cli, run, "--out", folder, "--json")[0])
+    first, second = sorted(found["classes"], key=lambda row: -row["fd_share"])[:2]
+    most = " and ".join(f"{row['fd_share']:.1%} ({row['name']})" for row in (first, second))
+    biased = sum(row["fd_bias"] for row in found["classes"])
+    relative = max(found["classes"], key=lambda row: row["kd_relative"])
+    assert f"fd_share: adds up to fd {found['over'][run]['fd_total']:.4g}; the worst two: {most}" in lines
+    assert biased > 0
+    assert f"fd by class: mostly small-sample bias, more of n than of the class, in {biased} of 10" in lines
+    scale = next(line for line in lines if line.startswith("kd over the class's own real kernel mean: "))
+    assert scale.endswith(f"worst {relative['kd_relative']:.3g} ({relative['name']})")
+    assert max(len(line) for line in lines if line.startswith(("fd", "kd over", "medium"))) <= 80
+
+
+def test_the_page_shows_as_many_classes_as_worst_asks(runs, cli):
+    """classes_worst.png has five rows of classes by default, and --worst N makes it N."""
+    folder, run, _ = runs
+    heights = []
+    for words in ((), ("--worst", 5), ("--worst", 8)):
+        _answer(cli, run, "--out", folder, *words)
+        with Image.open(folder / run / "classes_worst.png") as page:
+            heights.append(page.size[1])
+    assert heights[1] == heights[0]
+    assert heights[2] == heights[0] // 5 * 8
+
+
 def test_the_worst_say_how_many_would_stand_there_by_chance(runs, cli):
     """--worst 3 shows three classes and the number that chance puts at the third's z."""
     folder, run, _ = runs

@@ -86,9 +86,9 @@ def coloured(folder, side=12, classes=3):
 
 @pytest.mark.parametrize("loss", ["hinge", "lsgan", "wgan-gp"])
 def test_dcgan_learns_a_folder_of_any_size_with_each_loss(loss, tmp_path, capsys):
-    """After some steps the colour that was asked for is the strongest channel of most images."""
+    """After 500 steps the colour that was asked for is the strongest channel of most images: with five of five seeds, where 150 steps of hinge had none."""
     data = coloured(tmp_path / "data")
-    words = ["--dataset", str(data), "-o", f"loss={loss}", "--steps", "150" if loss != "wgan-gp" else "500", "--batch-size", "16", "--quiet"]
+    words = ["--dataset", str(data), "-o", f"loss={loss}", "--steps", "500", "--batch-size", "16", "--quiet"]
     assert main(["train", "--plugin", "dcgan", *words, "--out", str(tmp_path / "net.safetensors")]) == 0
     assert DCGAN.classes(tmp_path / "net.safetensors") == 3
     plugin = DCGAN(tmp_path / "net.safetensors")

@@ -114,6 +114,7 @@ SLOWLY = [sys.executable, "-m", "genbench", "run", "--plugin", "slow.py", "--n",
 
 def _begun(folder: Path) -> subprocess.Popen[str]:
     """A slow run in a process of its own, after its first shard."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores Ctrl-C, and a child would inherit that
     running = subprocess.Popen(SLOWLY, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not list(folder.glob("runs/*/shards/*.safetensors")):
         assert running.poll() is None

@@ -11,7 +11,13 @@ import click
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--sort", "by", default="z", show_default=True, metavar="WORD", help="z, q, p, class, train_count, kd, fd, spread_ratio, accuracy, ...")
-@click.option("--worst", type=click.IntRange(min=0), default=0, metavar="N", help="Only the worst N, and how many would stand there by chance.")
+@click.option(
+    "--worst",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Only the worst N, how many would stand there by chance, and their samples (else of five).",
+)
 @click.option("--protocol", default="", help="Which protocol's features and reference. Default: the run's first.")
 @click.option("--rule", default="shots", show_default=True, help="How classes are grouped: shots, oltr, utlo, 334, thirds, gsr, gsr-sampler.")
 @click.option("--shares", default="training", show_default=True, help="What an unconditional run's shares are held against: training, uniform, reference.")
@@ -48,6 +54,7 @@ def command(
 
     from genbench import classes_read, classes_shown, shelves
     from genbench.classes import ORDERS
+    from genbench.classes_over import WORST
     from genbench.record import find
     from genbench.say import UserError, answer, choices, tell
 
@@ -60,7 +67,7 @@ def command(
     if cas:
         tables = [replace(made, over={**made.over, "cas": classes_read.taught(one, cas, rule)}) for one, made in zip(found, tables, strict=True)]
     for one, made in zip(found, tables, strict=True):
-        tell("wrote " + ", ".join(map(str, classes_read.leave(one, made, by))))
+        tell("wrote " + ", ".join(map(str, classes_read.leave(one, made, by, worst or WORST))))
     if as_json:
         plain = [{"run": one.id, **row} for one, made in zip(found, tables, strict=True) for row in classes_shown.as_rows(made, by, worst)]
         over = {one.id: {**made.over, "tests": made.tests} for one, made in zip(found, tables, strict=True)}
