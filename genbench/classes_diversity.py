@@ -10,7 +10,7 @@ from genbench.classes_pairs import mean_within
 from genbench.classes_within import DRAWS, Line
 from genbench.lazy import np, torch
 from genbench.probes import calls, wide_at_once
-from genbench.reference import at_hand
+from genbench.reference import network
 from genbench.rows import source_of
 from genbench.say import progress
 
@@ -48,7 +48,8 @@ def of_run(
         return values, {}, ("diversity: no line of real images, which are of another size than the samples",)
     device = plan.device.split(":")[0]
     sizes = {label: one.n for label, one in own.items()}
-    return values, real_diversity(dataset, splits, at_hand(extractor, device), output, sizes, device), ()
+    loaded = network(extractor, device, str(at.path) if at else "")
+    return values, real_diversity(dataset, splits, loaded, output, sizes, device), ()
 
 
 def _by_class(found: Record) -> tuple[Score | None, dict[int, Score]]:
@@ -58,18 +59,18 @@ def _by_class(found: Record) -> tuple[Score | None, dict[int, Score]]:
     return first, {int(one.part.removeprefix("class ")): one for one in own if first and (one.protocol, one.metric) == (first.protocol, first.metric)}
 
 
-def real_diversity(dataset: Dataset, splits: Sequence[str], network: Any, output: str, n: Mapping[int, int], device: str) -> dict[int, Line]:
+def real_diversity(dataset: Dataset, splits: Sequence[str], loaded: Any, output: str, n: Mapping[int, int], device: str) -> dict[int, Line]:
     """{class: Line} of the mean squared distance over all pairs of real images of each class in n, from the first of its images in these splits.
 
     Each draw takes as many images as there are samples, n, or half of the class's where that is less: an unbiased estimate does not move with n, its
-    spread does. network: images [k, 3, h, w] -> {output: float32 [k, d]}. Classes with fewer than LEAST images have no line.
+    spread does. loaded: images [k, 3, h, w] -> {output: float32 [k, d]}. Classes with fewer than LEAST images have no line.
     """
     images = _first(dataset, splits, n)
     lines = {}
     with progress(f"diversity of real images of {dataset.name}", len(images), "classes") as done:
         for label, of in images.items():
             if len(of) >= LEAST:
-                lines[label] = line(squares_of(network, of.to(device), output), n[label])
+                lines[label] = line(squares_of(loaded, of.to(device), output), n[label])
             done(1)
     return lines
 
@@ -83,9 +84,9 @@ def line(squares: Array, n: int, seed: int = 0) -> Line:
     return Line(median, low, high, k, 0)
 
 
-def squares_of(network: Any, images: torch.Tensor, output: str) -> Array:
+def squares_of(loaded: Any, images: torch.Tensor, output: str) -> Array:
     """Squared distances of an output between all images, float64 [p, p]."""
-    rows = torch.cat([answer[output] for _, answer in calls(network, images, wide_at_once(images))])
+    rows = torch.cat([answer[output] for _, answer in calls(loaded, images, wide_at_once(images))])
     inner = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
     for at in range(0, rows.shape[1], COLUMNS):
         part = rows[:, at : at + COLUMNS].double()
