@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import cas, classes, classes_diversity, classes_over, classes_shares, classes_shown, shards, shelves, weights
-from genbench.classes import Sides, Table, table
+from genbench.classes import Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import page, picture
+from genbench.classes_sides import Sides
 from genbench.cuts import BALANCED_TRAIN, described, heldout
 from genbench.files import write, write_json
 from genbench.folders import dataset_of

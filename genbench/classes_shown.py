@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genbench import classes, classes_over
+from genbench import classes, classes_over, classes_pooled
 from genbench.classes import Table
 from genbench.say import clean, number, plus_minus, table
 
@@ -110,7 +110,7 @@ def _over(label: str, found: Table, by: str, worst: int) -> str:
 def _distances(found: Table) -> list[str]:
     """What kd and fd by class need beside them: kd's scale, what the shares of fd add up to and who has most, and how much of fd is bias of small samples."""
     lines = []
-    relative = classes_over.across([row["kd_relative"] for row in found.rows], "lower")
+    relative = classes_over.across(found.rows, "kd_relative", "lower")
     if relative["worst"]:
         worst = found.rows[relative["worst"][0]]
         lines.append(f"kd over the class's own real kernel mean: mean {relative['macro']:.3g}, worst {worst['kd_relative']:.3g} ({name_of(worst)})")
@@ -128,7 +128,7 @@ def _distances(found: Table) -> list[str]:
 def _group(name: str, group: Mapping[str, Any]) -> str:
     """A group's samples together; fd only of samples enough for it, and no number of very few."""
     of = f"{name} ({len(group['classes'])} classes, n {group['n']}, m {group['m']}): "
-    if min(group["n"], group["m"]) < classes_over.FEWEST:
+    if min(group["n"], group["m"]) < classes_pooled.FEWEST:
         return of + "too few samples"
     fd = f"fd left out (small sample: n or m below 2 x {group['d']})" if group["small_sample"] else f"fd {_bare(group['fd'], 4)}"
     return of + f"{fd}, kd {_bare(group['kd'], 4)}"

@@ -84,7 +84,7 @@ class Hooks:
 
     @hookspec(firstresult=True)
     def train(  # type: ignore[empty-body]
-        self, batches: Iterable[Any], seed: int, diffaug: Callable[..., Any] | None, karras: Callable[..., Any] | None
+        self, batches: Iterable[Any], seed: int, diffaug: Callable[..., Any] | None, karras: Callable[..., Any] | None, late: Callable[[], bool] | None
     ) -> Generator[tuple[int, int, dict[str, float]], None, None]:
         """Train on batches; called by `genbench train`, with gradients on.
 
@@ -94,6 +94,8 @@ class Hooks:
                  that names it shows its discriminator real and generated images through it, and through nothing else
         karras   None, or with `--augment karras` a function: images float [b, c, h, w] -> (images, what was done float [b, 9]). A diffusion model
                  that names it learns on these images, is told what was done, and at sampling is told 0
+        late     None, or with `--tail staged` a function: whether the last stage, of class-aware batches, has begun. A generator that names it then
+                 trains its class embeddings and last block alone, on what it has learned so far (Kang et al. 2020); others train on as before
         returns  a generator function's iterator that yields (step, of, {"loss": x}); progress, saving and stopping are the caller's
         """
 

@@ -43,6 +43,11 @@ class Tail:
         if not 0 <= self.power <= 2:
             raise UserError(f"--power {self.power}: 0 (natural) to 2; 1 draws every class alike, 0.5 is the square root")
 
+    @property
+    def deferred(self) -> bool:
+        """Whether the last fifth of the steps is class-aware."""
+        return self.mode == "staged" and self.stages == "deferred"
+
     def says(self) -> dict[str, Any]:
         """What a checkpoint and a record keep of it."""
         more: dict[str, dict[str, Any]] = {"drop": {"min_count": self.min_count}, "oversample": {"power": self.power}, "staged": {"stages": self.stages}}
@@ -54,6 +59,11 @@ def dropped(counts: tuple[int, ...], tail: Tail) -> tuple[int, ...]:
     return tuple(c for c, count in enumerate(counts) if count < tail.min_count) if tail.mode == "drop" else ()
 
 
+def last_stage(tail: Tail, steps: int) -> int:
+    """The step with which the class-aware stage of a deferred training begins, counted from 0; `steps` where there is none."""
+    return steps - max(1, round(LAST * steps)) if tail.deferred else steps
+
+
 def draws(labels: torch.Tensor, counts: tuple[int, ...], tail: Tail, steps: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
     """The positions of each step's images, int64 [at most size], `steps` times. labels int64 [n] on the CPU; counts: images of each class.
 
@@ -61,9 +71,9 @@ def draws(labels: torch.Tensor, counts: tuple[int, ...], tail: Tail, steps: int,
     """
     if tail.mode == "oversample":
         return itertools.islice(_weighted(labels, counts, tail.power, size, generator), steps)
-    if tail.mode == "staged" and tail.stages == "deferred":
-        late = max(1, round(LAST * steps))
-        return itertools.chain(_of(_all(labels), steps - late, size, generator), itertools.islice(_class_aware(labels, size, generator), late))
+    if tail.deferred:
+        late = last_stage(tail, steps)
+        return itertools.chain(_of(_all(labels), late, size, generator), itertools.islice(_class_aware(labels, size, generator), steps - late))
     if tail.mode == "staged":
         return _curriculum(labels, longtail.groups(counts), steps, size, generator)
     out = dropped(counts, tail)

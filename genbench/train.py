@@ -17,7 +17,7 @@ from genbench.folders import dataset_of
 from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
 from genbench.say import VERSION, PluginFailed, UserError, clean, progress, tell
-from genbench.tails import Tail, draws, dropped
+from genbench.tails import Tail, draws, dropped, last_stage
 
 if TYPE_CHECKING:
     from genbench.rows import Batch, Dataset
@@ -48,7 +48,7 @@ class Batches(Sequence["Batch"]):
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, length: int, draws: Iterator[torch.Tensor], *, counts: tuple[int, ...], device: str) -> None:
         self._images, self._labels, self._classes = images.to(device), labels.to(device), labels
         self._length, self._draws = length, draws
-        self._counts, self.seen = counts, torch.zeros(len(counts), dtype=torch.int64)
+        self._counts, self.seen, self._drawn = counts, torch.zeros(len(counts), dtype=torch.int64), 0
 
     def __len__(self) -> int:
         return self._length
@@ -58,8 +58,13 @@ class Batches(Sequence["Batch"]):
 
     def __iter__(self) -> Iterator[Batch]:
         for chosen in self._draws:
+            self._drawn += 1
             self.seen += torch.bincount(self._classes[chosen], minlength=len(self.seen))  # on the CPU: a GPU need not be waited for
             yield self._images[chosen], self._labels[chosen]
+
+    def drawn(self) -> int:
+        """How many batches have been given so far."""
+        return self._drawn
 
     def epochs(self) -> list[float]:
         """How often the training has seen an image of each class."""
@@ -106,7 +111,7 @@ def train(plugin: str, wish: Training) -> str:
         "parent": file_sha256(wish.init) if wish.init else "",
         "training": {
             "train_counts": list(counts),
-            "tail": wish.tail.says(),
+            "tail": wish.tail.says() | _last_stage(wish, description),
             "dropped": list(dropped(counts, wish.tail)),
             "augment": wish.augment,
             "epochs_of_an_image": batches.epochs(),
@@ -135,6 +140,13 @@ def _strategy(wish: Training) -> str:
     return "".join(f", {word}" for word in [*words, *([wish.augment] if wish.augment else [])])
 
 
+def _last_stage(wish: Training, description: Description) -> dict[str, str]:
+    """What a deferred training's last stage trains, for the record."""
+    if not wish.tail.deferred:
+        return {}
+    return {"last_stage": "class embeddings and last block" if "late" in description.abilities["train"] else "all weights"}
+
+
 def _length(wish: Training, dataset: Dataset, description: Description) -> tuple[int, int]:
     """How many steps of how many images.
 
@@ -157,7 +169,9 @@ def _length(wish: Training, dataset: Dataset, description: Description) -> tuple
 
 
 def _step_through(generator: Generator, batches: Batches, wish: Training) -> None:
-    given = {wish.augment: augment.KINDS[wish.augment]} if wish.augment else {}
+    given: dict[str, Any] = {wish.augment: augment.KINDS[wish.augment]} if wish.augment else {}
+    if (begins := last_stage(wish.tail, len(batches))) < len(batches):
+        given["late"] = lambda: batches.drawn() > begins
     with progress(f"training {generator.description.name}", len(batches), "steps") as done, torch.enable_grad():
         before = 0
         losses: dict[str, float] = {}

@@ -65,6 +65,7 @@ class Maker(nn.Module):
         self.start = nn.Linear(LATENT + EMBEDDING, along[0] * self.lowest**2)
         self.grow = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(along))
         self.paint = nn.Conv2d(along[-1], channels, 3, 1, 1)
+        self.last = ("embedding", f"grow.{len(self.grow) - 1}", "paint")  # its class embeddings and last block
 
     def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         x = F.leaky_relu(self.start(torch.cat([vectors, self.embedding(labels)], 1)), 0.2).unflatten(1, (-1, self.lowest, self.lowest))

@@ -22,6 +22,8 @@ class Painter(nn.Module):
     Without its batch normalisation, so that an image depends on its own vector alone.
     """
 
+    last = ("embedding", "refine", "paint")  # its class embeddings and last block
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(CLASSES, 32)
@@ -66,6 +68,12 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
+
+
+def settle(net: nn.Module, *kept: str) -> None:
+    """From now on train nothing but the layers that are named."""
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(any(f"{name}.".startswith(f"{one}.") for one in kept))
 
 
 def follow(slow: nn.Module, fast: nn.Module, share: float) -> None:

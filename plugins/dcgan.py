@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 import genbench
 from genbench_plugins._dcgan import LATENT, Example, nets_for, nets_of
 from genbench_plugins._dcgan_losses import RULES, Loss
-from genbench_plugins._small import CLASSES, count, descend, enlarge, follow, shrink
+from genbench_plugins._small import CLASSES, count, descend, enlarge, follow, settle, shrink
 
 RATE, MEMORY = 5e-4, 0.005  # the generator that is saved follows the trained one by this share a step
 EXAMPLES = "main.0.weight"  # a tensor that pytorch/examples' files have, and ours have not
@@ -93,7 +93,7 @@ class DCGAN:
 
     @genbench.hookimpl
     def train(
-        self, batches: Collection[tuple[Tensor, Tensor]], seed: int, diffaug: Callable[[Tensor], Tensor] | None
+        self, batches: Collection[tuple[Tensor, Tensor]], seed: int, diffaug: Callable[[Tensor], Tensor] | None, late: Callable[[], bool] | None
     ) -> Iterator[tuple[int, int, dict[str, float]]]:
         if self.example:
             raise genbench.UserError("dcgan cannot train pytorch/examples' files on: they have no discriminator")
@@ -109,6 +109,8 @@ class DCGAN:
                 average, judge = self.nets["generator"], self.nets["discriminator"]
                 maker = copy.deepcopy(average)
                 makes, judges = (torch.optim.Adam(net.parameters(), RATE, betas=(0.0, 0.99)) for net in (maker, judge))
+            if late and late():
+                settle(maker, *maker.last)  # the discriminator learns on, or it could not tell how the rest should change
             fake = maker(torch.randn(len(real), LATENT, device=self.device), labels)
             judged = self.rule.discriminator(lambda x, judge=judge, of=labels: judge(x, of), shown(real), shown(fake.detach()))
             descend(judges, judged)

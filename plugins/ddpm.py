@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genbench
-from genbench_plugins._small import CLASSES, SIDE, count, descend, enlarge, follow, restore, shrink
+from genbench_plugins._small import CLASSES, SIDE, count, descend, enlarge, follow, restore, settle, shrink
 
 TIMES = 250  # T
 # The cosine schedule (Nichol & Dhariwal 2021, eq. 17): small images lose their content early in a linear one. It stops short of 0, where an image is undefined.
@@ -125,7 +125,11 @@ class DDPM:
 
     @genbench.hookimpl
     def train(
-        self, batches: Collection[tuple[Tensor, Tensor]], seed: int, karras: Callable[[Tensor], tuple[Tensor, Tensor]] | None
+        self,
+        batches: Collection[tuple[Tensor, Tensor]],
+        seed: int,
+        karras: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
+        late: Callable[[], bool] | None,
     ) -> Iterator[tuple[int, int, dict[str, float]]]:
         torch.manual_seed(seed)
         if not self.trained:
@@ -136,6 +140,8 @@ class DDPM:
         optimiser = torch.optim.Adam([*learner.parameters(), *(teller.parameters() if teller else ())], RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=len(batches), pct_start=0.1)
         for step, (images, labels) in enumerate(batches, 1):
+            if late and late():
+                settle(learner, "embedding", "up", "end")
             x, done = karras(shrink(images)) if karras else (shrink(images), None)
             loss = self.loss(learner, x, labels, teller(done) if teller else 0.0)
             descend(optimiser, loss)

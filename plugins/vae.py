@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
 import genbench
-from genbench_plugins._small import CLASSES, Painter, count, descend, enlarge, restore, shrink
+from genbench_plugins._small import CLASSES, Painter, count, descend, enlarge, restore, settle, shrink
 
 LATENT, CHANNELS = 6, 64
 VARIANCE = 0.06  # of the Gaussian p(x|z) around each pixel; smaller is sharper, and the prior fits the codes less well
@@ -110,7 +110,7 @@ class VAE:
         return self.example(latents) if self.example else enlarge(self.net.decode(latents, labels))
 
     @genbench.hookimpl
-    def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+    def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int, late: Callable[[], bool] | None) -> Iterator[tuple[int, int, dict[str, float]]]:
         if self.example:
             raise genbench.UserError("vae trains its own network, not pytorch/examples': leave out --init")
         torch.manual_seed(seed)
@@ -119,6 +119,8 @@ class VAE:
         optimiser = torch.optim.Adam(self.net.parameters(), RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(batches))
         for step, (images, labels) in enumerate(batches, 1):
+            if late and late():
+                settle(self.net, "centre", "spread", *(f"decoder.{name}" for name in self.net.decoder.last))
             loss = self.net.loss(shrink(images), labels)
             descend(optimiser, loss)
             schedule.step()

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import genbench
-from genbench.classes import Sides
 from genbench.classes_labels import recogniser
+from genbench.classes_sides import Sides
 from genbench.longtail import groups
 from genbench.reference import features_of
 from genbench.shelves import find
@@ -35,6 +35,13 @@ def halves(seed):
     labels, rng = digits()["heldout"][2], np.random.default_rng(seed)
     parts = [rng.permutation(np.flatnonzero(labels == c)) for c in range(CLASSES)]
     return np.concatenate([part[: len(part) // 2] for part in parts]), np.concatenate([part[len(part) // 2 :] for part in parts])
+
+
+def kernel_distance(x, y):
+    """The unbiased squared kernel distance of rows [n, d] and [m, d], by its definition."""
+    (xx, yy), xy = ((np.asarray(of @ of.T / of.shape[1] + 1) ** 3 for of in (x, y)), (x @ y.T / x.shape[1] + 1) ** 3)
+    n, m = xy.shape
+    return float((xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1)) - 2 * xy.mean())
 
 
 def sides(samples, logits, labels, reference, **changes):

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from planted_classes import halves, real
+from planted_classes import halves, kernel_distance, real
 from scipy import stats as scipy_stats
 
 from genbench import (
+    classes_carried,
     classes_copies,
     classes_diversity,
     classes_labels,
     classes_over,
     classes_pairs,
     classes_picture,
+    classes_pooled,
     classes_read,
     classes_shares,
     classes_shown,
@@ -27,6 +29,7 @@ from genbench import (
     gaussians,
     intervals,
     shelves,
+    stats,
 )
 from genbench.classes import ordered, table
 from genbench.record import Score
@@ -110,7 +113,7 @@ def test_leave_outs_are_those_of_the_rows_that_stay(n, m, d):
 def test_intervals_hold_both_sides():
     """Of 60 draws of 60 samples and 15 real images, 88 % of the intervals hold the laws' kernel distance; those of the samples' side alone do not."""
     rng = np.random.default_rng(0)
-    true = classes_over.kernel_distance(rng.standard_normal((4000, 6)) + 0.7, rng.standard_normal((4000, 6)))
+    true = kernel_distance(rng.standard_normal((4000, 6)) + 0.7, rng.standard_normal((4000, 6)))
     covers, alone = 0, 0
     for _ in range(60):
         of = classes_pairs.pairs(np.concatenate([rng.standard_normal((60, 6)) + 0.7, rng.standard_normal((15, 6))]))
@@ -162,11 +165,64 @@ def test_the_classes_parts_add_up_to_the_distance():
     centres = 3 * rng.standard_normal((6, 12))
     x, y = (centres[labels] + rng.standard_normal((600, 12)) for _ in range(2))
     for samples in (x, x[labels != 2]):
-        parts, total = classes_over.carried(samples, y, labels, 6)
-        assert parts.sum() == pytest.approx(total, rel=1e-12)
-        assert total == pytest.approx(_population(samples, y), rel=1e-9)
-    assert parts[2] / total > 0.5
-    assert np.isnan(classes_over.carried(x, y[:10], labels[:10], 6)[1])  # fewer real images than features
+        found = classes_carried.carried(samples, labels[: len(samples)], y, labels, 6)
+        assert found.parts.sum() == pytest.approx(found.total, rel=1e-12)
+        assert found.total == pytest.approx(_population(samples, y), rel=1e-9)
+    assert found.shares[2] > 0.5
+    assert found.low[2] > np.delete(found.shares, 2).max()  # beyond the errors of both sides
+    nothing = classes_carried.carried(x, labels, y[:10], labels[:10], 6)  # fewer real images than features
+    assert np.isnan([nothing.total, *nothing.parts, *nothing.low]).all()
+
+
+def _shifted(rng, n, classes=5, d=16):
+    """Rows of some classes, of which class 0 lies elsewhere among the samples, real rows, and the labels of both."""
+    labels = np.arange(n) % classes
+    mixed = np.random.default_rng(0)
+    centres, turn = mixed.standard_normal((classes, d)), np.eye(d) + 0.3 * mixed.standard_normal((d, d))
+    return (centres[labels] + rng.standard_normal((n, d)) + 0.5 * (labels == 0)[:, None]) @ turn, (centres[labels] + rng.standard_normal((n, d))) @ turn, labels
+
+
+@pytest.mark.parametrize("side", ["samples", "reference"])
+def test_the_maps_derivative_foretells_the_leave_outs(side):
+    """The classes' parts without each tenth of a side, by the first derivative, differ as those of the map taken again do, up to a tenth."""
+    x, y, labels = _shifted(np.random.default_rng(1), 4000)
+    blocks, of = classes_carried.blocks_of(labels), np.bincount(labels) / len(labels)
+    response = classes_carried._Response(classes_carried.transport(stats.moments(x), stats.moments(y)), y, labels, 5)
+    guessed, sizes = response.without_samples(x, labels) if side == "samples" else response.without_reference()
+    assert sizes.tolist() == [400] * 10
+    again = []
+    for b in range(10):
+        ours, theirs = (x[blocks != b], y) if side == "samples" else (x, y[blocks != b])
+        through = classes_carried.transport(stats.moments(ours), stats.moments(theirs))
+        told = labels if side == "samples" else labels[blocks != b]
+        costs = np.concatenate([(moved**2).sum(1) for _, moved in classes_carried.costs(through, theirs)])
+        again.append(np.array([costs[told == c].mean() for c in range(5)]) * of)
+    change = np.transpose(again) - response.parts[:, None]
+    apart = change - guessed
+    # what all blocks have in common, the second order's, has no part in the jackknife
+    assert np.abs(apart - apart.mean(1, keepdims=True)).max() < 0.1 * np.abs(change - change.mean(1, keepdims=True)).max()
+
+
+def test_the_interval_of_a_share_holds_what_shares_of_these_sizes_are():
+    """Of 80 draws of 160 samples against 160 real images, each class's interval holds the mean share in 90 % or more, and is not twice too wide."""
+    rng = np.random.default_rng(2)
+    found = [classes_carried.carried(x, of, y, of, 5) for x, y, of in (_shifted(rng, 160) for _ in range(80))]
+    shares, low, high = (np.array([getattr(one, name) for one in found]) for name in ("shares", "low", "high"))
+    assert ((low <= shares.mean(0)) & (shares.mean(0) <= high)).mean(0).min() >= 0.9
+    assert ((high - low).mean(0) < 2 * 2 * 2.26 * shares.std(0)).all()
+    assert shares.mean(0).argmax() == 0
+
+
+def test_shares_of_wide_features_are_those_of_narrow_ones(monkeypatch):
+    """In float32, as features of more than 256 dimensions are taken, intervals are the same to a thousandth."""
+    x, y, labels = _shifted(np.random.default_rng(3), 200)
+    narrow = classes_carried.carried(x, labels, y, labels, 5)
+    monkeypatch.setattr(classes_carried, "WIDE", 8)
+    wide = classes_carried.carried(x, labels, y, labels, 5)
+    np.testing.assert_allclose(wide.low, narrow.low, rtol=1e-3)
+    np.testing.assert_allclose(wide.high, narrow.high, rtol=1e-3)
+    real = classes_carried.real(y, labels, (np.full(5, 20), np.full(5, 20)), 0)
+    assert real.sum() == pytest.approx(1)  # of one split
 
 
 def _population(x, y):
@@ -177,21 +233,30 @@ def _population(x, y):
     return ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(s + c - 2 * np.real(sqrtm(s @ c)))
 
 
-def test_pooled_groups_and_intra_fid_are_the_direct_ones():
+def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
     """A group is one distance of its rows together; intra-class FID of each convention is the mean over classes with that convention's samples."""
     rng = np.random.default_rng(0)
     labels, held = np.arange(120) % 4, np.arange(80) % 4
     x, y = rng.standard_normal((120, 5)) + labels[:, None], rng.standard_normal((80, 5)) + held[:, None]
     groups = {"few": (1, 3), "none": ()}
-    found = classes_over.pooled([(x, labels, {}), (y, held, {})], groups)
-    known = [(x, labels, classes_over.of_groups(x, labels, groups)), (y, held, classes_over.of_groups(y, held, groups))]
-    assert classes_over.pooled(known, groups)["few"]["fd"] == pytest.approx(found["few"]["fd"], rel=1e-12)
+    pool = rng.standard_normal((400, 5)) + (np.arange(400) % 4)[:, None], np.arange(400) % 4
+    found = classes_pooled.pooled([(x, labels, {}), (y, held, {})], pool, groups)
+    known = [(x, labels, classes_pooled.of_groups(x, labels, groups)), (y, held, classes_pooled.of_groups(y, held, groups))]
+    with monkeypatch.context() as wide:
+        wide.setattr(classes_pooled, "WIDE", 4)
+        few = classes_pooled.pooled(known, pool, groups)["few"]
+    assert few["fd"] == pytest.approx(found["few"]["fd"], rel=1e-12)
+    assert "fd_low" not in few  # of wide features
     inside, real_inside = x[np.isin(labels, (1, 3))], y[np.isin(held, (1, 3))]
     assert set(found) == {"few"}
     assert found["few"]["fd"] == pytest.approx(gaussians.distance(inside, gaussians.fit(real_inside)))
     of = classes_pairs.pairs(np.concatenate([inside, real_inside]))
     direct = classes_pairs.measured(of, np.arange(len(inside)), np.arange(len(inside), len(of.rows)))
     assert found["few"]["kd"] == pytest.approx(direct["kd"], rel=1e-9)
+    for name, three in classes_within.bounded(of, len(inside)).items():
+        if name in ("kd", "fd"):
+            assert [found["few"][key] for key in (name, f"{name}_low", f"{name}_high")] == pytest.approx(three, rel=1e-6)
+            assert found["few"][f"{name}_real_low"] < found["few"][f"{name}_real"] < found["few"][f"{name}_real_high"]
     sides = {"reference": (y, held), "train": (y[:60], held[:60])}
     expected = {"miyato": ("train", 5000), "studiogan": ("reference", 20), "noisytwins": ("reference", 5000)}
     for name, (side, most) in expected.items():
@@ -201,12 +266,26 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones():
         assert own["as_published"] == (name == "studiogan")
 
 
+def test_a_groups_line_is_what_splits_of_real_rows_score():
+    """The kernel distance's line by random blocks has the quantiles of splits row by row, and both sides' sizes; fewer rows in proportion."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((600, 8))
+    line = classes_pooled._kernel_line(rows, 200, 100, 0)
+    orders = [rng.permutation(600)[:300] for _ in range(400)]
+    direct = np.quantile([kernel_distance(rows[of[:200]], rows[of[200:]]) for of in orders], (0.025, 0.5, 0.975))
+    assert (line.n, line.m) == (200, 100)
+    assert line.low < direct[1] < line.high
+    assert line.high - line.low == pytest.approx(direct[2] - direct[0], rel=0.3)
+    less = classes_pooled._kernel_line(rows[:150], 200, 100, 0)
+    assert (less.n, less.m) == (100, 50)
+
+
 def test_a_group_of_few_samples_shows_no_frechet_distance():
     """Below 2 d rows on a side fd is flagged and left out of the print with its reason; below 50 rows no number is printed; enough rows print both."""
     rng = np.random.default_rng(0)
     labels, held = np.repeat([0, 1, 2], [45, 110, 200]), np.repeat([0, 1, 2], [200, 200, 121])
     sides = [(rng.standard_normal((len(of), 60)), of, {}) for of in (labels, held)]
-    found = classes_over.pooled(sides, {"few": (0,), "medium": (1,), "many": (2,)})
+    found = classes_pooled.pooled(sides, (sides[1][0], held), {"few": (0,), "medium": (1,), "many": (2,)})
     assert {name: one["small_sample"] for name, one in found.items()} == {"few": True, "medium": True, "many": False}
     few, medium, many = (classes_shown._group(name, one) for name, one in found.items())
     assert few == "few (1 classes, n 45, m 200): too few samples"
@@ -216,8 +295,13 @@ def test_a_group_of_few_samples_shows_no_frechet_distance():
 
 def test_means_over_classes_leave_missing_ones_out_and_name_the_worst():
     """None is no 0; the worst of a ratio lie far from 1 on either side."""
-    found = classes_over.across([1.0, None, 0.25, 3.0, 1.1, 0.9, 1.0], "one")
+    values = [1.0, None, 0.25, 3.0, 1.1, 0.9, 1.0]
+    rows = [{"x": x, "x_low": x and x - 0.3, "x_high": x and x + 0.6, "x_real": x and 1.0} for x in values]
+    found = classes_over.across(rows, "x", "one")
     assert found["classes"] == 6
+    assert (found["low"], found["high"]) == pytest.approx((found["macro"] - 0.3 / np.sqrt(6), found["macro"] + 0.6 / np.sqrt(6)))  # classes are independent
+    assert found["real"] == 1.0
+    assert classes_over.across([*rows, {"x": 2.0, "x_low": None, "x_high": None, "x_real": None}], "x", "one")["low"] is None
     assert found["macro"] == pytest.approx(np.mean([1, 0.25, 3, 1.1, 0.9, 1]))
     assert found["worst"][:2] == [2, 3]
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from planted_classes import CLASSES, digits, halves, real, sides
+from planted_classes import CLASSES, digits, halves, kernel_distance, real, sides
 from scipy import stats as scipy_stats
 
 import genbench
-from genbench import classes_over, classes_pairs, classes_read, classes_shares, gaussians, intervals, longtail
+from genbench import classes_pairs, classes_read, classes_shares, gaussians, intervals, longtail
 from genbench.arrays import Arrays
-from genbench.classes import Sides, table
+from genbench.classes import table
 from genbench.classes_labels import fitted
+from genbench.classes_sides import Sides
 from genbench.draws import labels_of
 from genbench.probes import rows_of
 from genbench.record import find as record_of
@@ -69,7 +70,7 @@ def test_the_kernel_distance_grows_with_the_dose(fault):
     """The victim's kd, the mean of 8 draws, rises with each larger share q that is replaced; by what is not of the class as q^2, as a mixture's must."""
 
     def distance(given):
-        return classes_over.kernel_distance(given.samples[given.labels == VICTIM], given.reference[given.reference_labels == VICTIM])
+        return kernel_distance(given.samples[given.labels == VICTIM], given.reference[given.reference_labels == VICTIM])
 
     means = np.mean([[distance(faulty(fault, dose, seed)) for dose in DOSES] for seed in range(8)], 0)
     assert (np.diff(means) > 0).all()
@@ -261,7 +262,7 @@ def test_frechet_falls_with_n_and_the_kernel_distance_does_not():
     assert (np.diff(falls) < 0).all(), falls
     assert falls[-1] == pytest.approx(47, abs=1.5)
     for n in SIZES:
-        kernel = [classes_over.kernel_distance(inception_like(rng, n), y) for y in reference]
+        kernel = [kernel_distance(inception_like(rng, n), y) for y in reference]
         assert abs(np.mean(kernel)) < 3 * np.std(kernel, ddof=1) / np.sqrt(len(kernel)), n
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_classes import CLASSES, digits, halves, real, sides
+from planted_classes import CLASSES, digits, halves, kernel_distance, real, sides
 
-from genbench import classes_over
+from genbench import classes_pooled
 from genbench.classes import ordered, table
 
 SEEDS = (0, 1)
@@ -121,8 +121,8 @@ def test_what_the_distances_over_all_hide():
         x, y, of = pool[ours], pool[theirs], labels[ours]
         narrow = x.copy()
         narrow[of == 3] = x[of == 3][0]
-        over.append([[take(rows, y) for rows in (x, narrow, x[of != 7])] for take in (classes_over.kernel_distance, classes_over.distance)])
-        own.append([classes_over.kernel_distance(rows[of == 3], y[labels[theirs] == 3]) for rows in (x, narrow)])
+        over.append([[take(rows, y) for rows in (x, narrow, x[of != 7])] for take in (kernel_distance, classes_pooled.distance)])
+        own.append([kernel_distance(rows[of == 3], y[labels[theirs] == 3]) for rows in (x, narrow)])
     null, collapsed, dropped = np.moveaxis(np.array(over), 2, 0)
     low, high = np.percentile(null, [2.5, 97.5], axis=0)
     assert ((low <= collapsed) & (collapsed <= high)).mean(0) == pytest.approx([0.575, 0.425], abs=0.03)
@@ -186,7 +186,7 @@ def test_a_tail_of_copies_is_named_where_the_distance_over_all_is_that_of_real_i
     assert [found.rows[c]["nearest_ratio"] for c in (7, 8, 9)] == pytest.approx([0] * 3, abs=1e-6)
     assert min(found.rows[c]["nearest_ratio"] for c in range(7)) > 0.85
     held = digits()["heldout"][0]
-    null = [classes_over.distance(held[x], held[y]) for x, y in map(halves, range(40))]
+    null = [classes_pooled.distance(held[x], held[y]) for x, y in map(halves, range(40))]
     assert found.over["fd_total"] < max(null)
 
 
@@ -234,7 +234,7 @@ def test_frechet_rewards_collapse_and_the_kernel_distance_does_not():
             for n, kept in found.items():
                 x = pool[members[:n]]
                 narrow = _narrow(x)
-                differences = [take(narrow, y) - take(x, y) for take in (classes_over.distance, classes_over.kernel_distance)]
+                differences = [take(narrow, y) - take(x, y) for take in (classes_pooled.distance, kernel_distance)]
                 kept.append((*differences, narrow.var(0, ddof=1).sum() / y.var(0, ddof=1).sum()))
     for n, kept in found.items():
         (fd, kd, spread), (fd_error, kd_error, _) = np.mean(kept, 0), np.std(kept, 0, ddof=1) / np.sqrt(len(kept))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -75,6 +77,7 @@ def train(batches, seed{abilities}):
 def state():
     return {{"seen": seen.clone()}}
 """
+LAYERS = ("embedding", "start", "grow", "refine", "paint")  # of the decoder of vae
 COUNTS = [87, 56, 36, 23, 15, 9, 6, 4, 2, 1]
 
 
@@ -118,7 +121,10 @@ def test_each_strategy_gives_its_classes_what_it_says(cli, here):
     assert meta["training"]["epochs_of_an_image"] == [round(count / there, 3) for count, there in zip(seen, COUNTS, strict=True)]
     seen, meta = counted(cli, here, *tail, "--tail", "staged")
     assert all(count >= 200 for count in seen)  # the last fifth alone
-    assert meta["training"]["tail"] == {"mode": "staged", "stages": "deferred"}
+    assert meta["training"]["tail"] == {"mode": "staged", "stages": "deferred", "last_stage": "all weights"}
+    show = "assert late() == (step > 160)"
+    _, meta = counted(cli, here, *tail, "--tail", "staged", abilities=", late", shown=show)
+    assert meta["training"]["tail"]["last_stage"] == "class embeddings and last block"
 
 
 def test_an_augmentation_is_given_to_a_plugin_that_names_it(cli, here):
@@ -145,6 +151,31 @@ def test_the_reference_generators_take_their_augmentation(plugin, kind, cli, her
     assert {name: array.shape for name, array in plain.items()} == {name: array.shape for name, array in one.items()}
     assert all((one[name] == again[name]).all() for name in one)
     assert any((one[name] != plain[name]).any() for name in one)
+
+
+def test_the_last_stage_trains_class_embeddings_and_the_last_block_alone():
+    """vae's weights before the last block stand still from the moment that the class-aware stage begins, and no others do."""
+    from genbench_plugins.vae import VAE
+
+    vae, at = VAE(), [0]
+    batches = [(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8)) for _ in range(6)]
+    states = []
+    for step, _, _ in vae.train(batches, 0, lambda: at[0] >= 3):
+        at[0] = step
+        states.append({name: tensor.clone() for name, tensor in vae.state().items()})
+    moved = [{name.rpartition(".")[0] or name for name in one if not torch.equal(one[name], other[name])} for one, other in itertools.pairwise(states)]
+    assert moved[0] == moved[1] == {"look.0", "look.2", "look.4", "code", "centre", "spread", *(f"decoder.{name}" for name in LAYERS)}
+    assert moved[2:] == [{"centre", "spread", "decoder.embedding", "decoder.refine", "decoder.paint"}] * 3
+
+
+@pytest.mark.parametrize("plugin", ["dcgan", "ddpm"])
+def test_the_last_stage_is_another_training(plugin, cli, here):
+    """Of the same seed and steps, the staged training ends with other weights than the class-aware batches alone would give."""
+    found = []
+    for name, words in {"plain": (), "staged": ("--tail", "staged")}.items():
+        assert cli("train", "--plugin", plugin, "--steps", "3", "--batch-size", "8", "--out", f"{name}.safetensors", *words)[0] == 0
+        found.append(load_file(here / f"{name}.safetensors"))
+    assert any((found[0][name] != found[1][name]).any() for name in found[0])
 
 
 WRONG = [

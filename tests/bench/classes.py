@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench.classes import Sides, table
+from genbench.classes import table
 from genbench.classes_labels import Reader
 from genbench.classes_shares import confusion
+from genbench.classes_sides import Sides
 from genbench.files import write
 
 TEXT = """# The table of classes at the size of ImageNet

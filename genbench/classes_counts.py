@@ -1,0 +1,76 @@
+"""What is counted of a class: its share, its label accuracy, its copies of training images; with their intervals and exact tests. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from genbench import classes_copies, classes_shares, intervals
+from genbench.classes_sides import Sides, of_class, put
+from genbench.classes_within import Line
+from genbench.lazy import np
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+
+
+def counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
+    """Share, label accuracy and the confusion's row of a class, and their exact tests."""
+    reader, total, classes = sides.reader, len(sides.labels), len(sides.names)
+    asked = sides.labels == c
+    seen = int(asked.sum()) if reader is None else int((reader.samples == c).sum())
+    real = int((sides.reference_labels == c).sum()) if reader is None else int((reader.reference == c).sum())
+    expected = 1 / classes if sides.expected is None else float(sides.expected[c])
+    put(row, "share", (seen / total, *classes_shares.jeffreys(seen, total)), _line(real, len(sides.reference_labels), total))
+    row |= {"share_expected": expected, "confusion": None}
+    row["flags"] = ["missing"] if classes_shares.missing(min(seen, int(asked.sum())), total, expected, classes) else []
+    tests: dict[str, float] = {}
+    if not sides.conditional and sides.expected is not None:
+        se = 0.0 if sides.expected_se is None else float(sides.expected_se[c])
+        tests["share"] = classes_shares.beta_binomial(seen, total, expected, se) if se else classes_shares.binomial(seen, total, expected)
+        if se > math.sqrt(expected * (1 - expected) / total):
+            row["notes"].append("share: expected from so few real images that one faithful run in ten is flagged")
+    elif not sides.conditional:
+        tests["share"] = classes_shares.fisher(seen, total, real, len(sides.reference_labels), "both")
+    if reader is None or not sides.conditional:
+        put(row, "accuracy", (math.nan,) * 3)
+        row["notes"].append("accuracy: the samples' labels are the classifier's own" if reader else "accuracy: nothing tells the classes apart")
+        return tests
+    held = sides.reference_labels == c
+    right, right_real = int((reader.samples[asked] == c).sum()), int((reader.reference[held] == c).sum())
+    n, m = int(asked.sum()), int(held.sum())
+    put(row, "accuracy", (right / n if n else math.nan, *classes_shares.jeffreys(right, n)), _line(right_real, m, n) if m else None)
+    as_seen = np.bincount(reader.samples[asked], minlength=classes)
+    row["confusion"] = {str(other): as_seen[other] / n for other in np.flatnonzero(as_seen)} if n else None
+    return tests | ({"label": classes_shares.fisher(right, n, right_real, m, "less")} if min(n, m) else {})
+
+
+def _line(count: int, m: int, n: int) -> Line:
+    """What m real images score, and Jeffreys' interval of it: a share of their own, which no samples have a part in."""
+    return Line(count / m, *classes_shares.jeffreys(count, m), n, m)
+
+
+def copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> dict[str, float]:
+    """Distances to the nearest training image of the class, and the exact test for near copies beside held-out real images'."""
+    row |= dict.fromkeys(("nearest_train", "nearest_real", "copies", "copies_real"))
+    put(row, "nearest_ratio", (math.nan,) * 3)
+    train = None if sides.train is None else of_class(*sides.train, c)
+    if train is None or min(len(x), len(y), len(train)) < 1:
+        row["notes"].append("nearest_train: the reference is the training split" if train is None else "nearest_train: no sample, real or training image")
+        return {}
+    (near, at), (near_real, at_real) = classes_copies.nearest_to(x, train), classes_copies.nearest_to(y, train)
+    ours, theirs = float(near.mean()), float(near_real.mean())
+    row |= {"nearest_train": ours, "nearest_real": theirs}
+    if theirs > 0:
+        error = math.hypot(*(of.std(ddof=1) / math.sqrt(len(of)) / of.mean() if len(of) > 1 and of.mean() > 0 else 0.0 for of in (near, near_real)))
+        low, high = intervals.t_interval(0.0, error, min(len(x), len(y)))
+        # real to real is 1 by definition; its error is the real images' at both sizes
+        own = float(near_real.std(ddof=1)) / theirs * math.sqrt(1 / len(x) + 1 / len(y)) if len(y) > 1 else math.nan
+        least, most = intervals.t_interval(0.0, own, min(len(x), len(y)))
+        line = Line(1.0, math.exp(least), math.exp(most), len(x), len(y)) if math.isfinite(least) else None
+        put(row, "nearest_ratio", (ours / theirs, ours / theirs * math.exp(low), ours / theirs * math.exp(high)), line)
+    copied, copied_real = (classes_copies.copies(*of, train, theirs) for of in ((near, at), (near_real, at_real)))
+    row |= {"copies": float(copied.mean()), "copies_real": float(copied_real.mean())}
+    return {"memorised": classes_shares.fisher(int(copied.sum()), len(x), int(copied_real.sum()), len(y), "greater")}
