@@ -6,6 +6,7 @@ What it says no distance of features says: whether the samples teach what tells 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ SHIFT = 8  # images are shifted by up to an eighth of their side; none is mirror
 
 
 def score(sets: Mapping[str, Labelled], test: Labelled, classes: int, groups: Mapping[str, Sequence[int]], seeds: int, device: str = "cpu") -> dict[str, Any]:
-    """{"seeds", "steps", "test", "sets": {name: {"n", "accuracy", "low", "high", "by_group": {group: share}, "by_class": [C shares or None]}}}.
+    """{"seeds", "steps", "test", "sets": {name: {"n", "accuracy", "low", "high", "seconds", "by_group": {group: share}, "by_class": [C shares or None]}}}.
 
     sets: what each network is trained on, the samples first: all are given the samples' number of steps. accuracy: of the network after its last step,
     0 to 1, the mean over seeds; its interval holds what the seeds vary (t) and what the m test images do (Wilson), added as if independent. UserError
@@ -39,6 +40,7 @@ def score(sets: Mapping[str, Labelled], test: Labelled, classes: int, groups: Ma
     there = np.bincount(test[1], minlength=classes)
     found = {}
     for name, given in sets.items():
+        began = time.monotonic()
         right = np.stack([_right(trained(*given, classes, seed, steps, device, name), test, classes, device) for seed in range(seeds)])  # [seeds, C]
         shares = right.sum(1) / there.sum()
         by_class = np.where(there > 0, right.mean(0) / np.maximum(there, 1), math.nan)
@@ -48,10 +50,18 @@ def score(sets: Mapping[str, Labelled], test: Labelled, classes: int, groups: Ma
             "accuracy": float(shares.mean()),
             "low": low,
             "high": high,
+            "seconds": time.monotonic() - began,
             "by_group": {group: float(right[:, of].sum() / seeds / there[of].sum()) for group, of in _places(groups) if there[of].sum()},
             "by_class": [None if math.isnan(one) else float(one) for one in by_class],
         }
     return {"network": network(classes, test[0].shape[-1])[0], "seeds": seeds, "steps": steps, "batch": BATCH, "test": int(there.sum()), "sets": found}
+
+
+def filled(real: Labelled, samples: Labelled) -> Labelled:
+    """Real images and, of each class, as many samples as it takes to have as many as the largest: what samples are worth beside a long tail."""
+    counts = np.bincount(real[1], minlength=int(samples[1].max()) + 1)
+    added = np.concatenate([np.flatnonzero(samples[1] == c)[: counts.max() - count] for c, count in enumerate(counts)])
+    return np.concatenate([real[0], samples[0][added]]), np.concatenate([real[1], samples[1][added]])
 
 
 def _places(groups: Mapping[str, Sequence[int]]) -> list[tuple[str, list[int]]]:

@@ -94,7 +94,7 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
     """A class's row, its tests {statistic: p}, and its largest z of each permutation."""
     x, y = of_class(sides.samples, sides.labels, c), of_class(sides.reference, sides.reference_labels, c)
     row: dict[str, Any] = {"class": c, "name": sides.names[c], "train_count": sides.train_counts[c] if sides.train_counts else None}
-    row |= {"n": len(x), "m": len(y), "notes": list(sides.notes)}
+    row |= {"n": len(x), "m": len(y), "notes": list(sides.notes), "dropped": c in sides.dropped}
     tests = classes_counts.counted(sides, c, row)
     put(row, "diversity", sides.diversity.get(c, (math.nan,) * 3), sides.diversity_real.get(c))
     row["notes"] += [] if c in sides.diversity else ["diversity: the run has no LPIPS by class: --metrics lpips_diversity"]
@@ -186,6 +186,7 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
         "n": len(sides.labels),
         "numbers": {name: classes_over.across(rows, name, better) for name, better in BETTER.items()},
         "gini": number(classes_shares.gini([row["share"] for row in rows])),
+        "dropped": list(sides.dropped),
         "missing": flagged.get("missing", []),
         "missing_note": f"too few samples to call: {enough} are needed for {len(rows)} classes" if few else "",
         "flagged": flagged,

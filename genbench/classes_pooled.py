@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FEWEST = 50  # rows of a side of a group, below which no number of it is told
 POOLED = 4000  # rows of a group in its kernel distance, which looks at all pairs
 WIDE = 256  # features, above which a group's fd has a value alone: its leave-outs and splits would take minutes
+NOTHING = (math.nan,) * 3
 SPLITS, DRAWS = 20, 499  # of real against real: fd, kd
 
 
@@ -54,7 +55,7 @@ def pooled(
     """{group: {"classes", "n", "m", "d", "fd", "small_sample", "kd", "kd_rows"}}: a group's samples together against its real images.
 
     That is FID-FS and KID-FS, one number, no mean. fd and kd with "_low", "_high" (95 %, both sides) and "_real", "_real_low", "_real_high" (real against
-    real); None where there is none: fd of features wider than WIDE has a value alone.
+    real, of "_real_n" and "_real_m" images); None where there is none: fd of features wider than WIDE has a value alone.
     sides: samples and reference, each (rows [n, d], labels [n], what of_groups gave). pool: real images [p, d] whose roles are exchangeable, and their labels.
     kd: of at most POOLED rows of each side, evenly through them. None where a side has fewer than two rows; a group without a class is absent.
     small_sample: a side has fewer than 2 d rows, of which fd says more than of the group.
@@ -65,11 +66,11 @@ def pooled(
             continue
         places = [np.flatnonzero(np.isin(labels, members)) for _, labels, _ in sides]
         n, m = map(len, places)
-        numbers: dict[str, Any] = {"fd": None, "kd": None, "kd_rows": 0}
+        numbers: dict[str, Any] = {**_told("fd", NOTHING), **_told("kd", NOTHING), "kd_rows": 0}
         if min(n, m) >= 2:
             x, y = (rows[of[:: -(-len(of) // POOLED)]].astype(np.float64) for (rows, _, _), of in zip(sides, places, strict=True))
             real = pool[0][np.flatnonzero(np.isin(pool[1], members))]
-            numbers = {"kd_rows": len(x), **_told("kd", _kernel_bounds(x, y), _kernel_line(real, len(x), len(y), seed))}
+            numbers |= {"kd_rows": len(x), **_told("kd", _kernel_bounds(x, y), _kernel_line(real, len(x), len(y), seed))}
             if d <= WIDE:
                 ours, theirs = (rows[of].astype(np.float64) for (rows, _, _), of in zip(sides, places, strict=True))
                 numbers |= _told("fd", _frechet_bounds(ours, theirs), _frechet_line(real, n, m, seed))
@@ -81,11 +82,12 @@ def pooled(
     return found
 
 
-def _told(name: str, bounds: tuple[float, float, float], line: Line | None) -> dict[str, float | None]:
+def _told(name: str, bounds: tuple[float, float, float], line: Line | None = None) -> dict[str, float | None]:
     """A number with its interval and its line of real images, as plain data."""
     keys = (name, *(f"{name}_{end}" for end in ("low", "high", "real", "real_low", "real_high")))
     values = (*bounds, *((line.median, line.low, line.high) if line else (math.nan,) * 3))
-    return {key: float(value) if math.isfinite(value) else None for key, value in zip(keys, values, strict=True)}
+    told: dict[str, float | None] = {key: float(value) if math.isfinite(value) else None for key, value in zip(keys, values, strict=True)}
+    return told | {f"{name}_real_n": line.n if line else None, f"{name}_real_m": line.m if line else None}
 
 
 def _of_blocks(sums: Array, sizes: Array, ours: Array) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import cas, classes, classes_diversity, classes_over, classes_shares, classes_shown, shards, shelves, weights
+from genbench import cas, classes, classes_diversity, classes_groups, classes_over, classes_shares, classes_shown, shards, shelves, weights
 from genbench.classes import Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import page, picture
@@ -16,10 +15,10 @@ from genbench.classes_sides import Sides
 from genbench.cuts import BALANCED_TRAIN, described, heldout
 from genbench.files import write, write_json
 from genbench.folders import dataset_of
-from genbench.lazy import np, torch
-from genbench.probes import probes_of, rows_of
+from genbench.lazy import np
+from genbench.probes import probes_of
 from genbench.record import Plan, Record
-from genbench.reference import at_hand, features_of
+from genbench.reference import features_of
 from genbench.rows import Dataset, source_of
 from genbench.say import UserError, choices, clean
 
@@ -34,8 +33,7 @@ SHARES = ("training", "uniform", "reference")
 def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: str = "training", groups: str = "") -> Table:
     """The table of a finished run. UserError where its classes cannot be told. groups: a CSV's path, or an extractor that tells an attribute."""
     sides = _sides(found, protocol, rule, shares)
-    listed = Path(groups).suffix == ".csv" or Path(groups).is_file()
-    named, attributes = grouped(Path(groups), sides.names, len(sides.samples)) if listed else ({}, recognised(found, groups, protocol) if groups else {})
+    named, attributes = _grouped(found, sides, protocol, groups) if groups else ({}, {})
     made = table(replace(sides, pools=named))
     return replace(made, over={**made.over, "rule": rule, "attributes": attributes})
 
@@ -55,7 +53,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     asked = shards.labels_for(plan)
     reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
     counts = tuple(said.get("train_counts", ()))
-    splits = tuple(dict.fromkeys(under["real"] or [reference]))
+    splits = _exchangeable(under, reference)
     pool = [_real(dataset, split, feature, plan) for split in splits]
     diversity, diversity_real, lacks = classes_diversity.of_run(found, plan, dataset, splits, lambda: shards.images_at(plan, folder, [0]))
     sides = Sides(
@@ -73,9 +71,28 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
         train=train,
         diversity=diversity,
         diversity_real=diversity_real,
+        dropped=tuple(plan.training.get("dropped", ())),
     )
     expected, errors = _expected(sides, counts, shares, plan)
     return replace(sides, expected=expected, expected_se=errors, notes=notes + lacks)
+
+
+def _grouped(found: Record, sides: Sides, protocol: str, groups: str) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """A user's own groups: of classes, or of samples with what is said of each."""
+    if Path(groups).suffix == ".csv" or Path(groups).is_file():
+        return classes_groups.listed(Path(groups), sides.names, len(sides.samples))
+    plan, attribute = _plan(found), classes_groups.attribute(groups)
+    if not plan.keep_images:
+        raise UserError(f"--groups {clean(groups)}: the run has kept no images to look at; run it with --save-samples")
+    under, measure = _measure(plan, protocol)
+    dataset = dataset_of(plan.dataset or plan.identity["dataset"])
+    reference, *pool = (_real(dataset, split, attribute.feature, plan)[0] for split in (measure["reference"], *_exchangeable(under, measure["reference"])))
+    return {}, classes_groups.recognised(plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool)))
+
+
+def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
+    """The splits whose images stand for samples and for the reference in real against real."""
+    return tuple(dict.fromkeys(under["real"] or [reference]))
 
 
 def _plan(found: Record) -> Plan:
@@ -157,81 +174,10 @@ def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> t
     return (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
 
 
-def grouped(path: Path, names: Sequence[str], n: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-    """A user's own groups from a CSV with the columns class,group or sample,group: classes by group, or each group's share of the samples.
-
-    A class is its number or its name; a sample its place in the run, 0 .. n - 1. UserError names the line that is wrong.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--groups {path}: {error}") from None
-    key = next((word for word in ("class", "sample") if lines and word in lines[0]), "")
-    if not key or "group" not in lines[0]:
-        raise UserError(f"--groups {path}: wanted is a CSV with the columns class,group or sample,group")
-    places: dict[str, list[int]] = {}
-    for at, line in enumerate(lines, 2):
-        word = str(line[key]).strip()
-        place = names.index(word) if key == "class" and word in names else int(word) if word.isdecimal() else -1
-        if not 0 <= place < (len(names) if key == "class" else n):
-            raise UserError(f"--groups {path}, line {at}: there is no {key} {clean(word)!r}")
-        places.setdefault(clean(str(line["group"]).strip()), []).append(place)
-    if key == "class":
-        return {name: tuple(of) for name, of in places.items()}, {}
-    counts = np.array([len(of) for of in places.values()])
-    return {}, {name: {"n": len(of), **_share("share", counts, g)} for g, (name, of) in enumerate(places.items())}
-
-
-def recognised(found: Record, word: str, protocol: str = "") -> dict[str, Any]:
-    """As `grouped` of samples, told by an extractor in place of a CSV; and as "share_real", with its interval, each group's share of the real reference.
-
-    word: EXTRACTOR.OUTPUT, or EXTRACTOR where it has one output, or one called logits. An image's group is the place of the largest number; groups have the
-    names that the row's `load` carries as its attribute `classes`, else numbers. What it takes for another it does so on both sides.
-    """
-    plan, (extractor, output, names) = _plan(found), _attribute(word)
-    if not plan.keep_images:
-        raise UserError(f"--groups {clean(word)}: the run has kept no images to look at; run it with --save-samples")
-    _, measure = _measure(plan, protocol)
-    real, _ = _real(dataset_of(plan.dataset or plan.identity["dataset"]), measure["reference"], f"{extractor}.{output}", plan)
-    network, theirs = at_hand(extractor, plan.device), _told(real, word)
-    ours = np.zeros_like(theirs)
-    for shard in shards.shards_of(shards.run_blocks(plan)):
-        images = torch.from_numpy(shards.images_at(plan, Path(found.folder), shard.indices.tolist())).to(plan.device)
-        ours += _told(rows_of(network, images, [output])[output].cpu().numpy(), word)
-    return {name: {"n": int(ours[g]), **_share("share", ours, g), **_share("share_real", theirs, g)} for g, name in enumerate(names)}
-
-
-def _attribute(word: str) -> tuple[str, str, tuple[str, ...]]:
-    """The extractor and output that --groups means, and the names of its groups."""
-    extractor, _, output = word.partition(".")
-    if extractor not in (there := shelves.standing("extractors")):
-        raise UserError(f"--groups {clean(word)}: there is neither such a file nor such an extractor: {choices(extractor, there)}")
-    row = shelves.find("extractors", extractor)
-    output = output or (next(iter(row.outputs)) if len(row.outputs) == 1 else "logits")
-    names = tuple(clean(str(one)) for one in getattr(row.load, "classes", range(row.outputs.get(output, 0))))
-    if len(set(names)) < 2 or len(set(names)) != row.outputs.get(output):
-        outputs = ", ".join(f"{name} ({width})" for name, width in row.outputs.items())
-        raise UserError(f"--groups {clean(word)}: {len(set(names))} groups; wanted is an output with a number for each of several groups, here are {outputs}")
-    return extractor, output, names
-
-
-def _told(rows: Array, word: str) -> Array:
-    """How many rows [n, G] have their largest number at each place, int64 [G]."""
-    if not np.isfinite(rows).all():
-        raise UserError(f"--groups {clean(word)}: it gives NaN or infinite numbers, which are no group")
-    return np.bincount(rows.argmax(1), minlength=rows.shape[1])
-
-
-def _share(name: str, counts: Array, at: int) -> dict[str, float]:
-    """The share of one of several groups, counts int64 [G], with its interval."""
-    low, high = classes_shares.jeffreys(int(counts[at]), int(counts.sum()))
-    return {name: float(counts[at] / counts.sum()), f"{name}_low": low, f"{name}_high": high}
-
-
 def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
     """The classification accuracy score of a run (cas.score): the same network trained on its samples, on the real training images, and, where those
-    are long-tailed, on all of them too; tested on the split that nobody trains on. UserError where there is no label, image or such split.
+    are long-tailed, on them filled up with samples and on all of them; tested on the split that nobody trains on. UserError where there is no label, image
+    or such split.
     """
     plan = _plan(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
@@ -243,6 +189,7 @@ def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
     size = tuple(samples.shape[-2:])
     sets = {"samples": (samples, asked), "real": _images(dataset, "train", size)}
     if BALANCED_TRAIN in dataset.splits:
+        sets["real, filled up with samples"] = cas.filled(sets["real"], sets["samples"])
         sets["real, balanced"] = _images(dataset, BALANCED_TRAIN, size)
     groups = {key: of for key, of in described(dataset, rule).get("groups", {}).items() if key != "rule"}
     scored = cas.score(sets, _images(dataset, test, size), len(dataset.classes), groups, seeds, plan.device)

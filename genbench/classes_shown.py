@@ -88,14 +88,20 @@ def _over(label: str, found: Table, by: str, worst: int) -> str:
         of = over["numbers"][name]
         if of["macro"] is not None:
             worst_named = ", ".join(name_of(found.rows[place]) for place in of["worst"])
-            lines.append(f"{word}: mean over {of['classes']} classes {of['macro']:.4g}, worst five {of['worst_mean']:.4g} ({worst_named})")
+            mean = f"{word}: mean over {of['classes']} classes {_bounded(of, 'macro', ends='')}{_beside(of['real'])}"
+            lines += textwrap.wrap(f"{mean}, worst five {of['worst_mean']:.4g} ({worst_named})", WIDTH, subsequent_indent="  ")
     lines += [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*_distances(found), *(_group(*of) for of in over["groups"].items()))]
     for name, group in over.get("attributes", {}).items():
-        real = f", real {group['share_real']:.3g} ({group['share_real_low']:.3g} to {group['share_real_high']:.3g})" if "share_real" in group else ""
-        lines.append(f"{clean(name)} (n {group['n']}): share {group['share']:.3g} ({group['share_low']:.3g} to {group['share_high']:.3g}){real}")
+        share = f"share {group['share']:.3g} ({group['share_low']:.3g} to {group['share_high']:.3g})"
+        if "share_real" in group:
+            share += f", real {group['share_real']:.3g} ({group['share_real_low']:.3g} to {group['share_real_high']:.3g}), {_numbers_of(group)}"
+        lines += textwrap.wrap(f"{clean(name)} (n {group['n']}): {share}", WIDTH, subsequent_indent="  ")
     if over["gini"] is not None:
         lines.append(f"Gini of shares {over['gini']:.3f}")
     lines += _taught(over["cas"]) if "cas" in over else []
+    if found.over.get("dropped"):
+        left_out = ", ".join(name_of(found.rows[c]) for c in found.over["dropped"])
+        lines += textwrap.wrap(f"left out of the training (--tail drop): {left_out}", WIDTH, subsequent_indent="  ")
     absent = ", ".join(name_of(found.rows[c]) for c in over["missing"])
     lines.append(f"missing classes: {absent or 'none shown'}" + (f" ({over['missing_note']})" if over["missing_note"] else ""))
     told = [f"{flag}: {', '.join(name_of(found.rows[c]) for c in of)}" for flag, of in over["flagged"].items()]
@@ -127,11 +133,32 @@ def _distances(found: Table) -> list[str]:
 
 def _group(name: str, group: Mapping[str, Any]) -> str:
     """A group's samples together; fd only of samples enough for it, and no number of very few."""
-    of = f"{name} ({len(group['classes'])} classes, n {group['n']}, m {group['m']}): "
+    return f"{name} ({len(group['classes'])} classes, n {group['n']}, m {group['m']}): {_numbers_of(group)}"
+
+
+def _numbers_of(group: Mapping[str, Any]) -> str:
     if min(group["n"], group["m"]) < classes_pooled.FEWEST:
-        return of + "too few samples"
-    fd = f"fd left out (small sample: n or m below 2 x {group['d']})" if group["small_sample"] else f"fd {_bare(group['fd'], 4)}"
-    return of + f"{fd}, kd {_bare(group['kd'], 4)}"
+        return "too few samples"
+    told = {name: f"{name} {_bounded(group, name)}{_beside(group.get(f'{name}_real'), _fewer(group, name))}" for name in ("fd", "kd")}
+    if group["small_sample"]:
+        told["fd"] = f"fd left out (small sample: n or m below 2 x {group['d']})"
+    return ", ".join(told.values())
+
+
+def _bounded(of: Mapping[str, Any], name: str, ends: str | None = None) -> str:
+    """A number with half its interval; the number alone where it has none."""
+    low, high = (of.get(f"{name if ends is None else ends}_{end}".lstrip("_")) for end in ("low", "high"))
+    return _bare(of[name], 4) if low is None or high is None else plus_minus(of[name], low, high)
+
+
+def _beside(real: float | None, of: str = "") -> str:
+    return "" if real is None else f" (real {number(real, abs(real) / 10)}{of})"
+
+
+def _fewer(group: Mapping[str, Any], name: str) -> str:
+    """How many real images stood for both sides, where they were fewer: a Fréchet distance of fewer images is larger."""
+    n, m = group.get(f"{name}_real_n"), group.get(f"{name}_real_m")
+    return "" if n is None or name == "kd" or (n, m) == (group["n"], group["m"]) else f" of {n} and {m}"
 
 
 def _taught(cas: Mapping[str, Any]) -> list[str]:
@@ -139,7 +166,7 @@ def _taught(cas: Mapping[str, Any]) -> list[str]:
     lines = [f"classification accuracy score ({cas['network']}, {cas['steps']} steps, {cas['seeds']} seeds, {cas['test']} real images of {cas['split']}):"]
     for name, one in cas["sets"].items():
         by_group = "".join(f", {group} {share:.3f}" for group, share in one["by_group"].items())
-        lines.append(f"  trained on {name} ({one['n']}): {plus_minus(one['accuracy'], one['low'], one['high'])}{by_group}")
+        lines.append(f"  trained on {name} ({one['n']}): {plus_minus(one['accuracy'], one['low'], one['high'])}{by_group}; {one['seconds']:.0f} s")
     return lines
 
 

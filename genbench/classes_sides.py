@@ -46,6 +46,7 @@ class Sides:
     diversity_real: Mapping[int, Line] = field(default_factory=dict)
     pools: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # a user's own groups of classes, beside many, medium and few
     notes: tuple[str, ...] = ()  # what is said of every class
+    dropped: tuple[int, ...] = ()  # classes that the training left out
     seed: int = 0
     permutations: int = permutations.COUNT
 

@@ -63,6 +63,15 @@ def test_an_interval_holds_the_seeds_and_the_test_images():
     assert (wide_low, wide_high) == (pytest.approx(0.9 - np.hypot(0.9 - low, 12.706 * 0.05), abs=1e-3), 1.0)
 
 
+def test_a_long_tail_is_filled_up_to_its_largest_class():
+    """Of each class as many samples are added as it lacks, the first of them, and no more than there are."""
+    real = np.zeros((6, 3, 2, 2), np.uint8), np.array([0, 0, 0, 0, 1, 1])
+    samples = np.arange(1, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8), np.array([0, 1, 2, 1, 2, 1, 0])
+    images, labels = cas.filled(real, samples)
+    assert images[:, 0, 0, 0].tolist() == [0] * 6 + [2, 4, 3, 5]
+    assert labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+
+
 def test_one_class_cannot_be_trained_on(short):
     images, labels = striped(np.random.default_rng(0), 20)
     with pytest.raises(UserError, match="the set samples has 20 images of 1 classes"):
@@ -82,5 +91,5 @@ def test_the_command_puts_real_sets_beside_the_samples(monkeypatch, here, cli):
     found = json.loads(left.read_text())["over"]["cas"]
     assert found["split"] == "heldout"
     assert found["test"] == 870
-    assert {name: one["n"] for name, one in found["sets"].items()} == {"samples": 300, "real": 239, "real, balanced": 870}
+    assert {name: one["n"] for name, one in found["sets"].items()} == {"samples": 300, "real": 239, "real, filled up with samples": 509, "real, balanced": 870}
     assert all(set(one["by_group"]) == {"many", "medium", "few"} for one in found["sets"].values())

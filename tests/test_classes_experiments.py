@@ -414,6 +414,11 @@ def test_groups_are_told_by_a_recogniser_of_ones_own(inverted, cli):
     assert found["light"]["share_real"] == pytest.approx(light.mean())
     assert found["light"]["share_real_high"] < found["light"]["share_low"]
     assert found["dark"]["share"] == pytest.approx(1 - drawn.mean())
+    assert (found["dark"]["m"], found["light"]["m"]) == ((~light).sum(), light.sum())
+    dark = found["dark"]  # its samples beside its real images; of the other group there are none
+    assert dark["kd_low"] < dark["kd"] < dark["kd_high"]
+    assert dark["kd_real_low"] < dark["kd_real_high"]
+    assert (found["light"]["m"] < 2, found["light"]["kd"]) == (True, None)
     assert f"light (n {drawn.sum()}): share {drawn.mean():.3g} (" in cli("classes", run.id, "--out", folder, "--with", own, "--groups", "ink.ink")[1]
 
 
@@ -451,4 +456,4 @@ def test_groups_need_the_images(inverted):
     run, folder, _ = inverted
     found = record_of(run.id, folder)
     with pytest.raises(genbench.UserError, match="--save-samples"):
-        classes_read.recognised(replace(found, plan={**found.plan, "keep_images": False}), "digits")
+        classes_read.table_of(replace(found, plan={**found.plan, "keep_images": False}), groups="digits")

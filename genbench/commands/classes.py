@@ -23,7 +23,13 @@ import click
 @click.option("--shares", default="training", show_default=True, help="What an unconditional run's shares are held against: training, uniform, reference.")
 @click.option("--groups", default="", metavar="FILE.csv|NAME", help="Groups of your own: columns class,group or sample,group; or an extractor tells them.")
 @click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
-@click.option("--cas", type=click.IntRange(min=0), default=0, metavar="SEEDS", help="Train a ResNet on the samples too, and test it on real images: minutes.")
+@click.option(
+    "--cas",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="SEEDS",
+    help="Train a ResNet on samples and on real images, and test each on real ones: 20 epochs for each seed and set.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
