@@ -133,6 +133,17 @@ def test_intervals_of_shares_cover(sizes, n, least):
     assert law.min() > least
 
 
+@pytest.mark.parametrize(("sizes", "n"), [(TEN, 1000), (TEN, 5000), (HUNDRED, 10_000)], ids=["cifar10-lt", "cifar10-lt-5000", "cifar100-lt"])
+def test_intervals_of_all_shares_together_cover(sizes, n):
+    """At the level 1 - 0.05 / C (Bonferroni; Goodman 1965 takes chi-square's quantile of the same) all classes' intervals hold their shares at once in 95 %."""
+    shares, level = sizes / sizes.sum(), 1 - 0.05 / len(sizes)
+    counts = counted(shares, n)
+    limits = {int(x): classes_shares.jeffreys(int(x), n, level) for x in np.unique(counts)}
+    low, high = (np.vectorize(lambda x, at=at: limits[x][at])(counts) for at in (0, 1))
+    together = ((low <= shares) & (shares <= high)).all(1).mean()
+    assert together == pytest.approx(0.95, abs=0.01)
+
+
 @cache
 def exact(count, n, share):
     return classes_shares.binomial(count, n, share)

@@ -24,6 +24,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
+from genbench.folders import dataset_of
+
 GROUPS = ("many", "medium", "few")
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571}  # of t, two-sided, by degrees of freedom
 AUGMENT = {"dcgan": "diffaug", "ddpm": "karras"}
@@ -44,7 +49,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Setting]:
             "oversample 0.5": ((*tail, "--tail", "oversample", "--power", "0.5"), tail),
             "oversample 1": ((*tail, "--tail", "oversample", "--power", "1"), tail),
             "staged": ((*tail, "--tail", "staged"), tail),
-            AUGMENT[args.plugin]: ((*tail, "--augment", AUGMENT[args.plugin]), tail),
+            (kind := AUGMENT[args.plugin]): ((*tail, "--augment", kind), tail),
+            f"oversample 1, {kind}": ((*tail, "--tail", "oversample", "--power", "1", "--augment", kind), tail),
         }
     unknown = set(args.only) - set(found)
     if unknown:
@@ -80,6 +86,25 @@ def table(args: argparse.Namespace, checkpoint: Path, words: tuple[str, ...]) ->
     return json.loads(genbench("classes", run, *places, *rows_of(args), "--json"))["classes"], args.out / "runs" / run
 
 
+def copies(run: Path) -> Image.Image:
+    """The first ten samples of each of the three rarest classes, and under each sample the training image of its class that is nearest in pixels."""
+    exported = run.with_suffix(".npz")
+    if not exported.exists():
+        genbench("export", str(run), "--to", "npz", "--out", str(exported), "--quiet")
+    with np.load(exported) as held:
+        images, labels = held["images"], held["labels"]
+    data = dataset_of(json.loads((run / "run.json").read_text(encoding="utf-8"))["plan"]["dataset"])
+    there, of = (np.concatenate(part) for part in zip(*((images.numpy(), labels.numpy()) for images, labels in data.open("train")), strict=True))
+    there = there.transpose(0, 2, 3, 1)
+    rows = []
+    for c in np.argsort(np.bincount(of), kind="stable")[:3]:
+        ours, theirs = images[labels == c][:10], there[of == c]
+        near = ((ours[:, None].astype(int) - theirs[None]) ** 2).sum((2, 3, 4)).argmin(1)
+        rows += [np.concatenate(ours, 1), np.concatenate(theirs[near], 1), np.full((8, ours.shape[2] * len(ours), 3), 255, np.uint8)]
+    sheet = Image.fromarray(np.concatenate(rows[:-1]))
+    return sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.NEAREST)
+
+
 def rows_of(args: argparse.Namespace) -> tuple[str, ...]:
     return ("--with", str(args.rows)) if args.rows else ()
 
@@ -110,8 +135,8 @@ def asked(args: argparse.Namespace) -> str:
     return " ".join([*said, *(["--tails"] if args.tails else []), *(f'--only "{name}"' for name in args.only), f"--seeds {args.seeds}"])
 
 
-def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
-    """The finding as Markdown."""
+def page(args: argparse.Namespace, found: dict[str, list[list[dict]]], shown: str, beside: list[str]) -> str:
+    """The finding as Markdown. shown: the setting whose pictures stand on it; beside: those whose samples stand above their nearest training images."""
     length = f"{args.steps} steps each" if args.steps else "as many steps as the generator usually takes, the same for every setting"
     said = (
         f"By `python tests/bench/tail.py {asked(args)}`. Imbalance {args.imbalance}; means over the classes of a group, ± half a 95 % interval "
@@ -129,8 +154,13 @@ def page(args: argparse.Namespace, found: dict[str, list[list[dict]]]) -> str:
         lines.append("\n".join([f"## {title}", "", "| trained on | many | medium | few | few - many |", "|---|---|---|---|---|", *rows]))
     flags = [f"| {name} | {', '.join(flagged(tables))} |" for name, tables in found.items()]
     lines.append("\n".join(["## Classes flagged (in how many of the trainings)", "", "| trained on | class: flag |", "|---|---|", *flags]))
-    lines += ["## A model of the long tail, seed 0", f"![numbers by class]({place_of(args).stem}.png)", "Its worst classes, uncurated:"]
-    return "\n\n".join([*lines, f"![samples of its worst classes]({place_of(args).stem}_worst.png)"]) + "\n"
+    stem = place_of(args).stem
+    lines += [f"## A model of: {shown}, seed 0", f"![numbers by class]({stem}.png)", "Its worst classes, uncurated:", f"![samples]({stem}_worst.png)"]
+    if beside:
+        lines.append("## Samples of the three rarest classes (upper rows) above the nearest training image of their class (lower rows), the first ten, seed 0")
+    for at, name in enumerate(beside):
+        lines += [f"Trained on: {name}", f"![samples above training images]({stem}_copies{at}.png)"]
+    return "\n\n".join(lines) + "\n"
 
 
 def place_of(args: argparse.Namespace) -> Path:
@@ -175,11 +205,15 @@ def main() -> None:
         checkpoints = dict(zip(trainings, pool.map(lambda one: trained(args, one[0], trainings[one], one[1]), trainings), strict=True))
         made = dict(zip(tables, pool.map(lambda one: table(args, checkpoints[label(one[0]), one[1]], settings[one[0]][1]), tables), strict=True))
     found = {name: [made[name, seed][0] for seed in range(args.seeds)] for name in settings}
-    pictures = made["long tail", 0][1]
-    text, place = page(args, found), place_of(args)
+    shown = "long tail" if "long tail" in settings else next(iter(settings))
+    pictures = made[shown, 0][1]
+    beside = [name for name in ("long tail", "oversample 1", f"oversample 1, {AUGMENT[args.plugin]}") if name in settings] if args.tails else []
+    text, place = page(args, found, shown, beside), place_of(args)
     place.write_text(text, encoding="utf-8")
     for picture, ending in (("classes.png", ""), ("classes_worst.png", "_worst")):
         shutil.copy(pictures / picture, place.with_name(f"{place.stem}{ending}.png"))
+    for at, name in enumerate(beside):
+        copies(made[name, 0][1]).save(place.with_name(f"{place.stem}_copies{at}.png"), optimize=True)
     print(text)
 
 
