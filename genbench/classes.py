@@ -190,7 +190,7 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
         "missing": flagged.get("missing", []),
         "missing_note": f"too few samples to call: {enough} are needed for {len(rows)} classes" if few else "",
         "flagged": flagged,
-        "intra_fid": {name: classes_over.intra(sides.samples, sides.labels, real, name) for name in classes_over.CONVENTIONS},
+        "intra_fid": classes_over.intra(sides.samples, sides.labels, real),
         "fd_total": number(total),
         "classifier": _read_by(sides.reader),
     }

@@ -141,7 +141,9 @@ class _Response:
             self.rows[of] = (reference[of] - through.theirs.mean).astype(self.kind) @ basis
             self.costs[of] = moved.astype(self.kind) @ basis
             self.squares[of] = (moved * moved).sum(1)
-            np.add.at(self.pull, labels[of], moved)
+            order = np.argsort(labels[of], kind="stable")
+            present, first = np.unique(labels[of][order], return_index=True)
+            self.pull[present] += np.add.reduceat(moved[order], first)
         self.parts = np.bincount(labels, self.squares, classes) / len(reference)
 
     def without_samples(self, samples: Array, given: Array) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genbench import threads
 from genbench.classes_pooled import distance
 from genbench.lazy import np
 
@@ -35,29 +36,42 @@ CONVENTIONS: Mapping[str, Convention] = {
 }
 
 
-def intra(samples: Array, labels: Array, real: Mapping[str, tuple[Array, Array]], convention: str) -> dict[str, Any]:
-    """Intra-class FID as one of CONVENTIONS: {"mean", "std", "classes", "n", "m", "as_published"}; None where no class has two rows on each side.
+def intra(samples: Array, labels: Array, real: Mapping[str, tuple[Array, Array]]) -> dict[str, dict[str, Any]]:
+    """Intra-class FID in each of CONVENTIONS: {"mean", "std", "classes", "n", "m", "as_published"}; None where no class has two rows on each side.
 
     real: {"reference" or "train": (rows [m, d], labels int64 [m])}. n, m: of the smallest class; as_published: whether each class has the convention's
     number of samples. All conventions carry the small-sample bias, which rewards collapse: they are here to be compared with papers.
     """
-    how = CONVENTIONS[convention]
-    blank = {"convention": how.title, "mean": None, "std": None, "classes": 0, "n": 0, "m": 0, "as_published": False}
-    if how.against not in real:
-        return blank
-    rows, of = real[how.against]
-    values, sizes = [], []
-    for c in np.unique(of):
-        y = rows[of == c]
-        x = samples[labels == c][: how.samples or len(y)]
-        if min(len(x), len(y)) >= 2:
-            values.append(distance(x, y))
-            sizes.append((len(x), len(y)))
-    if not values:
-        return blank
-    wanted = all(n == (how.samples or m) for n, m in sizes) and len(values) == len(np.unique(of))
-    smallest = {"n": min(n for n, _ in sizes), "m": min(m for _, m in sizes)}
-    return {**blank, **smallest, "mean": float(np.mean(values)), "std": float(np.std(values)), "classes": len(values), "as_published": wanted}
+    there = np.bincount(labels, minlength=1 + max(int(of.max()) for _, of in real.values()))
+    sizes: dict[str, dict[int, tuple[int, int]]] = {}  # of each class, by convention
+    for name, how in CONVENTIONS.items():
+        counts = np.bincount(real[how.against][1]).tolist() if how.against in real else []
+        sizes[name] = {c: (min(int(there[c]), how.samples or m), m) for c, m in enumerate(counts) if m}
+    wanted = {(how.against, c, n) for name, how in CONVENTIONS.items() for c, (n, m) in sizes[name].items() if min(n, m) >= 2}
+
+    def taken(one: tuple[str, int, int]) -> float:
+        against, c, n = one
+        rows, of = real[against]
+        return distance(samples[np.flatnonzero(labels == c)[:n]], rows[of == c])
+
+    values = dict(zip(pieces := sorted(wanted), threads.each(taken, pieces), strict=True))
+    return {name: _convention(how, sizes[name], values) for name, how in CONVENTIONS.items()}
+
+
+def _convention(how: Convention, sizes: Mapping[int, tuple[int, int]], values: Mapping[tuple[str, int, int], float]) -> dict[str, Any]:
+    own = {c: values[how.against, c, n] for c, (n, m) in sizes.items() if min(n, m) >= 2}
+    if not own:
+        return {"convention": how.title, "mean": None, "std": None, "classes": 0, "n": 0, "m": 0, "as_published": False}
+    of = list(own.values())
+    return {
+        "convention": how.title,
+        "mean": float(np.mean(of)),
+        "std": float(np.std(of)),
+        "classes": len(own),
+        "n": min(sizes[c][0] for c in own),
+        "m": min(sizes[c][1] for c in own),
+        "as_published": len(own) == len(sizes) and all(n == (how.samples or m) for n, m in sizes.values()),
+    }
 
 
 def across(rows: Sequence[Mapping[str, Any]], name: str, better: str) -> dict[str, Any]:

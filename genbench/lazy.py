@@ -44,7 +44,10 @@ class _Lazy(types.ModuleType):
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__"):  # inspection (inspect, doctest, pluggy) must not import a library
             raise AttributeError(attribute)
-        return getattr(importlib.import_module(self.__name__), attribute)
+        own = vars(self)
+        if "library" not in own:  # once: asking the importer at every read took a tenth of the time of the table of classes
+            own["library"] = importlib.import_module(self.__name__)
+        return getattr(own["library"], attribute)
 
 
 if TYPE_CHECKING:

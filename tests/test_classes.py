@@ -261,7 +261,7 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
     expected = {"miyato": ("train", 5000), "studiogan": ("reference", 20), "noisytwins": ("reference", 5000)}
     for name, (side, most) in expected.items():
         values = [gaussians.distance(x[labels == c][:most], gaussians.fit(sides[side][0][sides[side][1] == c])) for c in range(4)]
-        own = classes_over.intra(x, labels, sides, name)
+        own = classes_over.intra(x, labels, sides)[name]
         assert (own["mean"], own["std"]) == pytest.approx((np.mean(values), np.std(values)))
         assert own["as_published"] == (name == "studiogan")
 

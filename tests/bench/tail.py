@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.stats import spearmanr
 
 from genbench.folders import dataset_of
 
@@ -152,6 +153,9 @@ def page(args: argparse.Namespace, found: dict[str, list[list[dict]]], shown: st
             paired = [one["few"] - one["many"] for one in each if {"few", "many"} <= one.keys()]
             rows.append(f"| {name} | {' | '.join(cells)} | {interval(paired) if paired else '–'} |")
         lines.append("\n".join([f"## {title}", "", "| trained on | many | medium | few | few - many |", "|---|---|---|---|---|", *rows]))
+    ranks = [f"| {name} | {', '.join(map(correlation, tables))} |" for name, tables in found.items()]
+    title = "## Rank correlation (Spearman) of a class's training count and its kernel distance, training by training"
+    lines.append("\n".join([title, "", "| trained on | correlation (p) |", "|---|---|", *ranks]))
     flags = [f"| {name} | {', '.join(flagged(tables))} |" for name, tables in found.items()]
     lines.append("\n".join(["## Classes flagged (in how many of the trainings)", "", "| trained on | class: flag |", "|---|---|", *flags]))
     stem = place_of(args).stem
@@ -161,6 +165,11 @@ def page(args: argparse.Namespace, found: dict[str, list[list[dict]]], shown: st
     for at, name in enumerate(beside):
         lines += [f"Trained on: {name}", f"![samples above training images]({stem}_copies{at}.png)"]
     return "\n\n".join(lines) + "\n"
+
+
+def correlation(rows: list[dict]) -> str:
+    found = spearmanr([row["train_count"] for row in rows], [row["kd"] for row in rows])
+    return f"{found.statistic:.2f} ({found.pvalue:.2g})"
 
 
 def place_of(args: argparse.Namespace) -> Path:
