@@ -98,7 +98,11 @@ def recognised(plan: Plan, folder: Path, told: Attribute, sides: Sides, real: tu
         found.append(told.of(rows_of(network, images, [told.output])[told.output].cpu().numpy()))
     ours = np.concatenate(found)
     names = {name: (g,) for g, name in enumerate(told.names)}
-    pooled = classes_pooled.pooled([(sides.samples, ours, {}), (sides.reference, theirs, {})], (sides.pool, pool), names, sides.seed)
+    turns = (np.argsort(labels, kind="stable") for labels in (sides.labels, sides.reference_labels))  # as classes_pooled wants them: by class
+    both: list[tuple[Array, Array, dict[str, Any]]] = [
+        (rows[turn], of[turn], {}) for rows, of, turn in zip((sides.samples, sides.reference), (ours, theirs), turns, strict=True)
+    ]
+    pooled = classes_pooled.pooled(both, (sides.pool, pool), names, sides.seed)
     counts, real_counts = (np.bincount(of, minlength=len(names)) for of in (ours, theirs))
     return {name: pooled[name] | _share("share", counts, g) | _share("share_real", real_counts, g) for name, (g,) in names.items()}
 

@@ -64,7 +64,8 @@ def pooled(
     for name, members in groups.items():
         if not members:
             continue
-        places = [np.flatnonzero(np.isin(labels, members)) for _, labels, _ in sides]
+        # in the order of their classes, so that blocks of every twentieth row have their part of each class, and none is one class of a run's turns
+        places = [(of := np.flatnonzero(np.isin(labels, members)))[np.argsort(labels[of], kind="stable")] for _, labels, _ in sides]
         n, m = map(len, places)
         numbers: dict[str, Any] = {**_told("fd", NOTHING), **_told("kd", NOTHING), "kd_rows": 0}
         if min(n, m) >= 2:

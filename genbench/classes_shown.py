@@ -53,17 +53,21 @@ def as_text(named: Sequence[tuple[str, Table]], by: str, worst: int) -> str:
 
 
 def _one(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What fits a terminal of 80 columns, but for many flags; the rest is in --json and classes.csv.
+    """What fits a terminal of 80 columns; many flags go on below. The rest is in --json and classes.csv.
 
     Where nothing was asked for by label, shares say what accuracies would.
     """
     told = "accuracy" if any(row["accuracy"] is not None for row in rows) else "share"
-    headings = ["class", "train", "n", "kd", "spread", told, "z", "flags"]
-    return table(headings, [[name_of(row), _whole(row["train_count"]), str(row["n"]), *_numbers(row, told)] for row in rows])
+    headings = ["class", "train", "n", "kd", "spread", told, "z"]
+    lines = table(headings, [[name_of(row), _whole(row["train_count"]), str(row["n"]), *_numbers(row, told)] for row in rows]).splitlines()
+    below = max(map(len, lines)) + 2
+    flags = ["flags", *(", ".join(row["flags"]) for row in rows)]
+    told_all = [line.ljust(below) + flag for line, flag in zip(lines, flags, strict=True)]
+    return "\n".join(textwrap.fill(line, max(WIDTH, below + 20), subsequent_indent=" " * below, break_on_hyphens=False) for line in told_all)
 
 
 def _numbers(row: Mapping[str, Any], told: str) -> list[str]:
-    return [_with(row, "kd"), _with(row, "spread_ratio"), _bare(row[told], 3), _bare(row["z"], 1), ", ".join(row["flags"])]
+    return [_with(row, "kd"), _with(row, "spread_ratio"), _bare(row[told], 3), _bare(row["z"], 1)]
 
 
 def _several(named: Sequence[tuple[str, Table]], shown: Sequence[Mapping[str, Any]]) -> str:

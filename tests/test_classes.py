@@ -247,7 +247,7 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
         few = classes_pooled.pooled(known, pool, groups)["few"]
     assert few["fd"] == pytest.approx(found["few"]["fd"], rel=1e-12)
     assert few["fd_low"] is None  # of wide features
-    inside, real_inside = x[np.isin(labels, (1, 3))], y[np.isin(held, (1, 3))]
+    inside, real_inside = (np.concatenate([rows[of == c] for c in (1, 3)]) for rows, of in ((x, labels), (y, held)))
     assert set(found) == {"few"}
     assert found["few"]["fd"] == pytest.approx(gaussians.distance(inside, gaussians.fit(real_inside)))
     of = classes_pairs.pairs(np.concatenate([inside, real_inside]))
@@ -264,6 +264,18 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
         own = classes_over.intra(x, labels, sides)[name]
         assert (own["mean"], own["std"]) == pytest.approx((np.mean(values), np.std(values)))
         assert own["as_published"] == (name == "studiogan")
+
+
+def test_a_groups_interval_is_of_samples_and_not_of_the_turns_of_its_classes():
+    """Classes that lie apart and take turns, as a run's labels do, give the interval of the same rows class by class: no block is one class."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 4
+    x, y = (rng.standard_normal((400, 6)) + 3 * np.eye(4, 6)[labels] for _ in range(2))
+    sorted_ = np.argsort(labels, kind="stable")
+    turns, ordered_ = (
+        classes_pooled.pooled([(x[of], labels[of], {}), (y[of], labels[of], {})], (y, labels), {"all": range(4)})["all"] for of in (np.arange(400), sorted_)
+    )
+    assert turns == ordered_
 
 
 def test_a_groups_line_is_what_splits_of_real_rows_score():
