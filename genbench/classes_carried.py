@@ -7,7 +7,7 @@ nothing near.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4096  # rows that are brought into float64 at once
 BLOCKS = 10  # of a side, for the errors
-WIDE = 256  # features, from which errors are taken in float32, and real images are split once
+WIDE = 256  # features, from which errors and the line of real images are taken in float32, and real images are split once
 SPLITS = 5  # of real against real
-CLASSES_AT_ONCE, ROWS_AT_ONCE = 16, 64  # of products of the width of the features
+ROWS_AT_ONCE = 64  # of a product [d, d]
 ENOUGH = 2  # times as many rows as features, from which the map's first derivative says how it moves
 
 
@@ -53,10 +53,14 @@ class Transport:
     roots: Array  # q [d], of the eigenvalues of R^1/2 S R^1/2 = U diag(q^2) U^T
 
 
-def moments(rows: Array, places: Array | None = None) -> stats.Moments:
-    """Moments in float64 of rows [n, d] of any precision, or of those at some places, some thousands at a time: no copy of all of them is made."""
+def moments(rows: Array, places: Array | None = None, kind: Any = np.float64) -> stats.Moments:
+    """Moments in float64 of rows [n, d] of any precision, or of those at some places, some thousands at a time: no copy of all of them is made.
+
+    kind: the precision of the products of these thousands.
+    """
     places = np.arange(len(rows)) if places is None else places
-    return stats.merge_all([stats.moments(rows[places[at : at + AT_ONCE]].astype(np.float64)) for at in range(0, len(places), AT_ONCE)])
+    found = (stats.moments(rows[places[at : at + AT_ONCE]].astype(kind)) for at in range(0, len(places), AT_ONCE))
+    return functools.reduce(stats.merge, (stats.Moments(one.count, one.mean.astype(np.float64), one.scatter.astype(np.float64)) for one in found))
 
 
 def transport(ours: stats.Moments, theirs: stats.Moments) -> Transport | None:
@@ -70,24 +74,25 @@ def transport(ours: stats.Moments, theirs: stats.Moments) -> Transport | None:
     return Transport(ours, theirs, (vectors / np.sqrt(squares)) @ (vectors.T @ turn), half @ turn, np.sqrt(np.where(inner > noise, inner, 0.0)))
 
 
-def costs(through: Transport, reference: Array) -> Iterator[tuple[slice, Array]]:
-    """How far each row of the reference [m, d] is moved: the row that is added, less what it comes to; some thousands at a time, float64 [some, d]."""
-    stay = np.eye(len(through.roots)) - (through.basis * through.roots) @ through.basis.T
-    for at in range(0, len(reference), AT_ONCE):
-        of = slice(at, min(at + AT_ONCE, len(reference)))
-        yield of, (reference[of] - through.theirs.mean) @ stay + (through.theirs.mean - through.ours.mean)
+def stays(through: Transport) -> tuple[Array, Array]:
+    """(I - T [d, d], m_r - m_g [d]): a row of the reference y is moved by (y - m_r) (I - T) + m_r - m_g, which is its cost."""
+    return np.eye(len(through.roots)) - (through.basis * through.roots) @ through.basis.T, through.theirs.mean - through.ours.mean
 
 
-def parts(through: Transport | None, reference: Array, labels: Array, classes: int) -> tuple[Array, float]:
+def parts(through: Transport | None, reference: Array, labels: Array, classes: int, places: Array | None = None, kind: Any = np.float64) -> tuple[Array, float]:
     """What each class of the reference adds to the Fréchet distance, float64 [C], and the total, to which they add up exactly; NaN without a map.
 
-    reference [m, d], labels int64 [m].
+    reference [m, d], labels int64 [m]; or those at some places. kind: the precision of the costs.
     """
     if through is None:
         return np.full(classes, np.nan), np.nan
-    found = np.zeros(classes)
-    for of, moved in costs(through, reference):
-        found += np.bincount(labels[of], (moved * moved).sum(1), classes) / len(reference)
+    places = np.arange(len(reference)) if places is None else places
+    found, (stay, apart) = np.zeros(classes), stays(through)
+    stay = stay.astype(kind)
+    for at in range(0, len(places), AT_ONCE):
+        of = places[at : at + AT_ONCE]
+        moved = (reference[of] - through.theirs.mean).astype(kind) @ stay + apart
+        found += np.bincount(labels[of], (moved * moved).sum(1), classes) / len(places)
     return found, float(found.sum())
 
 
@@ -105,14 +110,15 @@ def carried(samples: Array, given: Array, reference: Array, labels: Array, class
     through = transport(ours, theirs) if ours and theirs else None
     if through is None or min(len(samples), len(reference)) < ENOUGH * reference.shape[1] or not through.roots.all():
         return Carried(*parts(through, reference, labels, classes), nothing, nothing)
-    response = _Response(through, reference, labels, classes)
-    found, total = response.parts, float(response.parts.sum())
+    blocks = blocks_of(given), blocks_of(labels)
+    found, without = left_outs(through, (samples, reference), blocks, labels, classes)
+    total = float(found.sum())
     if total <= 0:
         return Carried(found, total, nothing, nothing)
     errors = []
-    for without, sizes in (response.without_samples(samples, given), response.without_reference()):
-        shares = (found[:, None] + without) / (total + np.nansum(without, axis=0))
-        errors.append([intervals.jackknife(of, sizes, value) for of, value in zip(shares, found / total, strict=True)])
+    for own, of in zip(without, blocks, strict=True):
+        shares = own / np.nansum(own, axis=0)
+        errors.append([intervals.jackknife(one, np.bincount(of), value) for one, value in zip(shares, found / total, strict=True)])
     bounds = [intervals.t_interval(value, float(np.hypot(*both)), BLOCKS) for value, *both in zip(found / total, *errors, strict=True)]
     low, high = np.array(bounds).T
     return Carried(found, total, np.maximum(low, 0.0), np.minimum(high, 1.0))
@@ -125,83 +131,89 @@ def blocks_of(labels: Array) -> Array:
     return found
 
 
-class _Response:
-    """How the classes' parts answer to a small change of either Gaussian: the reference's rows f = (y - m_r) B and their costs e B, in which dT is diagonal."""
+def left_outs(through: Transport, rows: tuple[Array, Array], blocks: tuple[Array, Array], labels: Array, classes: int) -> tuple[Array, tuple[Array, Array]]:
+    """The classes' parts, float64 [C], and what they are without each block of the samples and of the reference, float64 [C, B] twice.
 
-    def __init__(self, through: Transport, reference: Array, labels: Array, classes: int) -> None:
-        self.through, self.labels, self.classes = through, labels, classes
-        self.blocks = blocks_of(labels)
-        self.kind: Any = np.float64 if reference.shape[1] <= WIDE else np.float32
-        basis: Array = through.basis.astype(self.kind)
-        self.rows: Array = np.empty(reference.shape, self.kind)
-        self.costs: Array = np.empty(reference.shape, self.kind)
-        self.squares = np.empty(len(reference))
-        self.pull: Array = np.zeros((classes, reference.shape[1]))  # each class's sum of costs: what its part answers to a mean
-        for of, moved in costs(through, reference):
-            self.rows[of] = (reference[of] - through.theirs.mean).astype(self.kind) @ basis
-            self.costs[of] = moved.astype(self.kind) @ basis
-            self.squares[of] = (moved * moved).sum(1)
-            order = np.argsort(labels[of], kind="stable")
-            present, first = np.unique(labels[of][order], return_index=True)
-            self.pull[present] += np.add.reduceat(moved[order], first)
-        self.parts = np.bincount(labels, self.squares, classes) / len(reference)
+    rows, blocks: of samples and reference. In the coordinates f = (y - m_r) B the change of the map is X = +-dS / (q_i + q_j), element by element (+ for the
+    samples, - for the reference), and that of a class's part -2 <X, sum of f^T e B> / m, with the costs e. Where a mean moves, all costs move with it. Of a
+    block of the reference the rows go too, and each class keeps its weight.
+    """
+    kind: Any = np.float64 if rows[1].shape[1] <= WIDE else np.float32
+    scaled = through.basis * through.roots
+    d = len(through.roots)
+    changes: list[Array] = [np.empty((2 * BLOCKS, (min(at + ROWS_AT_ONCE, d) - at) * d), kind) for at in range(0, d, ROWS_AT_ONCE)]
+    shift = _changes(through, rows[0], blocks[0], (through.ours.mean, through.back.astype(kind)), [some[:BLOCKS] for some in changes])
+    their_shift = _changes(through, rows[1], blocks[1], (through.theirs.mean, scaled.astype(kind)), [some[BLOCKS:] for some in changes])
+    moved_by = np.concatenate([shift, -(their_shift @ scaled) @ through.basis.T])  # what is added to all costs, [2 B, d]
+    stay, apart = stays(through)
+    basis = through.basis.astype(kind)
 
-    def without_samples(self, samples: Array, given: Array) -> tuple[Array, Array]:
-        """The change of each class's part without each block of the samples, float64 [C, B], and the blocks' sizes [B]."""
-        back, mean, blocks = self.through.back.astype(self.kind), self.through.ours.mean, blocks_of(given)
-        sizes = np.bincount(blocks)
-        moved: Array = np.empty((BLOCKS, samples.shape[1]))
+    def taken(members: list[tuple[int, Array]]) -> list[tuple[int, Array, Array]]:
+        """Of each class (or a part of it) its costs by block [B], and its answer to every change [2 B]."""
+        places = np.concatenate([of for _, of in members])
+        centred = rows[1][places] - through.theirs.mean
+        moved = centred @ stay + apart
+        f, costs, squares = centred.astype(kind) @ basis, moved.astype(kind) @ basis, (moved * moved).sum(1)
+        ends = np.cumsum([len(of) for _, of in members])
+        own = [slice(end - len(of), end) for end, (_, of) in zip(ends, members, strict=True)]
+        answers = np.zeros((len(own), 2 * BLOCKS))
+        for at, some in zip(range(0, f.shape[1], ROWS_AT_ONCE), changes, strict=True):  # few rows of the products at a time: they stay in the cache
+            products = np.stack([(f[one, at : at + ROWS_AT_ONCE].T @ costs[one]).reshape(-1) for one in own])
+            answers += products @ some.T
+        answers[:, :BLOCKS] *= -1
+        answers += np.stack([moved[one].sum(0) for one in own]) @ moved_by.T
+        return [(c, np.bincount(blocks[1][of], squares[one], BLOCKS), answer) for (c, of), one, answer in zip(members, own, answers, strict=True)]
 
-        def turned(b: int) -> Array:
-            centred = samples[blocks == b] - mean
-            moved[b] = centred.sum(0) / (len(samples) - sizes[b])
-            return centred.astype(self.kind) @ back
+    costs, answers = np.zeros((classes, BLOCKS)), np.zeros((classes, 2 * BLOCKS))
+    for piece in threads.each(taken, _pieces(labels, classes)):
+        for c, squares, answer in piece:
+            costs[c] += squares
+            answers[c] += answer
+    answers *= 2 / len(labels)
+    found = costs.sum(1) / len(labels)
+    counts = np.bincount(labels * BLOCKS + blocks[1], minlength=classes * BLOCKS).reshape(classes, BLOCKS)
+    there, left = counts.sum(1, keepdims=True), counts.sum(1, keepdims=True) - counts
+    kept = np.divide(costs.sum(1, keepdims=True) - costs, left, out=np.full_like(costs, np.nan), where=left > 0) * there / len(labels)
+    kept[there[:, 0] == 0] = 0.0
+    return found, (found[:, None] + answers[:, :BLOCKS], kept + answers[:, BLOCKS:])
 
-        return self._answer(turned, len(samples), 1.0) + 2 / len(self.labels) * self.pull @ moved.T, sizes
 
-    def without_reference(self) -> tuple[Array, Array]:
-        """The same without each block of the reference: its rows go, each class keeps its weight, and the map changes."""
-        sizes, roots = np.bincount(self.blocks), self.through.roots
-        by_block = self.labels * BLOCKS + self.blocks
-        own, counts = (np.bincount(by_block, weights, self.classes * BLOCKS).reshape(-1, BLOCKS) for weights in (self.squares, None))
-        left = counts.sum(1, keepdims=True) - counts
-        means = np.divide(own.sum(1, keepdims=True) - own, left, out=np.full_like(own, np.nan), where=left > 0)
-        direct = means * counts.sum(1, keepdims=True) / len(self.labels) - self.parts[:, None]
-        direct[counts.sum(1) == 0] = 0.0
-        # the reference's mean moves too, and T with it: dm T = (dm B) q B^T
-        sums = np.stack([self.rows[self.blocks == b].sum(0, dtype=np.float64) for b in range(BLOCKS)])
-        moved = (sums / (len(self.labels) - sizes)[:, None] * roots) @ self.through.basis.T
-        through_map = self._answer(lambda b: self.rows[self.blocks == b] * roots.astype(self.kind), len(self.labels), -1.0)
-        return direct + through_map - 2 / len(self.labels) * self.pull @ moved.T, sizes
+def _changes(through: Transport, rows: Array, blocks: Array, into: tuple[Array, Array], found: list[Array]) -> Array:
+    """X but for its sign, without each block of a side's rows, into `found`, some rows of X at a time [B, rows d]; and what the mean loses, [B, d], with
+    the other sign.
 
-    def _answer(self, turned: Callable[[int], Array], n: int, sign: float) -> Array:
-        """What comes of the map's own change, float64 [C, B]: -2 <X, sum of f^T e> / m with X = sign dS / (q_i + q_j).
+    into: the side's mean, and what takes its centred rows to the map's coordinates, in which their covariance is diag(q^2).
+    """
+    mean, turn = into
+    roots, d = through.roots, len(through.roots)
+    places, sums = np.arange(d), roots[:, None] + roots
+    shifts: Array = np.empty((BLOCKS, d))
+    for b in range(BLOCKS):
+        centred = rows[blocks == b] - mean
+        left = len(rows) - len(centred)
+        shifts[b] = centred.sum(0) / left
+        turned = centred.astype(turn.dtype) @ turn
+        change = -(turned.T @ turned).astype(np.float64)
+        change[places, places] += len(centred) * roots**2
+        lost = turned.sum(0, dtype=np.float64) / left
+        change = (change / left - np.outer(lost, lost)) / sums
+        for at, some in zip(range(0, d, ROWS_AT_ONCE), found, strict=True):
+            some[b] = change[at : at + ROWS_AT_ONCE].reshape(-1)
+    return shifts
 
-        dS: the change of a covariance, in the map's coordinates, without a block's rows, `turned`(block) [n_b, d] of n.
-        """
-        roots = self.through.roots
-        places, sums = np.arange(len(roots)), sign * (roots[:, None] + roots)
-        changes: Array = np.empty((BLOCKS, len(roots), len(roots)), self.kind)
-        for b in range(BLOCKS):
-            own = turned(b)
-            left, mean = n - len(own), own.sum(0, dtype=np.float64) / (n - len(own))
-            change = -(own.T @ own).astype(np.float64)
-            change[places, places] += len(own) * roots**2
-            changes[b] = (change / left - np.outer(mean, mean)) / sums
-        order = np.argsort(self.labels, kind="stable")
-        of = np.split(order, np.cumsum(np.bincount(self.labels, minlength=self.classes))[:-1])
-        some = [range(at, min(at + CLASSES_AT_ONCE, self.classes)) for at in range(0, self.classes, CLASSES_AT_ONCE)]
-        return -2 / len(self.labels) * np.concatenate(list(threads.each(lambda classes: self._met([of[c] for c in classes], changes), some)))
 
-    def _met(self, members: Sequence[Array], changes: Array) -> Array:
-        """<X, sum of f^T e> of some classes and each change X, float64 [classes, B]; some rows of the products at a time, which stay in a processor's cache."""
-        own = [(self.rows[of], self.costs[of]) for of in members]
-        found: Array = np.zeros((len(own), BLOCKS))
-        for at in range(0, changes.shape[1], ROWS_AT_ONCE):
-            of = slice(at, at + ROWS_AT_ONCE)
-            products = np.stack([(rows[:, of].T @ moved).reshape(-1) for rows, moved in own])
-            found += products @ changes[:, of].reshape(BLOCKS, -1).T
-        return found
+def _pieces(labels: Array, classes: int) -> list[list[tuple[int, Array]]]:
+    """The classes with the places of their rows, some classes together, large ones in parts: about AT_ONCE / 8 rows to a piece."""
+    most = AT_ONCE // 8
+    found: list[list[tuple[int, Array]]] = [[]]
+    order = np.argsort(labels, kind="stable")
+    for c, of in enumerate(np.split(order, np.cumsum(np.bincount(labels, minlength=classes))[:-1])):
+        for at in range(0, len(of), most):
+            part = of[at : at + most]
+            if sum(len(one) for _, one in found[-1]) + len(part) > most:
+                found.append([])
+            found[-1].append((c, part))
+    return [piece for piece in found if piece]
 
 
 def real(pool: Array, labels: Array, sizes: tuple[Array, Array], seed: int) -> Array:
@@ -211,10 +223,13 @@ def real(pool: Array, labels: Array, sizes: tuple[Array, Array], seed: int) -> A
     count, (n, m) = len(sizes[0]), sizes
     if (np.bincount(labels, minlength=count) < n + m).any():
         return np.full(count, np.nan)
+    wide = pool.shape[1] > WIDE
+    kind: Any = np.float32 if wide else np.float64
     rng, found = np.random.default_rng(seed), []
-    for _ in range(SPLITS if pool.shape[1] <= WIDE else 1):
+    for _ in range(1 if wide else SPLITS):
         members = [rng.permutation(np.flatnonzero(labels == c)) for c in range(count)]
         x, y = (np.concatenate(part) for part in zip(*((of[: n[c]], of[n[c] : n[c] + m[c]]) for c, of in enumerate(members)), strict=True))
-        own, whole = parts(transport(moments(pool, x), moments(pool, y)) if len(y) > pool.shape[1] else None, pool[y], labels[y], count)
+        through = transport(moments(pool, x, kind), moments(pool, y, kind)) if len(y) > pool.shape[1] else None
+        own, whole = parts(through, pool, labels, count, y, kind)
         found.append(own / whole)
     return np.asarray(np.median(found, axis=0))

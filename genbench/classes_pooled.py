@@ -70,7 +70,7 @@ def pooled(
         numbers: dict[str, Any] = {**_told("fd", NOTHING), **_told("kd", NOTHING), "kd_rows": 0}
         if min(n, m) >= 2:
             x, y = (rows[of[:: -(-len(of) // POOLED)]].astype(np.float64) for (rows, _, _), of in zip(sides, places, strict=True))
-            real = pool[0][np.flatnonzero(np.isin(pool[1], members))]
+            real = pool[0], np.flatnonzero(np.isin(pool[1], members))
             numbers |= {"kd_rows": len(x), **_told("kd", _kernel_bounds(x, y), _kernel_line(real, len(x), len(y), seed))}
             if d <= WIDE:
                 ours, theirs = (rows[of].astype(np.float64) for (rows, _, _), of in zip(sides, places, strict=True))
@@ -113,15 +113,19 @@ def _kernel_bounds(x: Array, y: Array) -> tuple[float, float, float]:
     return value, *intervals.t_interval(value, math.hypot(*errors), min(first, len(sizes) - first))
 
 
-def _kernel_line(real: Array, n: int, m: int, seed: int) -> Line | None:
-    """What disjoint parts of real rows [p, d] score in place of n and m, in proportion where there are fewer: splits of 2 BLOCKS random blocks."""
-    n, m = _in_proportion(len(real), n, m)
+def _kernel_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line | None:
+    """What disjoint parts of real rows [p, d], of those at some places, score in place of n and m, in proportion where there are fewer.
+
+    By splits of 2 BLOCKS random blocks.
+    """
+    rows, places = real
+    n, m = _in_proportion(len(places), n, m)
     count = min(2 * BLOCKS, n + m)
     ours = round(count * n / (n + m)) if n + m else 0
     if min(n, m) < 2 or min(ours, count - ours) < 2:
         return None
     rng = np.random.default_rng([seed, n, m])
-    chosen = real[rng.permutation(len(real))[: n + m]].astype(np.float64)
+    chosen = rows[rng.permutation(places)[: n + m]].astype(np.float64)
     blocks = np.arange(n + m) % count
     sums, sizes = stats.kernel_sums_by_blocks(chosen, blocks, stats.polynomial), np.bincount(blocks)
     values = [_of_blocks(sums, sizes, rng.permutation(count) < ours) for _ in range(DRAWS)]
@@ -138,14 +142,15 @@ def _frechet_bounds(x: Array, y: Array) -> tuple[float, float, float]:
     return value, *intervals.t_interval(value, math.hypot(*errors), min(len(x), len(y), BLOCKS))
 
 
-def _frechet_line(real: Array, n: int, m: int, seed: int) -> Line | None:
-    """What disjoint parts of real rows [p, d] score in place of n and m, in proportion where there are fewer."""
-    n, m = _in_proportion(len(real), n, m)
+def _frechet_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line | None:
+    """What disjoint parts of real rows [p, d], of those at some places, score in place of n and m, in proportion where there are fewer."""
+    rows, places = real
+    n, m = _in_proportion(len(places), n, m)
     if min(n, m) < 2:
         return None
     rng = np.random.default_rng([seed, n, m])
-    orders = (rng.permutation(len(real)) for _ in range(SPLITS))
-    return _line([distance(real[of[:n]], real[of[n : n + m]]) for of in orders], n, m)
+    orders = (rng.permutation(places) for _ in range(SPLITS))
+    return _line([distance(rows[of[:n]], rows[of[n : n + m]]) for of in orders], n, m)
 
 
 def _in_proportion(there: int, n: int, m: int) -> tuple[int, int]:

@@ -167,8 +167,7 @@ def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
     of = pairs(rows)
     rng = np.random.default_rng([seed, len(rows), n, m])
     order = np.stack([rng.permutation(len(rows))[: n + m] for _ in range(SPLITS)])
-    found = [neighbours(of.squares, one[:n], one[n:]) for one in order]
-    many = {name: np.array([one[name] for one in found]) for name in NEIGHBOURS} | {"fd": _frechet_splits(of, order, n)}
+    many = _neighbour_splits(of.squares, order, n) | {"fd": _frechet_splits(of, order, n)}
     kept = list(order)
     chosen = permutations.arrangements(n, m, DRAWS // SPLITS, seed)
     parts = [of.of(places) for places in (kept if n + m < len(rows) else kept[:1])]
@@ -177,6 +176,28 @@ def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
     many["spread_ratio"] = np.exp(np.concatenate([permutations.log_spreads(part.squares, chosen) for part in parts]))
     quantiles = {name: np.quantile(values, (0.5, 0.025, 0.975)) for name, values in many.items() if np.isfinite(values).all()}
     return {name: Line(float(three[0]), float(three[1]), float(three[2]), n, m) for name, three in quantiles.items()}
+
+
+def _neighbour_splits(squares: Array, order: Array, n: int) -> dict[str, Array]:
+    """precision, recall, density and coverage of each row of places int64 [S, n + m], the first n against the rest: float64 [S] each."""
+    m = order.shape[1] - n
+    if min(n, m) <= K or n * m > SMALL:
+        found = [neighbours(squares, one[:n], one[n:]) for one in order]
+        return {name: np.array([one[name] for one in found]) for name in NEIGHBOURS}
+    ours, theirs = order[:, :n], order[:, n:]
+    between = squares[ours[:, :, None], theirs[:, None, :]]
+    reach = []
+    for places in (ours, theirs):
+        own = squares[places[:, :, None], places[:, None, :]]
+        own[:, np.arange(places.shape[1]), np.arange(places.shape[1])] = np.inf
+        reach.append(np.partition(own, K - 1, axis=2)[:, :, K - 1])
+    balls = between <= reach[1][:, None, :]
+    return {
+        "precision": balls.any(2).mean(1),
+        "recall": (between <= reach[0][:, :, None]).any(1).mean(1),
+        "density": balls.sum((1, 2)) / (n * K),
+        "coverage": balls.any(1).mean(1),
+    }
 
 
 def _frechet_splits(of: Pairs, order: Array, n: int) -> Array:

@@ -187,17 +187,18 @@ def test_the_maps_derivative_foretells_the_leave_outs(side):
     """The classes' parts without each tenth of a side, by the first derivative, differ as those of the map taken again do, up to a tenth."""
     x, y, labels = _shifted(np.random.default_rng(1), 4000)
     blocks, of = classes_carried.blocks_of(labels), np.bincount(labels) / len(labels)
-    response = classes_carried._Response(classes_carried.transport(stats.moments(x), stats.moments(y)), y, labels, 5)
-    guessed, sizes = response.without_samples(x, labels) if side == "samples" else response.without_reference()
-    assert sizes.tolist() == [400] * 10
+    through = classes_carried.transport(stats.moments(x), stats.moments(y))
+    found, without = classes_carried.left_outs(through, (x, y), (blocks, blocks), labels, 5)
+    assert found.sum() == pytest.approx(classes_carried.parts(through, y, labels, 5)[1])
+    guessed = without[side == "reference"] - found[:, None]
+    assert np.bincount(blocks).tolist() == [400] * 10
     again = []
     for b in range(10):
         ours, theirs = (x[blocks != b], y) if side == "samples" else (x, y[blocks != b])
         through = classes_carried.transport(stats.moments(ours), stats.moments(theirs))
         told = labels if side == "samples" else labels[blocks != b]
-        costs = np.concatenate([(moved**2).sum(1) for _, moved in classes_carried.costs(through, theirs)])
-        again.append(np.array([costs[told == c].mean() for c in range(5)]) * of)
-    change = np.transpose(again) - response.parts[:, None]
+        again.append(classes_carried.parts(through, theirs, told, 5)[0] / np.bincount(told) * len(told) * of)
+    change = np.transpose(again) - found[:, None]
     apart = change - guessed
     # what all blocks have in common, the second order's, has no part in the jackknife
     assert np.abs(apart - apart.mean(1, keepdims=True)).max() < 0.1 * np.abs(change - change.mean(1, keepdims=True)).max()
@@ -278,17 +279,27 @@ def test_a_groups_interval_is_of_samples_and_not_of_the_turns_of_its_classes():
     assert turns == ordered_
 
 
+def test_many_splits_at_once_are_each_splits_own():
+    """precision, recall, density and coverage of all splits of a small class together are those of each alone, to the last bit."""
+    rng = np.random.default_rng(0)
+    squares = classes_pairs.pairs(rng.standard_normal((40, 5))).squares
+    order = np.stack([rng.permutation(40)[:30] for _ in range(6)])
+    found = classes_within._neighbour_splits(squares, order, 18)
+    for s, one in enumerate(order):
+        assert {name: values[s] for name, values in found.items()} == classes_pairs.neighbours(squares, one[:18], one[18:])
+
+
 def test_a_groups_line_is_what_splits_of_real_rows_score():
     """The kernel distance's line by random blocks has the quantiles of splits row by row, and both sides' sizes; fewer rows in proportion."""
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((600, 8))
-    line = classes_pooled._kernel_line(rows, 200, 100, 0)
+    line = classes_pooled._kernel_line((rows, np.arange(600)), 200, 100, 0)
     orders = [rng.permutation(600)[:300] for _ in range(400)]
     direct = np.quantile([kernel_distance(rows[of[:200]], rows[of[200:]]) for of in orders], (0.025, 0.5, 0.975))
     assert (line.n, line.m) == (200, 100)
     assert line.low < direct[1] < line.high
     assert line.high - line.low == pytest.approx(direct[2] - direct[0], rel=0.3)
-    less = classes_pooled._kernel_line(rows[:150], 200, 100, 0)
+    less = classes_pooled._kernel_line((rows, np.arange(150)), 200, 100, 0)
     assert (less.n, less.m) == (100, 50)
 
 
