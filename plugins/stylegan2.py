@@ -10,9 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 import genbench
+from genbench_plugins._fill import filled
 from genbench_plugins._small import SIDE, count
 from genbench_plugins._stylegan2 import Convolution, Generator
 from genbench_plugins._stylegan2_files import SETTINGS, Architecture, read
@@ -133,24 +134,6 @@ class StyleGAN2:
     @genbench.hookimpl
     def cost(self) -> dict[str, float]:
         return {"parameters": count(self.net), "evaluations": 1}
-
-
-def filled(make: Callable[[Architecture], nn.Module], made: Architecture, tensors: dict[str, Tensor], checkpoint: Path | None, prefix: str = "") -> Any:
-    """A network with a file's tensors, which are named as its own behind the prefix; one line when they are another network's.
-
-    Nothing is allocated on the word of the file's settings.
-    """
-    with torch.device("meta"):
-        net = make(made)
-    wanted = {prefix + name: tensor for name, tensor in net.state_dict().items()}
-    for name in sorted(wanted.keys() | tensors.keys()):
-        why = "is missing" if name not in tensors else "has no place in it" if name not in wanted else ""
-        if not why and wanted[name].shape != tensors[name].shape:
-            why = f"is {list(tensors[name].shape)}, not {list(wanted[name].shape)}"
-        if why:
-            raise genbench.UserError(f"checkpoint {checkpoint} is not of the architecture that it says: {name[:80]!r} {why}")
-    net.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in tensors.items()}, assign=True)
-    return net
 
 
 def _small_for(dataset: Any) -> Architecture:
