@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genbench.rows import Measure, Protocol
+from genbench.rows import Measure, Pairs, Protocol
 
 _POOL, _LOGITS, _HELD = "digits.pool", "digits.logits", "heldout"
 
@@ -25,3 +25,7 @@ DIGITS = Protocol(
     ),
     real=("train", "heldout"),
 )
+
+_PPL = "perceptual path length in {}, at one end, of float images in the features that the board's distances have: numbers to ask for by name"
+PPL_Z = Measure("path_length", _POOL, name="ppl_z_digits", title=_PPL.format("z"), pairs=Pairs("z"))
+PPL_W = Measure("path_length", _POOL, name="ppl_w_digits", title=_PPL.format("w"), pairs=Pairs("w"))
