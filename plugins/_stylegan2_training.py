@@ -20,7 +20,7 @@ from genbench_plugins._small import descend, follow, shrink
 from genbench_plugins._stylegan2 import EITHER, Dense, active, filtered, low_pass
 from genbench_plugins._stylegan2_files import Architecture
 
-RATE, MEMORY = 2e-3, 0.005  # the generator that is saved follows the trained one by this share a step
+RATE, MEMORY = 2e-3, 0.002  # the generator that is saved follows the trained one by this share a step
 GAMMA, LAZY = 1.0, 8  # of R1 (Mescheder et al. 2018), which is taken into account at every so many steps, so many times as strong
 GROUP = 4  # images among which the last layer sees the deviation
 TAPS = (1.0, 3.0, 3.0, 1.0)

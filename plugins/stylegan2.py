@@ -39,7 +39,7 @@ class StyleGAN2:
         "ffhq": {"url": f"{NVIDIA}/ffhq.pkl", "licence": LICENCE},
     }
     spaces = ("z", "w")
-    training: ClassVar = {"epochs": 150, "batch": 32}
+    training: ClassVar = {"epochs": 420, "batch": 32}
 
     def __init__(
         self,
@@ -151,6 +151,7 @@ def _small_for(dataset: Any) -> Architecture:
         img_resolution=size,
         img_channels=1 if digits else 3,
         num_layers=4,
+        lr_multiplier=0.1,  # ten times NVIDIA's, for a training a thousand times shorter: with theirs, images of a class stay alike
         channel_base=1024,
         channel_max=64,
         enlarge=dataset.resolution // size,
