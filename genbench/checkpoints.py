@@ -16,10 +16,11 @@ from genbench.lazy import safetensors_torch, torch
 from genbench.say import UserError, clean
 
 
-def load_checkpoint(path: Path | str, device: Any = "cpu", parts: Sequence[str] = ("state_dict",)) -> dict[str, torch.Tensor]:
+def load_checkpoint(path: Path | str, device: Any = "cpu", parts: Sequence[str | int] = ("state_dict",)) -> dict[str, torch.Tensor]:
     """The tensors of a weights file: safetensors, or a PyTorch state dict (.pt, .pth, ...) read with weights_only=True; told apart by content.
 
-    parts: of a file that holds several dictionaries, the first of these names that it has ("g_ema", "ema_model"). UserError for anything else.
+    parts: of a file that holds several dictionaries, the first of these names that it has ("g_ema", "ema_model"), or of these places where it is a list.
+    UserError for anything else.
     """
     path = Path(path)
     if path.is_dir():
@@ -57,13 +58,17 @@ def _content(path: Path, device: Any) -> Any:
 
 
 def _moved(content: Any, device: Any) -> Any:
-    """Dictionaries within dictionaries with their tensors on a device."""
+    """Dictionaries and lists within one another with their tensors on a device."""
     if isinstance(content, dict):
         return {key: _moved(value, device) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_moved(value, device) for value in content]
     return content.to(device) if isinstance(content, torch.Tensor) else content
 
 
-def _state_dict(content: Any, path: Path, parts: Sequence[str]) -> dict[str, torch.Tensor]:
+def _state_dict(content: Any, path: Path, parts: Sequence[str | int]) -> dict[str, torch.Tensor]:
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
     if isinstance(content, dict):
         content = next((content[part] for part in parts if isinstance(content.get(part), dict)), content)
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
