@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +35,7 @@ def path(times: int, steps: int, skip: Skip) -> list[int]:
     """
     if skip == "uniform":
         return list(range(0, times, times // steps))[::-1]
-    return [int(root**2) for root in torch.linspace(0, math.sqrt(0.8 * times), steps, dtype=torch.float64).tolist()][::-1]
+    return [int(square) for square in np.linspace(0, math.sqrt(0.8 * times), steps) ** 2][::-1]  # by numpy: its rounding decides some of them
 
 
 def ddim(x: Tensor, eps: Tensor, here: float, there: float, eta: float) -> tuple[Tensor, float]:
