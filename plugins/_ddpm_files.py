@@ -50,7 +50,11 @@ class Wrong(Exception):
 
 
 def read(path: Path) -> tuple[Settings, dict[str, Tensor]] | None:
-    """The settings, and the tensors by the names of `_ddpm_unet`; None for a file of another kind. Reading runs nothing that is in it."""
+    """The settings, and the tensors by the names of `_ddpm_unet`; None for a file of another kind. Reading runs nothing that is in it.
+
+    path: the checkpoint, or the folder of one, whose identity then has the settings in it.
+    """
+    path = _checkpoint(path) if path.is_dir() else path
     found = genbench.load_checkpoint(path, parts=PARTS)
     tensors = {name.removeprefix("module."): tensor for name, tensor in found.items()}
     try:
@@ -64,6 +68,15 @@ def read(path: Path) -> tuple[Settings, dict[str, Tensor]] | None:
         raise genbench.UserError(f"checkpoint {path} lacks {error}") from None
     except (Wrong, ValueError, IndexError) as error:
         raise genbench.UserError(f"checkpoint {path} cannot be read as a diffusion model: {' '.join(str(error).split())[:200]}") from None
+
+
+def _checkpoint(folder: Path) -> Path:
+    """The checkpoint in a folder of a training: ckpt.pt or ckpt.pth, or the only ckpt_STEP there."""
+    there = sorted(one for one in folder.iterdir() if re.fullmatch(r"ckpt(_\d+)?\.pth?", one.name))
+    named = [one for one in there if one.stem == "ckpt"] or there
+    if len(named) != 1:
+        raise genbench.UserError(f"{folder} holds {len(there) or 'no'} checkpoints ckpt.pt, ckpt.pth or ckpt_STEP.pt; name one: --checkpoint {folder}/FILE")
+    return named[0]
 
 
 def packed(settings: Settings) -> Tensor:

@@ -239,6 +239,22 @@ def test_what_lies_beside_is_read_as_data_and_refused_in_a_line(text, line, cli,
     assert not list(here.rglob("owned.ed"))
 
 
+def test_a_folder_of_a_training_is_its_checkpoint_with_its_settings(cli, here):
+    """Named as a folder, what lies beside is part of the run's identity; named as a file it is read all the same."""
+    file, _ = saved("pytorch-ddpm", here / "a")
+    assert torch.equal(drawn(here / "a"), drawn(file))
+    words = ("run", "--plugin", "ddpm", "--checkpoint", here / "a", "--n", 20, "--metrics", "kd_digits", "--leaderboards", "none", "--json")
+    first = json.loads(cli(*words)[1])["id"]
+    (here / "a" / "flagfile.txt").write_text(FLAGS["pytorch-ddpm"].replace("fixedlarge", "fixedsmall"))
+    assert json.loads(cli(*words)[1])["id"] != first
+    for name in ("ckpt_1.pt", "ckpt_2.pt"):
+        (here / "a" / name).write_bytes(file.read_bytes())
+    assert torch.equal(drawn(here / "a", variance="fixedlarge"), drawn(file, variance="fixedlarge"))
+    file.unlink()
+    with pytest.raises(genbench.UserError, match="holds 2 checkpoints"):
+        DDPM(here / "a")
+
+
 def test_several_yamls_beside_it_are_asked_about_and_none_needs_pyyaml(tmp_path, monkeypatch):
     file, found = saved("ddim", tmp_path, settings=False)
     monkeypatch.setitem(sys.modules, "yaml", None)
