@@ -10,8 +10,9 @@ from pathlib import Path
 from genbench import record
 from genbench.files import Damaged, folder_to_write, locked, sweep, write
 from genbench.record import Record, Score
+from genbench.rows import Published
 from genbench.say import UserError, clean, complain
-from genbench.standings import FORMATS, Entry, board_name, cell, entries, entry_of, escaped, markdown, number, ordered, people, sorting
+from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, number, ordered, others_of, shown, sorting
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 NEAREST = "-nearest.png"  # after an entry's id
@@ -81,26 +82,27 @@ def _rewrite(board: Path) -> None:
     """table.csv and README.md from the entries; files that would not change are left untouched."""
     found = entries(board)
     sort = sorting(found, None)
-    for name, text in {"table.csv": FORMATS["csv"](found, sort), "README.md": readme(board, found, sort)}.items():
+    others = others_of(board, found)
+    for name, text in {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}.items():
         path = board / name
         if not path.is_file() or path.read_bytes() != text.encode():
             write(path, text.encode())
 
 
-def readme(board: Path, found: Sequence[Entry], sort: str) -> str:
-    """The board's page: what was measured, the table, what stands out beside real data, what was found, the grids."""
+def readme(board: Path, found: Sequence[Entry], sort: str, others: Sequence[Published] = ()) -> str:
+    """The board's page: what was measured, the table, what others report, what stands out, what was found, the grids."""
     first = found[0]
     name, protocol = next(iter(first.record.plan["protocols"].items()))
-    shown = ordered(found, sort)
+    best_first = ordered(found, sort)
     parts = [
         f"# {clean(board.name)}",
         f"Data set `{protocol['dataset']}`, protocol `{name}`: n = {protocol['n']}, labels {protocol['labels']}. {MADE}",
-        markdown(people(found, sort)),
+        shown(found, sort, "markdown", others),
         LEGEND,
-        *_real_line(shown, sort),
-        *_better_than_real(shown),
+        *_real_line(best_first, sort),
+        *_better_than_real(best_first),
         *(re.sub("^#", "##", path.read_text(encoding="utf-8").strip(), flags=re.MULTILINE) for path in sorted(board.glob(FINDINGS))),
-        *(_picture(board, entry) for entry in shown if (board / "entries" / f"{entry.id}.png").is_file()),
+        *(_picture(board, entry) for entry in best_first if (board / "entries" / f"{entry.id}.png").is_file()),
     ]
     return "\n\n".join(parts) + "\n"
 

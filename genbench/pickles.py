@@ -48,21 +48,25 @@ def load_network(path: Path | str, name: str = "G_ema") -> Network:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what is refused in a line below
-            _foresee(content)
+            foresee(content)
             return _network(_Reader(content).load(), name)
     except Exception as error:  # pickle, torch and struct have their own error types; none of them means anything but a wrong file
         why = clean(" ".join(str(error).split()))[:200] or type(error).__name__
         raise UserError(f"checkpoint {clean(str(path))} cannot be read as NVIDIA's pickle: {why}; nothing in it was executed") from None
 
 
-def _foresee(content: Any) -> None:
-    """Go through the opcodes once without doing what they say: a place in the memo far beyond their number would make the reader fill memory up to it."""
+def foresee(content: Any) -> None:
+    """Go through a pickle's opcodes once without doing what they say, and back to where it begins; ValueError where reading it would harm.
+
+    A place in the memo far beyond their number would make the reader fill memory up to it.
+    """
+    start = content.tell()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
         if count >= LONGEST:
             raise ValueError("it has more instructions than any network needs")
         if "PUT" in opcode.name and int(argument or 0) > count:
             raise ValueError("it numbers its parts beyond their count")
-    content.seek(0)
+    content.seek(start)
 
 
 class _Reader(pickle.Unpickler):

@@ -94,6 +94,11 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
+def cell_of_csv(text: str) -> str:
+    """A stranger's words that no spreadsheet takes for a formula."""
+    return f"'{clean(text)}" if text[:1] in "=+-@" else clean(text)
+
+
 def answer(text: str) -> None:
     """Print the answer of a command to standard output."""
     try:

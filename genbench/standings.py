@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, record
+from genbench import intervals, record, reported
 from genbench.files import Damaged, digest
 from genbench.lazy import pd
 from genbench.record import Record, Score
-from genbench.say import UserError, choices, clean, complain, plus_minus, table
+from genbench.rows import Published
+from genbench.say import UserError, cell_of_csv, choices, clean, complain, plus_minus, table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -97,6 +98,12 @@ def entries(board: Path, *, every: bool = False) -> list[Entry]:
     return found if every else list(newest.values())
 
 
+def others_of(board: Path, found: Sequence[Entry]) -> list[Published]:
+    """What others report by the protocol of a board."""
+    name, protocol = next(iter(found[-1].record.plan["protocols"].items()))
+    return reported.beside(board, protocol["dataset"], name)
+
+
 def metrics_of(found: Sequence[Entry]) -> list[str]:
     """The board's metrics that any entry has, in the order of the protocol's measures, those of single entries after."""
     ordered = [measure["name"] for entry in found for measure in entry.protocol["measures"] if not measure.get("skip")]
@@ -144,12 +151,11 @@ def ordered(found: Sequence[Entry], metric: str) -> list[Entry]:
 def people(found: Sequence[Entry], sort: str) -> DataFrame:
     """The board for people: rank range by the sorting metric, label, value ± half interval of each metric."""
     place = ranks(found, sort)
-    names = metrics_of(found)
-    names = [sort, *(name for name in names if name != sort)]
+    columns = headings(found, sort)
     rows = []
     for entry in ordered(found, sort):
         cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + ("" if entry.ranked else " (not ranked)")}
-        rows.append(cells | {f"{name} {ARROW[direction(found, name)]}": cell(entry, name) for name in names})
+        rows.append(cells | {heading: cell(entry, name) for name, heading in columns.items()})
     return pd.DataFrame(rows)
 
 
@@ -165,7 +171,7 @@ def numbers(found: Sequence[Entry], sort: str) -> DataFrame:
     for entry in ordered(found, sort):
         low, high = place.get(entry.id, (None, None))
         plan = entry.record.plan
-        row: dict[str, Any] = {"rank_low": low, "rank_high": high, "generator": _cell_of_csv(entry.label), "ranked": entry.ranked}
+        row: dict[str, Any] = {"rank_low": low, "rank_high": high, "generator": cell_of_csv(entry.label), "ranked": entry.ranked}
         row["n"] = plan["identity"]["n"]
         for name in metrics_of(found):
             score = entry.score(name)
@@ -178,9 +184,17 @@ def numbers(found: Sequence[Entry], sort: str) -> DataFrame:
     return pd.DataFrame(rows).convert_dtypes()
 
 
-def _cell_of_csv(text: str) -> str:
-    """A label that no spreadsheet takes for a formula."""
-    return f"'{clean(text)}" if text[:1] in "=+-@" else clean(text)
+def headings(found: Sequence[Entry], sort: str) -> dict[str, str]:
+    """{metric: the heading of its column for people}, the sorting one first."""
+    return {name: f"{name} {ARROW[direction(found, name)]}" for name in dict.fromkeys([sort, *metrics_of(found)])}
+
+
+def everything(found: Sequence[Entry], sort: str, others: Sequence[Published]) -> DataFrame:
+    """The board for programs, and below it what others report: without ranks and intervals, `reported` true, with its source."""
+    frame = numbers(found, sort)
+    if not others:
+        return frame
+    return pd.concat([frame.assign(reported=False).astype(object), reported.for_programs(others).astype(object)], ignore_index=True).convert_dtypes()
 
 
 def sorting(found: Sequence[Entry], metric: str | None) -> str:
@@ -190,12 +204,19 @@ def sorting(found: Sequence[Entry], metric: str | None) -> str:
     return metric or names[0]
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Entry], str], str]] = {
-    "csv": lambda found, sort: str(numbers(found, sort).to_csv(index=False)),
-    "json": lambda found, sort: json.dumps(_plain(numbers(found, sort)), indent=1, ensure_ascii=False, allow_nan=False),
-    "markdown": lambda found, sort: markdown(people(found, sort)),
-    "latex": lambda found, sort: str(people(found, sort).to_latex(index=False, escape=True)),
+FORMATS: Mapping[str, Callable[[Sequence[Entry], str, Sequence[Published]], str]] = {
+    "csv": lambda found, sort, others: str(everything(found, sort, others).to_csv(index=False)),
+    "json": lambda found, sort, others: json.dumps(_plain(everything(found, sort, others)), indent=1, ensure_ascii=False, allow_nan=False),
+    "markdown": lambda found, sort, others: _blocks(found, sort, others, markdown),
+    "latex": lambda found, sort, others: _blocks(found, sort, others, lambda frame: str(frame.to_latex(index=False, escape=True)), "% "),
+    "table": lambda found, sort, others: _blocks(found, sort, others, _fitting),
 }
+
+
+def _blocks(found: Sequence[Entry], sort: str, others: Sequence[Published], written: Callable[[DataFrame], str], before: str = "") -> str:
+    """The board as a table, and what others report as one of its own."""
+    own = written(people(found, sort))
+    return f"{own}\n\n{before}{reported.WORDS}\n\n{written(reported.for_people(others, headings(found, sort)))}" if others else own
 
 
 def _plain(frame: DataFrame) -> list[dict[Any, Any]]:
@@ -212,20 +233,19 @@ def escaped(text: object) -> str:
     return re.sub(r"([\\`*|\[\]])", r"\\\1", clean(str(text))).replace("&", "&amp;").replace("<", "&lt;")
 
 
-def shown(found: Sequence[Entry], sort: str, how: str) -> str:
-    """A board in one of the formats, or as a plain table."""
-    if how in FORMATS:
-        return FORMATS[how](found, sort)
-    return _fitting(people(found, sort))
+def shown(found: Sequence[Entry], sort: str, how: str, others: Sequence[Published] = ()) -> str:
+    """A board in one of the formats, and below it what others report."""
+    return FORMATS[how](found, sort, others)
 
 
 def _fitting(frame: DataFrame) -> str:
     """The table as text; on a terminal only the columns that fit its width, and which were left out."""
     columns = list(frame.columns)
+    left = 3 if "source" in columns else 2  # of words
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     while True:
-        text = table(columns, frame[columns].to_numpy().tolist(), left=2)
-        if not width or len(columns) <= 3 or max(map(len, text.splitlines())) <= width:
+        text = table(columns, frame[columns].to_numpy().tolist(), left=left)
+        if not width or len(columns) <= left + 1 or max(map(len, text.splitlines())) <= width:
             break
         columns.pop()
     left_out = [name for name in frame.columns if name not in columns]

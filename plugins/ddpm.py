@@ -1,4 +1,4 @@
-"""A class-conditional denoising diffusion model on the digits' 8x8 pixels, sampled by DDIM or, with eta 1, as it was trained."""
+"""A class-conditional denoising diffusion model on the digits' 8x8 pixels, sampled by DDIM or, with eta 1, as it was trained; it reads public ones too."""
 
 from __future__ import annotations
 
@@ -7,19 +7,30 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genbench
+from genbench_plugins._ddpm_files import read
+from genbench_plugins._ddpm_foreign import STEPS, Foreign, Sampler, Sampling
+from genbench_plugins._ddpm_samplers import Skip
 from genbench_plugins._small import CLASSES, SIDE, count, descend, enlarge, follow, restore, settle, shrink
 
 TIMES = 250  # T
 # The cosine schedule (Nichol & Dhariwal 2021, eq. 17): small images lose their content early in a linear one. It stops short of 0, where an image is undefined.
 ALPHA_BAR = torch.cos(torch.linspace(0, 0.98, TIMES + 1) * math.pi / 2).square()  # [T + 1]; [0] is the image itself
 WIDTH, SIGNAL = 56, 128
+HELP = {
+    "steps": f"of the sampler, 1 to T ({TIMES} for the digits); none: {STEPS}, and T of ancestral sampling",
+    "eta": "of DDIM: 0 is deterministic; 1 has the variance of ancestral sampling",
+    "sampler": "of a public checkpoint; auto: its own code's, ancestral of pytorch-ddpm and CBDM, DDIM of ddim",
+    "variance": "of ancestral sampling of a public checkpoint: beta or beta-tilde; file: what its flagfile says",
+    "skip": "which times of a public checkpoint are taken, as ddim's runner names them",
+    "w": "guidance of a public class-conditional checkpoint, CBDM's omega: (1 + w) eps(x, y) - w eps(x); 0 is none",
+}
 RATE, MEMORY = 2e-3, 0.002  # the network that is saved follows the trained one by this share a step
 
 
@@ -67,10 +78,8 @@ class DDPM:
     """Ho, Jain and Abbeel's diffusion, told the class, with Song, Meng and Ermon's sampler."""
 
     range = (-1.0, 1.0)
-    classes = CLASSES
-    resolution = 32
     paper = "Ho, Jain & Abbeel 2020, arXiv:2006.11239; sampled as in Song, Meng & Ermon 2021, arXiv:2010.02502"
-    licence = "MIT"
+    licence = "MIT; public checkpoints their own"
     pretrained_on = ("digits",)
     checkpoints: ClassVar = {
         "digits": {"file": "weights/ddpm-digits.safetensors", "licence": "MIT"},
@@ -83,18 +92,39 @@ class DDPM:
         self,
         checkpoint: Path | None = None,
         device: Any = "cpu",
-        steps: Annotated[int, f"of the sampler, 1 to {TIMES}"] = 50,
-        eta: Annotated[float, "0 is DDIM, deterministic; 1 is ancestral sampling"] = 0.0,
+        steps: Annotated[int | None, HELP["steps"]] = None,
+        eta: Annotated[float, HELP["eta"]] = 0.0,
+        sampler: Annotated[Sampler, HELP["sampler"]] = "auto",
+        variance: Annotated[Literal["file", "fixedlarge", "fixedsmall"], HELP["variance"]] = "file",
+        skip: Annotated[Skip, HELP["skip"]] = "uniform",
+        w: Annotated[float, HELP["w"]] = 0.0,
     ) -> None:
-        if not 1 <= steps <= TIMES:
-            raise genbench.UserError(f"ddpm was trained with {TIMES} steps and cannot sample in {steps}; choose -o steps=1 to {TIMES}")
         if not 0 <= eta <= 1:
             raise genbench.UserError(f"ddpm's eta runs from 0 (DDIM) to 1 (ancestral sampling), not {eta:g}")
-        self.steps, self.eta, self.device = steps, eta, device
-        self.trained = checkpoint is not None
+        if not 0 <= w < math.inf:
+            raise genbench.UserError(f"ddpm's guidance w runs from 0, not guided, upwards; it cannot be {w:g}")
+        if steps is not None and steps < 1:
+            raise genbench.UserError(f"ddpm cannot sample in {steps} steps; choose -o steps=1 or more")
+        self.device, self.trained = device, checkpoint is not None
+        found = None if checkpoint is None else read(checkpoint)
+        self.foreign: Foreign | None = None
+        if found is not None and checkpoint is not None:
+            self.foreign = Foreign(*found, Sampling(steps, eta, sampler, variance, skip, w), checkpoint, device)
+            return
+        for name, value, own in (("sampler", sampler, "auto"), ("variance", variance, "file"), ("skip", skip, "uniform"), ("w", w, 0)):
+            if value != own:
+                raise genbench.UserError(f"-o {name}={value} is for public checkpoints; this one is genbench's own, for which leave it {own}")
+        if steps is not None and steps > TIMES:
+            raise genbench.UserError(f"ddpm was trained with {TIMES} steps and cannot sample in {steps}; choose -o steps=1 to {TIMES}")
+        self.steps, self.eta = steps or STEPS, eta
         self.net = UNet()
         restore(self.net, checkpoint, device)
         self.net.eval()
+
+    @staticmethod
+    def classes(checkpoint: Path) -> int:
+        found = read(checkpoint)
+        return CLASSES if found is None else len(found[1].get("labels.weight", ()))
 
     @genbench.hookimpl
     def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
@@ -102,10 +132,12 @@ class DDPM:
 
     @genbench.hookimpl
     def latents(self, seeds: Tensor) -> Tensor:
-        return genbench.noise(seeds, (1, SIDE, SIDE), device=self.device)
+        return genbench.noise(seeds, self.foreign.shape if self.foreign else (1, SIDE, SIDE), device=self.device)
 
     @genbench.hookimpl
     def synthesize(self, latents: Tensor, labels: Tensor, seeds: Tensor) -> Tensor:
+        if self.foreign:
+            return self.foreign.synthesize(latents, labels, seeds)
         x = latents
         path = [math.ceil(TIMES * left / self.steps) for left in range(self.steps, -1, -1)]  # T ... 0
         for step, (time, earlier) in enumerate(itertools.pairwise(path), 1):
@@ -131,6 +163,8 @@ class DDPM:
         karras: Callable[[Tensor], tuple[Tensor, Tensor]] | None,
         late: Callable[[], bool] | None,
     ) -> Iterator[tuple[int, int, dict[str, float]]]:
+        if self.foreign:
+            raise genbench.UserError("ddpm cannot train public checkpoints on, only its own")
         torch.manual_seed(seed)
         if not self.trained:
             self.net = UNet().to(self.device).eval()
@@ -158,8 +192,12 @@ class DDPM:
 
     @genbench.hookimpl
     def state(self) -> dict[str, Tensor]:
+        if self.foreign:
+            return self.foreign.state()
         return {name: tensor.half() for name, tensor in self.net.state_dict().items()}  # half the bytes; reading back is exact
 
     @genbench.hookimpl
     def cost(self) -> dict[str, float]:
+        if self.foreign:
+            return {"parameters": count(self.foreign.net), "evaluations": self.foreign.evaluations()}
         return {"parameters": count(self.net), "evaluations": self.steps}

@@ -50,6 +50,14 @@ def test_dcgan_draws_what_the_example_draws_in_evaluation(net):
         torch.testing.assert_close(plugin.synthesize(z, None), made(z[:, :, None, None]))
 
 
+def test_the_example_is_converted_to_the_same_images(net, tmp_path):
+    _, path = net
+    assert main(["convert", "--plugin", "dcgan", str(path), str(tmp_path / "ours.safetensors")]) == 0
+    z = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(DCGAN(tmp_path / "ours.safetensors").synthesize(z, None), DCGAN(path).synthesize(z, None))
+
+
 def test_the_example_passes_the_checks_and_runs_without_labels(net, tmp_path):
     _, path = net
     assert [(one.check, one.came) for one in check(locate("dcgan"), checkpoint=path) if one.verdict == "fail"] == []

@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
     "files rows hookspecs longtail augment pickles threads suites",
-    "record shelves weights stats precision inception_weights decoding labels loading contents",
+    "archives record shelves weights stats precision inception_weights decoding labels loading contents",
     "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
-    "generator reference classes_labels classes_picture classes_within folders",
+    "generator reference classes_labels classes_picture classes_within folders reported",
     "classes_sides classes_pooled",
     "classes_counts classes_over",
     "plan conformance classes classes_diversity real given reproductions",

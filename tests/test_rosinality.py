@@ -11,6 +11,7 @@ from foreign_weights import kept
 
 import genbench
 from genbench.cli import main
+from genbench.files import file_sha256
 from genbench.generator import locate
 
 StyleGAN2 = locate("stylegan2").target
@@ -38,6 +39,18 @@ def test_it_runs_and_knows_no_classes(case, tmp_path):
     record = genbench.evaluate("stylegan2", checkpoint=path, n=20, metrics="kd_digits", out=tmp_path / "runs")
     assert [one.status for one in record.scores] == ["ok"]
     assert record.plan["identity"]["conditions"] == {}
+
+
+def test_it_is_converted_to_the_same_images(case, cli, here):
+    """Bit for bit, truncated too, where the mean of w is taken anew."""
+    path, _ = case
+    status, out, err = cli("convert", path, "net.safetensors")
+    assert (status, f"weights of stylegan2 of {path} (SHA-256 {file_sha256(path)})" in out) == (0, True), err
+    seeds = torch.arange(3)
+    for options in ({}, {"truncation": 0.5}, {"noise": "const", "mixing": 2}):
+        with torch.no_grad():
+            theirs, ours = (StyleGAN2(one, **options).sample(3, seeds, None) for one in (path, here / "net.safetensors"))
+        assert torch.equal(ours, theirs)
 
 
 def test_the_mean_of_w_is_taken_where_the_file_has_none(case):

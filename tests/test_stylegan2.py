@@ -416,20 +416,40 @@ def test_a_pickle_is_converted(cli, here):
     net = random_net(SMALL)
     path = write_pickle("net.pkl", net, settings_of(SMALL))
     status, out, err = cli("convert", path, "net.safetensors")
-    assert (status, out.split(":")[0]) == (0, "net.safetensors"), err
+    assert (status, out.split(":")[0], len(out.splitlines())) == (0, "net.safetensors", 1), err
+    assert f"G_ema of net.pkl (SHA-256 {file_sha256(path)})" in out
+    assert out.strip().endswith(f"SHA-256 {file_sha256(Path('net.safetensors'))}")
     assert torch.equal(drawn(StyleGAN2(Path("net.safetensors"))), drawn(StyleGAN2(path)))
     with safe_open("net.safetensors", "pt") as file:
         assert json.loads(file.metadata()["init_kwargs"]) == settings_of(SMALL)
         assert json.loads(file.metadata()["genbench"])["parent"] == file_sha256(path)
     for given, line in (
-        ((path, "net.safetensors"), "is there already"),
+        ((path, "net.safetensors"), "is there already; remove it, choose another name, or --force"),
         ((path, "net.pt"), "name it net.safetensors"),
         (("net.json", "a.safetensors"), "not a file"),
+        (("--plugin", "noise", path, "a.safetensors"), "noise has no `state` hook"),
+        (("--plugin", "jit", path, "a.safetensors"), "jit has no `state` hook"),
+        (("--plugin", "stylegan", path, "a.safetensors"), "did you mean stylegan2"),
+        (("--network", "G", "net.safetensors", "a.safetensors"), "--network names one of a pickle's"),
+        (("--network", "D", path, "a.safetensors"), "checkpoint net.pkl cannot be read as NVIDIA's pickle: it holds no network D"),
     ):
         status, _, err = cli("convert", *given)
-        assert status == 2
+        assert (status, len(err.strip().splitlines())) == (2, 1)
         assert line in err
     assert not Path("a.safetensors").exists()
+
+
+def test_a_conversion_overwrites_where_it_is_told_to(cli, here):
+    path = write_pickle("net.pkl", random_net(SMALL), settings_of(SMALL))
+    Path("net.safetensors").write_text("old")
+    assert cli("convert", "--force", path, "net.safetensors")[0] == 0
+    assert torch.equal(drawn(StyleGAN2(Path("net.safetensors"))), drawn(StyleGAN2(path)))
+    Path("folder.safetensors").mkdir()
+    assert "is there already" in cli("convert", "--force", path, "folder.safetensors")[2]
+    torch.save({"weight": torch.ones(1)}, "other.pt")
+    status, _, err = cli("convert", "--force", "other.pt", "net.safetensors")
+    assert (status, "another generator's: --plugin NAME" in err) == (2, True)
+    assert torch.equal(drawn(StyleGAN2(Path("net.safetensors"))), drawn(StyleGAN2(path)))
 
 
 def test_it_conforms(here):

@@ -17,7 +17,8 @@ import click
 def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, leaderboards: Path) -> None:
     """Show a board: table, csv, markdown, latex or json.
 
-    Without BOARD the only one there is, or the list of them.
+    Without BOARD the only one there is, or the list of them. Below it, never ranked: the numbers that the protocol's papers report, and those of
+    reported.csv in the board's folder (generator,metric,value,source).
     """
     from genbench import standings
     from genbench.say import UserError, answer, choices
@@ -32,7 +33,8 @@ def command(board: str | None, sort: str | None, how: str, as_json: bool, every:
         raise UserError(f"there is no board in {leaderboards}: genbench run writes one")
     if board is not None and board not in names:
         raise UserError(f"no board {board!r} in {leaderboards}: {choices(board, names)}")
-    found = standings.entries(leaderboards / (board or names[0]), every=every)
+    folder = leaderboards / (board or names[0])
+    found = standings.entries(folder, every=every)
     if not found:
         raise UserError(f"the board {board or names[0]} has no entries: genbench run writes one")
-    answer(standings.shown(found, standings.sorting(found, sort), "json" if as_json else how))
+    answer(standings.shown(found, standings.sorting(found, sort), "json" if as_json else how, standings.others_of(folder, found)))
