@@ -135,7 +135,8 @@ def bounded(of: Pairs, n: int) -> dict[str, tuple[float, float, float]]:
 
 
 def _interval(name: str, value: float, sides: tuple[Array, Array], sizes: tuple[int, int]) -> tuple[float, float, float]:
-    logarithm = name == "spread_ratio" and value > 0
+    # on its logarithm, but not where the class is one image without one block: then a ratio of 0, which has none, is what the interval must reach
+    logarithm = name == "spread_ratio" and value > 0 and all((side > 0).all() for side in sides)
     turn = np.log if logarithm else np.asarray
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = [intervals.jackknife(turn(side), np.bincount(blocks_of(n)), float(turn(value))) for side, n in zip(sides, sizes, strict=True)]
