@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """The table of classes of finished runs, the worst first.
 
-    RUN is a run folder, the beginning of an id, or nothing for the newest; several stand side by side. classes.csv, classes.png and a page of samples of
-    the worst classes go into the run's folder. A flag is a test that the class passed by chance in fewer than 5 % of runs, over all classes together.
+    RUN is a run folder, the beginning of an id, or nothing for the newest; several of the same classes stand side by side. classes.csv, classes.png and a
+    page of samples of the worst classes go into the run's folder. Of runs of real images 5 % have any flag: all tests of all classes are one family.
     With --groups NAME an image's group is the largest number of that extractor's output; its load may carry their names: load.classes = ("dark", "light").
 
     \b
