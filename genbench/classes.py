@@ -111,15 +111,18 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
     of = classes_pairs.pairs(np.concatenate([x, y]))
     lines = classes_within.real_lines(of_class(sides.pool, sides.pool_labels, c)[: 2 * LARGEST], len(x), len(y), sides.seed)
     for name, found in classes_within.bounded(of, len(x)).items():
-        put(row, name, found, lines.get(name))
+        # a value without an interval is no number: of two rows the distance may be anything
+        put(row, name, found if math.isfinite(found[1]) else (math.nan,) * 3, lines.get(name))
+    if row["kd"] is None:
+        row["notes"].append(f"distances: no interval, and so no number, of {len(x)} samples and {len(y)} real images")
     line = lines.get("fd")
     row |= {"real_n": line and line.n, "real_m": line and line.m}
     if line and (line.n, line.m) != (len(x), len(y)):
         row["notes"].append(f"real: {line.n} against {line.m} images, fewer than these")
     real_mean = permutations.means(of.kernel, np.repeat([1.0, 0.0], [len(x), len(y)])[None])[1][0]
-    row["kd_relative"] = number(row["kd"] / real_mean) if real_mean > 0 else None
+    row["kd_relative"] = number(row["kd"] / real_mean) if row["kd"] is not None and real_mean > 0 else None
     # as much from real images at these sizes as from the samples: the number says more of n than of the class
-    row["fd_bias"] = None if line is None else bool(line.median >= row["fd"] / 2 or (row["fd_low"] or -math.inf) <= line.high)
+    row["fd_bias"] = None if line is None or row["fd"] is None else bool(line.median >= row["fd"] / 2 or (row["fd_low"] or -math.inf) <= line.high)
     more, z = _permuted(sides, of, len(x), row)
     return row, tests | more, z
 
@@ -150,7 +153,7 @@ def _flagged(rows: list[dict[str, Any]], tests: list[tuple[int, str, float]], si
         unseen = row["share"] == 0 or row["n"] == 0
         # of n against m rows there are so few arrangements that no p can pass Holm's first step
         coarse = permutations.least_p(min(row["n"], LARGEST), min(row["m"], LARGEST)) * len(tests) > LEVEL
-        if not absent and (coarse or (unseen and len(sides.labels) < classes_shares.enough(len(rows)))):
+        if not absent and (coarse or row["kd"] is None or (unseen and len(sides.labels) < classes_shares.enough(len(rows)))):
             row["flags"].append("too few samples")
 
 
@@ -185,7 +188,7 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
     return {
         "n": len(sides.labels),
         "numbers": {name: classes_over.across(rows, name, better) for name, better in BETTER.items()},
-        "gini": number(classes_shares.gini([row["share"] for row in rows])),
+        "gini": number(classes_shares.gini([row["share"] for row in rows if row["share"] is not None])),
         "dropped": list(sides.dropped),
         "missing": flagged.get("missing", []),
         "missing_note": f"too few samples to call: {enough} are needed for {len(rows)} classes" if few else "",

@@ -23,9 +23,17 @@ def counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
     seen = int(asked.sum()) if reader is None else int((reader.samples == c).sum())
     real = int((sides.reference_labels == c).sum()) if reader is None else int((reader.reference == c).sum())
     expected = 1 / classes if sides.expected is None else float(sides.expected[c])
+    row |= {"share_expected": expected, "confusion": None, "flags": []}
+    strange = reader is not None and c in reader.strange
+    least = int(asked.sum()) if strange else min(seen, int(asked.sum()))
+    if classes_shares.missing(least, total, expected, classes) and (sides.conditional or not strange):
+        row["flags"].append("missing")
+    if strange:
+        for name in ("share", "accuracy"):
+            put(row, name, (math.nan,) * 3)
+        row["notes"].append("share, accuracy: the classifier was fitted without an image of the class, and cannot name it")
+        return {}
     put(row, "share", (seen / total, *classes_shares.jeffreys(seen, total)), _line(real, len(sides.reference_labels), total))
-    row |= {"share_expected": expected, "confusion": None}
-    row["flags"] = ["missing"] if classes_shares.missing(min(seen, int(asked.sum())), total, expected, classes) else []
     tests: dict[str, float] = {}
     if not sides.conditional and sides.expected is not None:
         se = 0.0 if sides.expected_se is None else float(sides.expected_se[c])

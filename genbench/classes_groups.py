@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import classes_pooled, classes_shares, shards, shelves
 from genbench.classes_sides import Sides
 from genbench.lazy import np, torch
+from genbench.longtail import NAMES
 from genbench.probes import rows_of
 from genbench.record import Plan
 from genbench.reference import at_hand
@@ -25,27 +26,43 @@ if TYPE_CHECKING:
 def listed(path: Path, names: Sequence[str], n: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     """A user's own groups from a CSV with the columns class,group or sample,group: classes by group, or each group's share of the samples.
 
-    A class is its number or its name; a sample its place in the run, 0 .. n - 1. UserError names the line that is wrong.
+    A class is its number or its name, and may stand in several groups; a sample is its place in the run, 0 .. n - 1, and stands in one. UserError names the
+    line that is wrong.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--groups {path}: {error}") from None
-    key = next((word for word in ("class", "sample") if lines and word in lines[0]), "")
-    if not key or "group" not in lines[0]:
-        raise UserError(f"--groups {path}: wanted is a CSV with the columns class,group or sample,group")
+    key, lines = _lines(path)
     places: dict[str, list[int]] = {}
     for at, line in enumerate(lines, 2):
-        word = str(line[key]).strip()
+        word, group = (clean((line[column] or "").strip()) for column in (key, "group"))
         place = names.index(word) if key == "class" and word in names else int(word) if word.isdecimal() else -1
-        if not 0 <= place < (len(names) if key == "class" else n):
-            raise UserError(f"--groups {path}, line {at}: there is no {key} {clean(word)!r}")
-        places.setdefault(clean(str(line["group"]).strip()), []).append(place)
+        if not 0 <= place < (count := len(names) if key == "class" else n):
+            raise UserError(f"--groups {path}, line {at}: there is no {key} {word!r}; they are 0 to {count - 1}{', or names' if key == 'class' else ''}")
+        if not group or group in NAMES:
+            why = f"{group!r} is a group by training images; take another name" if group else f"{key} {word} has no group"
+            raise UserError(f"--groups {path}, line {at}: {why}")
+        if any(place in of for name, of in places.items() if key == "sample" or name == group):
+            raise UserError(f"--groups {path}, line {at}: {key} {word} stands in a line above already")
+        places.setdefault(group, []).append(place)
     if key == "class":
         return {name: tuple(of) for name, of in places.items()}, {}
     counts = np.array([len(of) for of in places.values()])
     return {}, {name: {"n": len(of), **_share("share", counts, g)} for g, (name, of) in enumerate(places.items())}
+
+
+def _lines(path: Path) -> tuple[str, list[dict[str, str | None]]]:
+    """What a CSV is about, "class" or "sample", and its lines by column; as Excel writes it too, with a mark of its encoding first."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            lines, columns = list(reader), reader.fieldnames or ()
+    except OSError as error:
+        raise UserError(f"--groups {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--groups {path} is no CSV in UTF-8: {error}") from None
+    key = next((word for word in ("class", "sample") if word in columns), "")
+    if not key or "group" not in columns or not lines:
+        came = f"it has {clean(','.join(columns))}{'' if lines else ' and no lines below'}" if columns else "it is empty"
+        raise UserError(f"--groups {path}: wanted is a CSV with the columns class,group or sample,group; {came}")
+    return key, lines
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Reader:
     samples: Array
     reference: Array
     confusion: Array  # of real images that it has not seen, row by true class
+    strange: tuple[int, ...] = ()  # classes of which it was shown no image: it can never name them
 
     @property
     def accuracy(self) -> float:
@@ -62,7 +63,8 @@ def fitted(samples: Array, reference: Array, labels: Array, classes: int) -> Rea
         if out.any():
             seen[out] = _fit(y[kept & ~out], labels[kept & ~out]).predict(y[out])
     ours = _fit(y[kept], labels[kept]).predict(x).astype(np.int64) if len(x) else np.zeros(0, dtype=np.int64)
-    return Reader("logistic regression", ours, seen, confusion(labels, seen, classes))
+    strange = tuple(c for c in range(classes) if c not in there)
+    return Reader("logistic regression", ours, seen, confusion(labels, seen, classes), strange)
 
 
 def _fit(rows: Array, labels: Array) -> Any:

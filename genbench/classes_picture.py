@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +34,21 @@ def picture(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
     """A PNG of the rows, the class with most training images first; only panels of which a class has a number."""
     ordered = sorted(rows, key=lambda row: (-(row["train_count"] or 0), row["class"]))
     panels = [name for name in PANELS if any(row[name] is not None for row in ordered)] or ["kd"]
-    figure = mpl_figure.Figure(figsize=(min(4 + 0.32 * len(ordered), 22), 1.9 * len(panels) + 0.6), dpi=110, layout="constrained")
+    across = min(4 + 0.32 * len(ordered), 22)
+    ticks = [shortened(row["name"]) for row in ordered] if len(ordered) <= WIDEST else []
+    upright = len(ticks) <= 12 and sum(map(len, ticks)) < 8 * across
+    heading = textwrap.wrap(title, int(12 * across))
+    tall = 1.9 * len(panels) + 0.6 + 0.15 * len(heading) + (0 if upright else 0.08 * max(map(len, ticks), default=0))
+    figure = mpl_figure.Figure(figsize=(across, tall), dpi=110, layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for one, name in zip(axes, panels, strict=True):
         _panel(one, ordered, name)
-    axes[0].set_title(title, fontsize=9, loc="left")
-    ticks = ordered if len(ordered) <= WIDEST else []
-    axes[-1].set_xticks(range(len(ticks)), [row["name"] for row in ticks], rotation=0 if len(ticks) <= 12 else 90, fontsize=8)
-    axes[-1].set_xlabel("classes by training images (grey: how many); red: flagged; black: real images against real ones, 95 %", fontsize=8)
-    with io.BytesIO() as buffer:
-        canvas: Any = mpl_agg.FigureCanvasAgg(figure)
-        canvas.print_png(buffer)
-        return buffer.getvalue()
+    axes[0].set_title("\n".join(heading), fontsize=9, loc="left", pad=16, parse_math=False)
+    _names_of_groups(axes[0], ordered)
+    axes[-1].set_xticks(range(len(ticks)), ticks, rotation=0 if upright else 90, fontsize=8, parse_math=False)
+    says = "classes by training images (grey: how many); red bars: flagged; black: real images against real ones, 95 %"
+    axes[-1].set_xlabel(textwrap.fill(says, int(16 * across)), fontsize=8)
+    return _png(figure)
 
 
 def page(named: Sequence[tuple[str, Array]], columns: int) -> bytes:
@@ -51,7 +56,7 @@ def page(named: Sequence[tuple[str, Array]], columns: int) -> bytes:
     h, w = named[0][1].shape[2:]
     times = -(-LEAST // h)
     high, wide = h * times + GAP, w * times + GAP
-    names = [name if len(name) <= LETTERS else name[: LETTERS - 1] + "…" for name, _ in named]
+    names = [shortened(name) for name, _ in named]
     margin = 12 + 8 * max(map(len, names))
     sheet = np.full((len(named) * high, margin + columns * wide, 3), 255, dtype=np.uint8)
     for row, (_, images) in enumerate(named):
@@ -63,10 +68,28 @@ def page(named: Sequence[tuple[str, Array]], columns: int) -> bytes:
     figure.figimage(sheet, resize=False)
     for row, name in enumerate(names):
         figure.text((margin - 6) / across, 1 - (row * high + h * times / 2) / tall, name, fontsize=9, ha="right", va="center", parse_math=False)
-    with io.BytesIO() as buffer:
-        canvas: Any = mpl_agg.FigureCanvasAgg(figure)
+    return _png(figure)
+
+
+def _png(figure: Any) -> bytes:
+    """A figure as PNG; letters that the font has not are boxes, of which nobody is warned: the table has the names."""
+    canvas: Any = mpl_agg.FigureCanvasAgg(figure)
+    with io.BytesIO() as buffer, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         canvas.print_png(buffer)
         return buffer.getvalue()
+
+
+def shortened(name: str) -> str:
+    """A name of at most LETTERS letters."""
+    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
+
+
+def _names_of_groups(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Above the first panel, over the shade of each group, its name."""
+    for name in dict.fromkeys(row["group"] for row in rows if row["group"]):
+        places = [place for place, row in enumerate(rows) if row["group"] == name]
+        axes.text((places[0] + places[-1]) / 2, 1.01, name, fontsize=7, ha="center", va="bottom", transform=axes.get_xaxis_transform())
 
 
 def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -87,13 +110,11 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
 
 
 def _real(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
-    """What real images score: the median as a line, 95 % as a band; of accuracy, which has one number, that."""
-    single: dict[str, list[Any]] = {"accuracy": [row.get("accuracy_real") for row in rows]}
+    """What real images score: the median as a line, 95 % as a band."""
     for place, row in enumerate(rows):
-        middle = single[name][place] if name in single else row[f"{name}_real"]
-        if middle is not None:
-            axes.hlines(middle, place - 0.42, place + 0.42, color=REAL, linewidth=1.2, zorder=4)
-        if name not in single and row[f"{name}_real_low"] is not None:
+        if row[f"{name}_real"] is not None:
+            axes.hlines(row[f"{name}_real"], place - 0.42, place + 0.42, color=REAL, linewidth=1.2, zorder=4)
+        if row[f"{name}_real_low"] is not None:
             axes.fill_between([place - 0.42, place + 0.42], row[f"{name}_real_low"], row[f"{name}_real_high"], color=REAL, alpha=0.18, linewidth=0, zorder=4)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import gaussians, intervals, stats
 from genbench.classes_carried import moments
-from genbench.classes_within import BLOCKS, Line, blocks_of
+from genbench.classes_within import BLOCKS, DRAWS, SPLITS, Line, blocks_of, in_proportion, line_of
 from genbench.lazy import np
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ FEWEST = 50  # rows of a side of a group, below which no number of it is told
 POOLED = 4000  # rows of a group in its kernel distance, which looks at all pairs
 WIDE = 256  # features, above which a group's fd has a value alone: its leave-outs and splits would take minutes
 NOTHING = (math.nan,) * 3
-SPLITS, DRAWS = 20, 499  # of real against real: fd, kd
 
 
 def of_groups(rows: Array, labels: Array, groups: Mapping[str, Sequence[int]]) -> dict[str, stats.Moments]:
@@ -119,7 +118,7 @@ def _kernel_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line |
     By splits of 2 BLOCKS random blocks.
     """
     rows, places = real
-    n, m = _in_proportion(len(places), n, m)
+    n, m = in_proportion(len(places), n, m)
     count = min(2 * BLOCKS, n + m)
     ours = round(count * n / (n + m)) if n + m else 0
     if min(n, m) < 2 or min(ours, count - ours) < 2:
@@ -129,7 +128,7 @@ def _kernel_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line |
     blocks = np.arange(n + m) % count
     sums, sizes = stats.kernel_sums_by_blocks(chosen, blocks, stats.polynomial), np.bincount(blocks)
     values = [_of_blocks(sums, sizes, rng.permutation(count) < ours) for _ in range(DRAWS)]
-    return _line(values, n, m)
+    return line_of(values, n, m)
 
 
 def _frechet_bounds(x: Array, y: Array) -> tuple[float, float, float]:
@@ -145,21 +144,9 @@ def _frechet_bounds(x: Array, y: Array) -> tuple[float, float, float]:
 def _frechet_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line | None:
     """What disjoint parts of real rows [p, d], of those at some places, score in place of n and m, in proportion where there are fewer."""
     rows, places = real
-    n, m = _in_proportion(len(places), n, m)
+    n, m = in_proportion(len(places), n, m)
     if min(n, m) < 2:
         return None
     rng = np.random.default_rng([seed, n, m])
     orders = (rng.permutation(places) for _ in range(SPLITS))
-    return _line([distance(rows[of[:n]], rows[of[n : n + m]]) for of in orders], n, m)
-
-
-def _in_proportion(there: int, n: int, m: int) -> tuple[int, int]:
-    factor = min(1.0, there / max(n + m, 1))
-    return int(n * factor), int(m * factor)
-
-
-def _line(values: Sequence[float], n: int, m: int) -> Line | None:
-    if not np.isfinite(values).all():
-        return None
-    median, low, high = (float(one) for one in np.quantile(values, (0.5, 0.025, 0.975)))
-    return Line(median, low, high, n, m)
+    return line_of([distance(rows[of[:n]], rows[of[n : n + m]]) for of in orders], n, m)

@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import cas, classes, classes_diversity, classes_groups, classes_over, classes_shares, classes_shown, shards, shelves, weights
+from genbench import classes, classes_diversity, classes_groups, classes_over, classes_shares, classes_shown, shards, shelves, weights
 from genbench.classes import Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import page, picture
 from genbench.classes_sides import Sides
-from genbench.cuts import BALANCED_TRAIN, described, heldout
+from genbench.cuts import described
 from genbench.files import write, write_json
 from genbench.folders import dataset_of
 from genbench.lazy import np
 from genbench.probes import probes_of
-from genbench.record import Plan, Record
+from genbench.record import Plan, Record, plan_of
 from genbench.reference import features_of
 from genbench.rows import Dataset, source_of
 from genbench.say import UserError, choices, clean
@@ -35,12 +35,34 @@ def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: 
     sides = _sides(found, protocol, rule, shares)
     named, attributes = _grouped(found, sides, protocol, groups) if groups else ({}, {})
     made = table(replace(sides, pools=named))
-    return replace(made, over={**made.over, "rule": rule, "attributes": attributes})
+    name, _, measure = _measure(plan_of(found), protocol)
+    said = {"protocol": name, "features": measure["features"], "reference": measure["reference"], "rule": rule}
+    return replace(made, over={**said, **made.over, "attributes": attributes})
+
+
+def heading(found: Record, made: Table) -> str:
+    """What a table is of, in a line: the generator, the data set, the protocol, and which features of it are held against which images."""
+    name = made.over["protocol"]
+    dataset = found.plan["protocols"][name]["dataset"]
+    return f"{found.plan['label']} · {dataset} · protocol {name}: {made.over['features']} against {made.over['reference']}"
+
+
+def refuse(runs: Sequence[Record], protocol: str = "") -> None:
+    """UserError where runs cannot stand side by side: of other classes, or by distances of other features, whose scale is their own."""
+    seen: dict[str, tuple[Any, str]] = {}
+    for found in runs:
+        plan = plan_of(found)
+        features = _measure(plan, protocol)[2]["features"]
+        dataset = dataset_of(plan.dataset or plan.identity["dataset"])
+        for what, now, shown in (("classes", dataset.classes, f"those of {dataset.name}"), ("features", features, features)):
+            before, said = seen.setdefault(what, (now, f"{shown} in {found.id}"))
+            if before != now:
+                raise UserError(f"runs of other {what} cannot stand side by side ({said}, {shown} in {found.id}): genbench classes for each of them")
 
 
 def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
-    plan = _plan(found)
-    under, measure = _measure(plan, protocol)
+    plan = plan_of(found)
+    _, under, measure = _measure(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     if len(dataset.classes) < 2:
         raise UserError(f"the data set {dataset.name} has no classes: a folder of a sub-folder to a class has")
@@ -49,7 +71,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     samples = _gathered(plan, folder, feature)
     said = described(dataset, rule)
     held, labels = _real(dataset, reference, feature, plan)
-    train = _real(dataset, under["train"], feature, plan) if under["train"] and under["train"] != reference else None
+    train = _real(dataset, under["train"], feature, plan) if under["train"] in dataset.splits and under["train"] != reference else None
     asked = shards.labels_for(plan)
     reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
     counts = tuple(said.get("train_counts", ()))
@@ -81,10 +103,10 @@ def _grouped(found: Record, sides: Sides, protocol: str, groups: str) -> tuple[d
     """A user's own groups: of classes, or of samples with what is said of each."""
     if Path(groups).suffix == ".csv" or Path(groups).is_file():
         return classes_groups.listed(Path(groups), sides.names, len(sides.samples))
-    plan, attribute = _plan(found), classes_groups.attribute(groups)
+    plan, attribute = plan_of(found), classes_groups.attribute(groups)
     if not plan.keep_images:
         raise UserError(f"--groups {clean(groups)}: the run has kept no images to look at; run it with --save-samples")
-    under, measure = _measure(plan, protocol)
+    _, under, measure = _measure(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     reference, *pool = (_real(dataset, split, attribute.feature, plan)[0] for split in (measure["reference"], *_exchangeable(under, measure["reference"])))
     return {}, classes_groups.recognised(plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool)))
@@ -95,30 +117,29 @@ def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(under["real"] or [reference]))
 
 
-def _plan(found: Record) -> Plan:
-    try:
-        return Plan(**found.plan)
-    except TypeError as error:
-        raise UserError(f"the run {found.id} is of another version ({error}); genbench run --fresh with the same words makes it again") from None
-
-
-def _measure(plan: Plan, protocol: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The protocol that is read, and its first measure that holds rows of samples against rows of real images."""
+def _measure(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """The protocol that is read, by name and whole, and its first measure that holds rows of samples against rows of real images."""
     if protocol and protocol not in plan.protocols:
         raise UserError(f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}")
     for name, under in plan.protocols.items():
         for measure in under["measures"] if protocol in ("", name) else ():
             needs = set(shelves.find("metrics", measure["metric"]).needs)
             if not measure["skip"] and {"samples", "reference"} <= needs and under["statistics"] is None:
-                return under, measure
+                return name, under, measure
     raise UserError("no measure of this run compares samples with real images by rows of features: run it with --metrics kd or fd, without --reference")
 
 
 def _gathered(plan: Plan, folder: Path, feature: str) -> Array:
     """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
     if not (folder / "shards").is_dir():
-        raise UserError(f"{folder or 'an entry of a board'} holds no samples: name the folder of the run, and not its entry")
-    return shards.gather(plan, folder, probes_of(plan)[feature]).astype(np.float32)
+        raise UserError(f"{folder} holds no samples: name the folder of the run, and not an entry of a board")
+    return _finite(shards.gather(plan, folder, probes_of(plan)[feature]).astype(np.float32), feature, "samples")
+
+
+def _finite(rows: Array, feature: str, of: str) -> Array:
+    if not np.isfinite(rows).all():
+        raise UserError(f"the features {feature} of the {of} hold NaN or infinite values: no table can be made of them")
+    return rows
 
 
 def _real(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array, Array]:
@@ -129,7 +150,7 @@ def _real(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array
     if row.weights and found is None:
         raise UserError(f"weights missing: genbench weights fetch {row.weights.name}")
     rows = features_of(dataset, split, extractor, [output], plan.device.split(":")[0], str(found.path) if found else "")[output]
-    return rows.astype(np.float32), np.concatenate([labels.numpy() for _, labels in dataset.open(split)]).astype(np.int64)
+    return _finite(rows.astype(np.float32), feature, "real images"), np.concatenate([labels.numpy() for _, labels in dataset.open(split)]).astype(np.int64)
 
 
 def _reader(plan: Plan, folder: Path, dataset: Dataset, given: tuple[Array, str, Array, Array], *, must: bool) -> tuple[Reader | None, tuple[str, ...]]:
@@ -174,41 +195,10 @@ def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> t
     return (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
 
 
-def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
-    """The classification accuracy score of a run (cas.score): the same network trained on its samples, on the real training images, and, where those
-    are long-tailed, on them filled up with samples and on all of them; tested on the split that nobody trains on. UserError where there is no label, image
-    or such split.
-    """
-    plan = _plan(found)
-    dataset = dataset_of(plan.dataset or plan.identity["dataset"])
-    asked, test = shards.labels_for(plan), heldout(dataset)
-    if asked is None or not plan.keep_images or not test or "train" not in dataset.splits:
-        lacks = "labels" if asked is None else "kept images" if not plan.keep_images else "a training split and a held-out one"
-        raise UserError(f"--cas: {lacks} are needed, which {'the data set ' + dataset.name if asked is not None and plan.keep_images else 'the run'} has not")
-    samples = shards.images_at(plan, Path(found.folder), list(range(plan.n)))
-    size = tuple(samples.shape[-2:])
-    sets = {"samples": (samples, asked), "real": _images(dataset, "train", size)}
-    if BALANCED_TRAIN in dataset.splits:
-        sets["real, filled up with samples"] = cas.filled(sets["real"], sets["samples"])
-        sets["real, balanced"] = _images(dataset, BALANCED_TRAIN, size)
-    groups = {key: of for key, of in described(dataset, rule).get("groups", {}).items() if key != "rule"}
-    scored = cas.score(sets, _images(dataset, test, size), len(dataset.classes), groups, seeds, plan.device)
-    return {**scored, "split": test}
-
-
-def _images(dataset: Dataset, split: str, size: tuple[int, ...]) -> tuple[Array, Array]:
-    """All images of a split uint8 [n, 3, h, w] and their labels int64 [n]."""
-    batches = [(images.numpy(), labels.numpy()) for images, labels in dataset.open(split)]
-    images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
-    if images.shape[-2:] != size:
-        raise UserError(f"--cas: samples of {size} pixels and real images of {images.shape[-2:]} cannot teach one network: run it with the data set's size")
-    return images, labels.astype(np.int64)
-
-
 def leave(found: Record, made: Table, by: str, worst: int = classes_over.WORST) -> list[Path]:
     """Write classes.csv, .json and .png, and a page of samples of the `worst` classes, into the run's folder; the paths."""
-    folder, plan = Path(found.folder), _plan(found)
-    files = {"classes.csv": classes_shown.as_csv(made).encode(), "classes.png": picture(made.rows, plan.label)}
+    folder, plan = Path(found.folder), plan_of(found)
+    files = {"classes.csv": classes_shown.as_csv(made).encode(), "classes.png": picture(made.rows, heading(found, made))}
     if plan.keep_images:
         files["classes_worst.png"] = _page(plan, folder, made, classes.ordered(made.rows, by), worst)
     for name, content in files.items():

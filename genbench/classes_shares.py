@@ -93,7 +93,7 @@ def gini(shares: Sequence[float] | Array) -> float:
     values = np.sort(np.asarray(shares, dtype=np.float64))
     ranks = np.arange(1, len(values) + 1)
     total = values.sum()
-    return float((2 * ranks - len(values) - 1) @ values / (len(values) * total)) if total > 0 else math.nan
+    return max(0.0, float((2 * ranks - len(values) - 1) @ values / (len(values) * total))) if total > 0 else math.nan
 
 
 def confusion(asked: Array, seen: Array, classes: int) -> Array:

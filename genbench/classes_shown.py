@@ -11,6 +11,7 @@ from typing import Any
 
 from genbench import classes, classes_over, classes_pooled
 from genbench.classes import Table
+from genbench.classes_picture import shortened
 from genbench.say import clean, number, plus_minus, table
 
 SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy"}
@@ -45,11 +46,14 @@ def _cell(key: str, value: Any) -> str:
 
 
 def as_text(named: Sequence[tuple[str, Table]], by: str, worst: int) -> str:
-    """The table that is printed: one run with its intervals, several side by side in the order of the first; then what is said over classes."""
-    first = classes.ordered(named[0][1].rows, by)
-    shown = first[:worst] if worst else first
-    body = _one(shown) if len(named) == 1 else _several(named, shown)
-    return "\n\n".join([body, *(_over(label if len(named) > 1 else "", found, by, worst) for label, found in named)])
+    """The table that is printed: one run with its intervals, several side by side in the order of the first; then what is said over classes.
+
+    named: each run's words, which stand above what is said of it, and its table; all of the same classes.
+    """
+    shown = as_rows(named[0][1], by, worst)
+    body = _one(shown) if len(named) == 1 else _several([found for _, found in named], shown)
+    headings = [clean(words) if len(named) == 1 else f"{at}  {clean(words)}" for at, (words, _) in enumerate(named, 1)]
+    return "\n\n".join([body, *("\n".join([heading, *_over(found, by, worst)]) for heading, (_, found) in zip(headings, named, strict=True))])
 
 
 def _one(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -70,30 +74,31 @@ def _numbers(row: Mapping[str, Any], told: str) -> list[str]:
     return [_with(row, "kd"), _with(row, "spread_ratio"), _bare(row[told], 3), _bare(row["z"], 1)]
 
 
-def _several(named: Sequence[tuple[str, Table]], shown: Sequence[Mapping[str, Any]]) -> str:
+def _several(tables: Sequence[Table], shown: Sequence[Mapping[str, Any]]) -> str:
     """For each run kd, spread, accuracy, z and flags of the same classes."""
     headings = ["class", "train"]
-    for at, _ in enumerate(named, 1):
+    for at, _ in enumerate(tables, 1):
         headings += [f"kd {at}", f"spread {at}", f"acc. {at}", f"z {at}", f"flags {at}"]
     lines = []
     for row in shown:
         line = [name_of(row), _whole(row["train_count"])]
-        for _, found in named:
+        for found in tables:
             own = found.rows[row["class"]]
             line += [_with(own, "kd"), _bare(own["spread_ratio"], 2), _bare(own["accuracy"], 2), _bare(own["z"], 2), ", ".join(own["flags"])]
         lines.append(line)
-    return "\n".join([*(f"{at}  {clean(label)}" for at, (label, _) in enumerate(named, 1)), "", table(headings, lines)])
+    return table(headings, lines)
 
 
-def _over(label: str, found: Table, by: str, worst: int) -> str:
-    over = found.over
-    lines = [clean(label)] if label else []
+def _over(found: Table, by: str, worst: int) -> list[str]:
+    """What is said over classes, in lines."""
+    over, lines = found.over, []
     for name, word in SHOWN.items():
         of = over["numbers"][name]
         if of["macro"] is not None:
-            worst_named = ", ".join(name_of(found.rows[place]) for place in of["worst"])
-            mean = f"{word}: mean over {of['classes']} classes {_bounded(of, 'macro', ends='')}{_beside(of['real'])}"
-            lines += textwrap.wrap(f"{mean}, worst five {of['worst_mean']:.4g} ({worst_named})", WIDTH, subsequent_indent="  ")
+            mean = f"{word}: mean over {_of_classes(of['classes'])} {_bounded(of, 'macro', ends='')}{_beside(of['real'])}"
+            if of["classes"] > classes_over.WORST:
+                mean += f", worst five {of['worst_mean']:.4g} ({', '.join(name_of(found.rows[place]) for place in of['worst'])})"
+            lines += textwrap.wrap(mean, WIDTH, subsequent_indent="  ")
     lines += [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*_distances(found), *(_group(*of) for of in over["groups"].items()))]
     for name, group in over.get("attributes", {}).items():
         share = f"share {group['share']:.3g} ({group['share_low']:.3g} to {group['share_high']:.3g})"
@@ -113,8 +118,8 @@ def _over(label: str, found: Table, by: str, worst: int) -> str:
     if worst and by == "z":
         last = [row["z"] for row in classes.ordered(found.rows, by)[:worst] if row["z"] is not None]
         if last:
-            lines.append(f"worst {worst}: {found.by_chance(last[-1]):.2g} classes would stand at z {last[-1]:.2f} or above by chance")
-    return "\n".join(lines)
+            lines.append(f"worst {min(worst, len(found.rows))}: {found.by_chance(last[-1]):.2g} classes would stand at z {last[-1]:.2f} or above by chance")
+    return lines
 
 
 def _distances(found: Table) -> list[str]:
@@ -137,7 +142,7 @@ def _distances(found: Table) -> list[str]:
 
 def _group(name: str, group: Mapping[str, Any]) -> str:
     """A group's samples together; fd only of samples enough for it, and no number of very few."""
-    return f"{name} ({len(group['classes'])} classes, n {group['n']}, m {group['m']}): {_numbers_of(group)}"
+    return f"{clean(name)} ({_of_classes(len(group['classes']))}, n {group['n']}, m {group['m']}): {_numbers_of(group)}"
 
 
 def _numbers_of(group: Mapping[str, Any]) -> str:
@@ -174,8 +179,13 @@ def _taught(cas: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _of_classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count} classes"
+
+
 def name_of(row: Mapping[str, Any]) -> str:
-    return str(row["class"]) if row["name"] == str(row["class"]) else f"{row['class']} {row['name']}"
+    """A class by its number, and its name where that is another, shortened: classes.csv has it whole."""
+    return str(row["class"]) if row["name"] == str(row["class"]) else f"{row['class']} {shortened(row['name'])}"
 
 
 def _with(row: Mapping[str, Any], name: str) -> str:

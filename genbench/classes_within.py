@@ -135,7 +135,8 @@ def bounded(of: Pairs, n: int) -> dict[str, tuple[float, float, float]]:
 
 
 def _interval(name: str, value: float, sides: tuple[Array, Array], sizes: tuple[int, int]) -> tuple[float, float, float]:
-    logarithm = name == "spread_ratio" and value > 0
+    # on its logarithm, but not where the class is one image without one block: then a ratio of 0, which has none, is what the interval must reach
+    logarithm = name == "spread_ratio" and value > 0 and all((side > 0).all() for side in sides)
     turn = np.log if logarithm else np.asarray
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = [intervals.jackknife(turn(side), np.bincount(blocks_of(n)), float(turn(value))) for side, n in zip(sides, sizes, strict=True)]
@@ -158,10 +159,23 @@ class Line:
     m: int
 
 
+def in_proportion(there: int, n: int, m: int) -> tuple[int, int]:
+    """The sizes of two disjoint sets that stand for n and m rows: as many, or fewer in proportion where there are less than n + m."""
+    factor = min(1.0, there / max(n + m, 1))
+    return int(n * factor), int(m * factor)
+
+
+def line_of(values: Any, n: int, m: int) -> Line | None:
+    """What splits of n against m real rows have scored, float64 [S]; None where one of them has no number."""
+    if not np.isfinite(values).all():
+        return None
+    median, low, high = (float(one) for one in np.quantile(values, (0.5, 0.025, 0.975)))
+    return Line(median, low, high, n, m)
+
+
 def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
     """{statistic: Line} of disjoint parts of a class's real rows [p, d], in place of n samples and m real images; fewer in proportion where p < n + m."""
-    factor = min(1.0, len(rows) / max(n + m, 1))
-    n, m = int(n * factor), int(m * factor)
+    n, m = in_proportion(len(rows), n, m)
     if min(n, m) < 2:
         return {}
     of = pairs(rows)
@@ -174,8 +188,7 @@ def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
     chosen = chosen if len(parts) > 1 else permutations.arrangements(n, m, DRAWS, seed)
     many["kd"] = np.concatenate([permutations.kernel_distances(part.kernel, chosen) for part in parts])
     many["spread_ratio"] = np.exp(np.concatenate([permutations.log_spreads(part.squares, chosen) for part in parts]))
-    quantiles = {name: np.quantile(values, (0.5, 0.025, 0.975)) for name, values in many.items() if np.isfinite(values).all()}
-    return {name: Line(float(three[0]), float(three[1]), float(three[2]), n, m) for name, three in quantiles.items()}
+    return {name: line for name, values in many.items() if (line := line_of(values, n, m))}
 
 
 def _neighbour_splits(squares: Array, order: Array, n: int) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from genbench.folders import dataset_of, files_dataset
 from genbench.hub import MISSING
 from genbench.labels import LISTING
 from genbench.lazy import Image, np, parquet, pyarrow
-from genbench.record import Plan, Record
+from genbench.record import Plan, Record, plan_of
 from genbench.say import RunFailed, UserError, progress
 from genbench.shards import images_at, labels_for
 
@@ -77,7 +77,7 @@ class Samples:
 
 def samples_of(found: Record) -> Samples:
     """The samples of a finished run; UserError where they were not kept."""
-    plan = Plan(**{field.name: found.plan[field.name] for field in fields(Plan) if field.name in found.plan})
+    plan = plan_of(found)
     folder = Path(found.folder)
     if not plan.keep_images:
         raise UserError(f"run {found.id} did not keep its images: genbench run --save-samples with the same words, then export")

@@ -118,10 +118,12 @@ def _splits(path: Path) -> dict[str, Path]:
 
 def _stored(word: str, sources: Mapping[str, Images]) -> Stored:
     """The row of images in files; opening it says so when they have changed since it was made."""
-    first = next(iter(sources.values()))
+    whole, first = next(iter(sources.items()))
     for split, source in sources.items():
         if (source.height, source.width, source.labels.classes) != (first.height, first.width, first.labels.classes):
-            raise UserError(f"{word}: its splits differ: {split} is not of the size and classes of {next(iter(sources))}; name one of them")
+            ours, theirs = (f"{one.width}x{one.height} pixels and {len(one.labels.classes)} classes" for one in (source, first))
+            alone = "".join(f", {clean(name)} in one of them alone" for name in sorted({*source.labels.classes} ^ {*first.labels.classes})[:1])
+            raise UserError(f"{word}: its splits differ: {split} has {ours}, {whole} {theirs}{alone}; name one of them, {word}/{split}")
     made = {split: source.state() for split, source in sources.items()}
 
     def opened(split: str) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ KINDS = ("exp", "step")
 ORDERS = ("index", "reversed", "size")  # or a seed
 USUAL, SMALL = 100.0, 50.0  # the ratio of NAME-lt; and where it would leave a class without an image
 LARGEST_SEED = 2**32 - 1  # of numpy's legacy generator
+LARGEST_RATIO = 10**9  # more than any training set has images; the names of data sets write it out
 _RATIO = r"\d+(?:\.\d+)?"
 _NAMED = re.compile(rf"(?P<base>.+)-lt(?:-ir(?P<ratio>{_RATIO}))?(?:-(?P<kind>step))?(?:-(?P<order>reversed|size|order\d+))?")
 
@@ -48,7 +49,10 @@ def ratio_of(word: str) -> float:
     if value <= 0:
         raise UserError(f"--imbalance {clean(word)}: the ratio of the largest class to the smallest, as in 100, or 0.01 as LDAM's code writes it")
     # 1 / 0.01 is exactly 100 in binary; other factors (0.07) are rounded to what was meant
-    return value if value >= 1 else float(f"{1 / value:.10g}")
+    ratio = value if value >= 1 else float(f"{1 / value:.10g}")
+    if ratio > LARGEST_RATIO:
+        raise UserError(f"--imbalance {clean(word)}: {LARGEST_RATIO:,} at most, and no class may be left without an image")
+    return ratio
 
 
 def split_name(name: str) -> tuple[str, Cut | None] | None:

@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -131,6 +131,15 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
 
 PLANNED = ("label", "competitor", "quantise", "identity", "protocols")  # of a plan; and of each of its protocols:
 RULED = ("dataset", "n", "labels", "fits", "splits", "real", "extractors", "measures")
+
+
+def plan_of(found: Record) -> Plan:
+    """The plan of a record; UserError where it is of a version that knew less."""
+    known = {one.name: found.plan[one.name] for one in fields(Plan) if one.name in found.plan}
+    try:
+        return Plan(**known)
+    except TypeError as error:
+        raise UserError(f"the run {found.id} is of another version ({error}); genbench run --fresh with the same words makes it again") from None
 
 
 def lacking(found: Record) -> str:

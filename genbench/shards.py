@@ -241,7 +241,7 @@ def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndar
             continue
         found = _read(folder, shard, probe)
         if found is None:
-            raise RunFailed(f"{_path(folder, shard, probe.name)} went missing while it was needed; the same command draws it again")
+            raise RunFailed(f"{_path(folder, shard, probe.name)} went missing while it was needed; genbench run with the same words draws it again")
         yield shard, found[0][_array_of(probe)], found[1]
 
 

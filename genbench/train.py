@@ -89,6 +89,8 @@ def train(plugin: str, wish: Training) -> str:
         raise UserError(f"--augment {clean(wish.augment)}: {description.name} cannot; {why}")
     if not 0 <= wish.seed <= LARGEST_SEED:
         raise UserError(f"--seed {wish.seed}: 0 to {LARGEST_SEED}")
+    if wish.tail.mode != "natural" and len(dataset.classes) < 2:
+        raise UserError(f"--tail {wish.tail.mode}: {dataset.name} has no labels, so there is no tail to treat: leave it out")
     steps, size = _length(wish, dataset, description)
     images, labels = _held(dataset)
     counts = tuple(torch.bincount(labels, minlength=len(dataset.classes)).tolist())

@@ -81,7 +81,14 @@ def test_one_class_cannot_be_trained_on(short):
 def test_the_command_puts_real_sets_beside_the_samples(monkeypatch, here, cli):
     """--cas trains on the samples, on the long-tailed training images and on all of them, and says so in words and in classes.json."""
     monkeypatch.setattr(cas, "EPOCHS", 1)
+    cli("run", "--plugin", "noise", "--dataset", "digits", "--imbalance", "50", "--n", "100", "--metrics", "kd", "--out", "other")
     cli("run", "--plugin", "real", "--dataset", "digits", "--imbalance", "50", "--n", "300", "--metrics", "kd")
+    (labelled, unlabelled) = (str(*Path(folder).glob("*")) for folder in ("runs", "other"))
+    with monkeypatch.context() as never:
+        never.setattr(cas, "score", None)  # nobody trains for minutes before the second run is refused
+        status, _, err = cli("classes", labelled, unlabelled, "--cas", "1")
+    assert status == 2
+    assert f"the run {Path(unlabelled).name} has no labels of its own" in err
     status, out, err = cli("classes", "--cas", "1")
     assert status == 0, err
     assert "trained on samples (300)" in out

@@ -74,7 +74,7 @@ def test_gini_is_the_mean_difference():
     """Half the mean absolute difference of all pairs over the mean; 0 for equal shares."""
     shares = np.random.default_rng(0).random(13)
     assert classes_shares.gini(shares) == pytest.approx(np.abs(shares[:, None] - shares).mean() / (2 * shares.mean()))
-    assert classes_shares.gini([0.2] * 5) == pytest.approx(0, abs=1e-12)
+    assert 0 <= classes_shares.gini([0.1] * 10) < 1e-12  # and no -0.000
 
 
 # One class
@@ -132,6 +132,32 @@ def test_one_repeated_image_has_a_spread_of_0():
     found = classes_within.bounded(of, 30)
     assert found["spread_ratio"][0] == 0.0
     assert np.isfinite([value for three in found.values() for value in three]).all()
+
+
+def test_a_class_that_is_one_image_but_for_one_sample_keeps_its_interval_of_spread():
+    """Without the one odd sample the ratio is 0, of which there is no logarithm: the interval reaches 0 and holds the value."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.standard_normal((1, 8)), 30, 0)
+    rows[0] += 1
+    value, low, high = classes_within.bounded(classes_pairs.pairs(np.concatenate([rows, rng.standard_normal((30, 8))])), 30)["spread_ratio"]
+    assert low == 0.0
+    assert 0 < value < high < 0.3
+
+
+def test_two_rows_of_a_class_give_no_number_but_its_tests(monkeypatch):
+    """Of two real images a distance has no interval, and so no value; the class is said to have too few, and its permutation tests stand."""
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    whole = real(0, permutations=199)
+    kept = np.ones(len(whole.reference_labels), dtype=bool)
+    kept[np.flatnonzero(whole.reference_labels == 3)[2:]] = False
+    reader = replace(whole.reader, reference=whole.reader.reference[kept])
+    found = table(replace(whole, reference=whole.reference[kept], reference_labels=whole.reference_labels[kept], reader=reader))
+    row = found.rows[3]
+    assert [row[name] for name in ("kd", "kd_low", "fd", "spread_ratio", "kd_relative", "fd_bias")] == [None] * 6
+    assert "distances: no interval, and so no number, of 43 samples and 2 real images" in row["notes"]
+    assert {"distance", "spread"} <= set(row["tests"])
+    assert row["flags"] == ["too few samples"]
+    assert found.over["numbers"]["kd"]["classes"] == 9
 
 
 def test_real_lines_are_of_the_sizes_asked_for_or_of_fewer():
@@ -311,7 +337,7 @@ def test_a_group_of_few_samples_shows_no_frechet_distance():
     found = classes_pooled.pooled(sides, (sides[1][0], held), {"few": (0,), "medium": (1,), "many": (2,)})
     assert {name: one["small_sample"] for name, one in found.items()} == {"few": True, "medium": True, "many": False}
     few, medium, many = (classes_shown._group(name, one) for name, one in found.items())
-    assert few == "few (1 classes, n 45, m 200): too few samples"
+    assert few == "few (1 class, n 45, m 200): too few samples"
     assert "fd left out (small sample: n or m below 2 x 60), kd " in medium
     half = (found["many"]["fd_high"] - found["many"]["fd_low"]) / 2
     assert (
@@ -402,6 +428,19 @@ def test_a_page_has_each_name_left_of_its_row():
     assert (sheet[:, left + 3 * 34 :] == 255).all()  # three images of four
 
 
+def test_names_of_classes_are_letters_and_no_formulas(recwarn):
+    """Dollar signs, letters that the font has not and names of a hundred letters are drawn, without a warning; groups have their names above."""
+    rows = [
+        dict.fromkeys([f"{name}{end}" for name in classes_picture.PANELS for end in ("", "_low", "_high", "_real", "_real_low", "_real_high")])
+        | {"class": c, "name": name, "train_count": 9 - c, "flags": [], "kd": 1.0, "group": "many"}
+        for c, name in enumerate(["$\\frac$", "ラベル", "x" * 100])
+    ]
+    with Image.open(io.BytesIO(classes_picture.picture(rows, "of $\\frac$ · " + "x" * 200))) as made:
+        assert made.size[1] < 600
+    assert [str(one.message) for one in recwarn.list] == []
+    assert classes_shown.name_of(rows[2]) == "2 " + "x" * 23 + "…"
+
+
 def test_rows_have_their_keys_and_the_worst_stand_first(monkeypatch):
     """Every promised key is in every row; a class without a number stands first; chance counts classes from none to all."""
     monkeypatch.setenv("GENBENCH_QUIET", "1")
@@ -419,6 +458,29 @@ def test_rows_have_their_keys_and_the_worst_stand_first(monkeypatch):
     assert found.by_chance(-np.inf) == 9
     assert found.by_chance(50.0) == 0
     assert [row["z"] for row in ordered(found.rows, "z")[1:]] == sorted((row["z"] for row in found.rows if row["z"] is not None), reverse=True)
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_class_that_no_real_image_taught_has_no_accuracy_and_is_not_missing(monkeypatch, conditional):
+    """A classifier fitted without an image of class 6 never names it: 0 of 870 says nothing of the samples; of every other class all stays as it was."""
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    whole = real(0, permutations=9, conditional=conditional)
+    twice = {"samples": np.concatenate([whole.samples] * 2), "labels": np.concatenate([whole.labels] * 2)}
+    held = whole.reference_labels != 6
+    reference = {"reference": whole.reference[held], "reference_labels": whole.reference_labels[held]}
+    reader = classes_labels.fitted(twice["samples"], *reference.values(), 10)
+    if not conditional:
+        twice["labels"] = reader.samples
+    rows = table(replace(whole, **twice, **reference, reader=reader)).rows
+    assert reader.strange == (6,)
+    assert [row["class"] for row in rows if row["share"] is None] == [6]
+    assert (rows[6]["accuracy"], rows[6]["flags"]) == (None, ["too few samples"])
+    assert not {"share", "label"} & set(rows[6]["tests"])
+    assert any("cannot name it" in note for note in rows[6]["notes"])
+    assert all(row["accuracy"] > 0.9 for row in rows if conditional and row["class"] != 6)
+    gone = replace(whole, **{name: of[twice["labels"] != 6] for name, of in twice.items()}, **reference)
+    gone = replace(gone, reader=classes_labels.fitted(gone.samples, *reference.values(), 10))
+    assert ("missing" in table(gone).rows[6]["flags"]) == conditional  # nobody asked for it, or it cannot be told
 
 
 def test_halves_are_disjoint():

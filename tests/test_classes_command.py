@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import genbench
-from genbench import classes_within
+from genbench import classes_groups, classes_within
 
 UNLABELLED = """
 import torch, genbench
@@ -135,10 +135,88 @@ def test_several_runs_stand_side_by_side(runs, cli):
     """Each run has its columns, in the order it was named; --json marks rows by run."""
     folder, first, second = runs
     out, _ = _answer(cli, first, second, "--out", folder)
-    assert out.splitlines()[0].startswith("1  dcgan")
-    assert {"kd 1", "kd 2"} <= {part.strip() for part in out.splitlines()[3].split("  ")}
+    assert {"kd 1", "kd 2"} <= {part.strip() for part in out.splitlines()[0].split("  ")}
+    assert "\n\n1  dcgan · digits · protocol digits: digits.pool against heldout\nkd: mean" in out
+    assert "\n\n2  unlabelled.py · digits · protocol digits: digits.pool against heldout\nkd: mean" in out
     found = json.loads(_answer(cli, first, second, "--out", folder, "--json")[0])
     assert [row["run"] for row in found["classes"]] == [first] * 10 + [second] * 10
+
+
+OWN = """
+import torch
+from genbench import shelves
+from genbench.rows import Dataset, Extractor, Measure, Protocol
+
+def load(device):
+    def look(images):
+        pixels = torch.nn.functional.adaptive_avg_pool2d(images[:, :1].float() / 85, 8).flatten(1)
+        return {"pixels": pixels, "broken": torch.where(pixels > 1, torch.nan, pixels)}
+    return look
+
+def five(split):
+    digits = shelves.find("datasets", "digits")
+    for images, labels in digits.open("heldout"):
+        yield images[labels < 5], labels[labels < 5]
+
+LOOK = Extractor(name="look", title="", outputs={"pixels": 64, "broken": 64}, size=8, resize="", weights=None, trained_on="", load=load)
+FIVE = Dataset(name="five", title="", classes=("a", "b", "c", "d", "e"), resolution=32, splits={"test": 436}, open=five, preparation="", source="",
+               licence="", recogniser="", protocol="pixels")
+PIXELS = Protocol(name="pixels", title="", dataset="any", n=100, labels="balanced", quantise="round", measures=(Measure("kd", "look.pixels", "test"),))
+HELD = Protocol(name="held", title="", dataset="digits", n=100, labels="balanced", quantise="round", measures=(Measure("kd", "look.pixels", "heldout"),))
+BROKEN = Protocol(name="broken", title="", dataset="any", n=100, labels="balanced", quantise="round", measures=(Measure("kd", "look.broken", "test"),))
+"""
+LABELLED = """
+import torch, genbench
+from genbench.datasets import digits
+
+@genbench.hookimpl
+def sample(n, seeds, labels):
+    images, classes = next(digits.open_digits("train"))
+    return torch.stack([images[classes == label][seed % 80] for seed, label in zip(seeds, labels)])
+"""
+
+
+@pytest.fixture
+def own(tmp_path, runs, cli, monkeypatch):
+    """Rows of one's own: a data set of five classes without a training split; and runs of it, and of digits by the same features."""
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "labelled.py").write_text(LABELLED)
+
+    def run(dataset, protocol):
+        words = ("--dataset", dataset, "--protocol", protocol, "--with", tmp_path / "own.py", "--out", runs[0], "--leaderboards", "none", "--json")
+        _, out, _ = cli("run", "--plugin", tmp_path / "labelled.py", *words)
+        return json.loads(out)["id"]
+
+    return run, ("--with", tmp_path / "own.py", "--out", runs[0])
+
+
+def test_a_data_set_without_a_training_split_has_a_table(own, cli):
+    """Nothing is said of copies and of training counts; all else is."""
+    run, words = own
+    first = run("five", "pixels")
+    found = json.loads(_answer(cli, first, *words, "--json")[0])
+    assert [row["name"] for row in found["classes"] if row["kd"] is not None and row["nearest_train"] is None and row["train_count"] is None] != []
+    assert len(found["classes"]) == 5
+    assert (found["over"][first]["features"], found["over"][first]["reference"]) == ("look.pixels", "test")
+
+
+def test_runs_of_other_classes_or_features_do_not_stand_side_by_side(own, runs, cli):
+    """Class 0 of one set is not class 0 of another, and distances of two features have two scales: status 2, one line that names both runs."""
+    run, words = own
+    for other, said in ((run("five", "pixels"), "other classes"), (run("digits", "held"), "other features")):
+        status, out, err = cli("classes", runs[1], other, *words)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert f"runs of {said} cannot stand side by side" in err
+        assert {runs[1], other} <= set(err.replace(",", " ").replace(")", " ").split())
+
+
+def test_features_that_are_no_numbers_make_no_table(own, cli):
+    """A run whose features hold NaN has failed; its table is refused with their name."""
+    run, words = own
+    status, out, err = cli("classes", run("five", "broken"), *words)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the features look.broken of the samples hold NaN" in err
 
 
 def test_groups_of_ones_own_are_pooled_or_counted(runs, cli, tmp_path):
@@ -152,10 +230,35 @@ def test_groups_of_ones_own_are_pooled_or_counted(runs, cli, tmp_path):
     shares = json.loads(_answer(cli, run, "--out", folder, "--groups", tmp_path / "samples.csv", "--json")[0])["over"][run]["attributes"]
     assert shares["dark"]["share"] == 0.25
     assert shares["dark"]["share_low"] < 0.25 < shares["dark"]["share_high"]
-    (tmp_path / "wrong.csv").write_text("class,group\n0,a\n17,b\n")
-    status, _, err = cli("classes", run, "--out", folder, "--groups", tmp_path / "wrong.csv")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "line 3: there is no class '17'" in err
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("class,group\n0,a\n17,b\n", "line 3: there is no class '17'; they are 0 to 9, or names"),
+        ("sample,group\n200,a\n", "line 2: there is no sample '200'; they are 0 to 199"),
+        ("class,group\n0,a\n0,a\n", "line 3: class 0 stands in a line above already"),
+        ("sample,group\n0,a\n0,b\n", "line 3: sample 0 stands in a line above already"),
+        ("class,group\n0\n", "line 2: class 0 has no group"),
+        ("class,group\n0, \n", "line 2: class 0 has no group"),
+        ("class,group\n0,few\n", "line 2: 'few' is a group by training images; take another name"),
+        ("klass;group\n0;a\n", "wanted is a CSV with the columns class,group or sample,group; it has klass;group"),
+        ("class,group\n", "it has class,group and no lines below"),
+        ("", "it is empty"),
+    ],
+)
+def test_a_wrong_file_of_groups_is_refused_by_its_line(runs, tmp_path, written, said):
+    """Each wrong CSV is refused in one line that says what is wrong and where."""
+    (tmp_path / "g.csv").write_text(written)
+    with pytest.raises(genbench.UserError) as refused:
+        classes_groups.listed(tmp_path / "g.csv", tuple("0123456789"), 200)
+    assert said in str(refused.value)
+
+
+def test_groups_of_classes_may_overlap_and_excel_may_write_them(tmp_path):
+    """A class may stand in two groups, by its number or its name; the mark that Excel puts first is no part of a column's name."""
+    (tmp_path / "g.csv").write_bytes(b"\xef\xbb\xbfclass,group\r\n0,old\r\ncat,old\r\n0,furry\r\n")
+    assert classes_groups.listed(tmp_path / "g.csv", ("dog", "cat"), 9) == ({"old": (0, 1), "furry": (0,)}, {})
 
 
 @pytest.mark.parametrize(

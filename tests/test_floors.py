@@ -24,7 +24,7 @@ FLOORS = [
     "classes_counts classes_over",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
-    "run train classes_groups standings rulers",
+    "run train classes_groups classes_taught standings rulers",
     "classes_read",
     "boards listings selftests exports tradeoffs",
     "commands/",

@@ -109,6 +109,8 @@ WRONG = [
     (lambda: ratio_of("a lot"), "--imbalance a lot"),
     (lambda: ratio_of("-5"), "--imbalance -5"),
     (lambda: ratio_of("nan"), "--imbalance nan"),
+    (lambda: ratio_of("0.0000000001"), "--imbalance 0.0000000001: 1,000,000,000 at most"),
+    (lambda: ratio_of("9" * 400), "1,000,000,000 at most"),
     (lambda: groups([5, 5], "kangs"), "unknown rule"),
     (lambda: groups([5] * 7, "utlo"), "not for 7"),
     (lambda: worded("digits", "", "reversed"), "--class-order says how"),

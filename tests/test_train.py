@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -168,20 +169,29 @@ def test_the_last_stage_trains_class_embeddings_and_the_last_block_alone():
     assert moved[2:] == [{"centre", "spread", "decoder.embedding", "decoder.refine", "decoder.paint"}] * 3
 
 
-@pytest.mark.parametrize("plugin", ["dcgan", "ddpm"])
-def test_the_last_stage_is_another_training(plugin, cli, here):
-    """Of the same seed and steps, the staged training ends with other weights than the class-aware batches alone would give."""
-    found = []
-    for name, words in {"plain": (), "staged": ("--tail", "staged")}.items():
-        assert cli("train", "--plugin", plugin, "--steps", "3", "--batch-size", "8", "--out", f"{name}.safetensors", *words)[0] == 0
-        found.append(load_file(here / f"{name}.safetensors"))
-    assert any((found[0][name] != found[1][name]).any() for name in found[0])
+@pytest.mark.parametrize(("plugin", "net", "last"), [("dcgan", "generator.", {"embedding", "refine", "paint"}), ("ddpm", "", {"embedding", "up", "end"})])
+def test_the_last_stage_trains_embeddings_and_last_block_alone(plugin, net, last, cli, here):
+    """Of one step, all of it in the last stage, batches of 8 and of 16 images leave every layer of the generator but these at the seed's weights."""
+    moved = []
+    for words in (("--tail", "staged"), ()):
+        found = []
+        for size in ("8", "16"):
+            assert cli("train", "--plugin", plugin, "--steps", "1", "--batch-size", size, "--out", "x.safetensors", *words)[0] == 0
+            found.append(load_file(here / "x.safetensors"))
+        own = {name for name in found[0] if name.startswith(net) and (found[0][name] != found[1][name]).any()}
+        moved.append({name.removeprefix(net).partition(".")[0] for name in own})
+    staged, plain = moved
+    assert staged
+    assert staged <= last
+    assert plain - last
 
 
 WRONG = [
     (("--plugin", "vae", "--out", "x.safetensors", "--tail", "trim"), "--tail trim"),
     (("--plugin", "vae", "--out", "x.safetensors", "--power", "1"), "--power belongs to --tail oversample, and --tail is natural"),
     (("--plugin", "vae", "--out", "x.safetensors", "--tail", "drop", "--min-count", "88"), "--min-count 88 leaves no class"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--tail", "oversample", "--power", "nan"), "--power nan: 0 (natural) to 2"),
+    (("--plugin", "vae", "--out", "x.safetensors", "--tail", "oversample", "--power", "-1"), "--power -1.0: 0 (natural) to 2"),
     (("--plugin", "vae", "--out", "x.safetensors", "--steps", "5", "--epochs", "5"), "give one of them"),
     (("--plugin", "vae", "--out", "x.safetensors", "--steps", "0"), "--steps 0"),
     (("--plugin", "vae", "--out", "x.safetensors", "--class-order", "size"), "give --imbalance 100 too"),
@@ -202,6 +212,18 @@ def test_wrong_words_end_in_one_line(words, line, cli, here):
     assert (status, out, len(err.strip().splitlines())) == (2, "", 1)
     assert line in err
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["drop", "oversample", "staged"])
+def test_without_labels_there_is_no_tail(mode, cli, here):
+    """A strategy for the tail of images without labels would train on as if nothing had been asked: it is refused."""
+    (here / "flat").mkdir()
+    for place in range(3):
+        Image.new("RGB", (32, 32), (place * 80,) * 3).save(here / "flat" / f"{place}.png")
+    status, out, err = cli("train", "--plugin", "vae", "--dataset", "./flat", "--tail", mode, "--out", "x.safetensors")
+    assert (status, out, len(err.strip().splitlines())) == (2, "", 1)
+    assert f"--tail {mode}: flat-" in err
+    assert "has no labels, so there is no tail to treat" in err
 
 
 def test_a_foreign_checkpoint_is_refused_by_its_keys(cli, here):

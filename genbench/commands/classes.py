@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """The table of classes of finished runs, the worst first.
 
-    RUN is a run folder, the beginning of an id, or nothing for the newest; several stand side by side. classes.csv, classes.png and a page of samples of
-    the worst classes go into the run's folder. A flag is a test that the class passed by chance in fewer than 5 % of runs, over all classes together.
+    RUN is a run folder, the beginning of an id, or nothing for the newest; several of the same classes stand side by side. classes.csv, classes.png and a
+    page of samples of the worst classes go into the run's folder. Of runs of real images 5 % have any flag: all tests of all classes are one family.
     With --groups NAME an image's group is the largest number of that extractor's output; its load may carry their names: load.classes = ("dark", "light").
 
     \b
@@ -58,7 +58,7 @@ def command(
     """
     from dataclasses import replace
 
-    from genbench import classes_read, classes_shown, shelves
+    from genbench import classes_read, classes_shown, classes_taught, shelves
     from genbench.classes import ORDERS
     from genbench.classes_over import WORST
     from genbench.record import find
@@ -69,9 +69,12 @@ def command(
     for file in with_files:
         shelves.add_file(file)
     found = [find(word, out) for word in runs] or [find(None, out)]
+    classes_read.refuse(found, protocol)
+    for one in found if cas else ():
+        classes_taught.refuse(one)
     tables = [classes_read.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups) for one in found]
     if cas:
-        tables = [replace(made, over={**made.over, "cas": classes_read.taught(one, cas, rule)}) for one, made in zip(found, tables, strict=True)]
+        tables = [replace(made, over={**made.over, "cas": classes_taught.taught(one, cas, rule)}) for one, made in zip(found, tables, strict=True)]
     for one, made in zip(found, tables, strict=True):
         tell("wrote " + ", ".join(map(str, classes_read.leave(one, made, by, worst or WORST))))
     if as_json:
@@ -79,4 +82,5 @@ def command(
         over = {one.id: {**made.over, "tests": made.tests} for one, made in zip(found, tables, strict=True)}
         answer(json.dumps({"classes": plain, "over": over}, indent=1, ensure_ascii=False))
         return
-    answer(classes_shown.as_text([(one.plan["label"], made) for one, made in zip(found, tables, strict=True)], by, worst))
+    named = [(classes_read.heading(one, made), made) for one, made in zip(found, tables, strict=True)]
+    answer(classes_shown.as_text(named, by, worst))
