@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genbench import shelves, weights
-from genbench.arrays import NEEDS
+from genbench.arrays import NEEDS, RECONSTRUCTED
+from genbench.extracting import Used, extractor_code, package_of, source_code
 from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
@@ -24,11 +24,9 @@ SAME_NUMBERS = {
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
     "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
 }
-PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
-ROUNDING = ("precision.py",)  # with these, in another precision than float32
+FOREIGN = "weights are not the published ones"
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
-FOREIGN = "weights are not the published ones"
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Asked:
     statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
     precision: str = "float32"  # of the extractors
     kept: bool = True  # whether the run keeps its images
+    reconstructs: bool = False  # whether the generator has the hook
 
 
 def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
@@ -65,23 +64,6 @@ def unplaced(metrics: Sequence[str], protocols: Sequence[Protocol]) -> list[str]
     if "all" in metrics:
         return sorted(set(there) - placed)
     return [word for word in metrics if word not in placed]
-
-
-@dataclass(frozen=True)
-class Used:
-    """An extractor as a run uses it: what identifies it, the weights file that was found, and what every number of it must say."""
-
-    weights: str  # SHA-256, or "none"
-    code: str
-    path: str = ""
-    flags: tuple[str, ...] = ()
-    package: str = ""  # name and version of the package whose network it is
-    precision: str = "float32"
-
-    def identity(self) -> dict[str, str]:
-        """What decides the features: "weights" and "code", and "package" and "precision" where there is something to say."""
-        more = {"package": self.package, "precision": self.precision if self.precision != "float32" else ""}
-        return {"weights": self.weights, "code": self.code, **{key: value for key, value in more.items() if value}}
 
 
 def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: bool) -> tuple[dict[str, Any], dict[str, str]]:
@@ -139,7 +121,7 @@ def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator
     words = set(asked.metrics) - {m.name for m in protocol.measures}  # a number's own name goes before its metric's
     own = [m for m in protocol.measures if not asked.metrics or "all" in words or m.name in asked.metrics or m.metric in words]
     yield from own
-    yield from (_usual(name, protocol, asked.dataset) for name in others)
+    yield from {measure.name: measure for measure in (_usual(name, protocol, asked.dataset) for name in others)}.values()
     if any(m.metric == "fd" and m.features.startswith("inception") for m in own) and not {m.name for m in own} & {*OUTSIDE, *others}:
         for measure in (_usual(name, protocol, asked.dataset) for name in OUTSIDE if name in shelves.standing("measures")):
             row = shelves.find("extractors", measure.features.partition(".")[0])
@@ -159,7 +141,7 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
         metric: Metric = shelves.find("metrics", name)
         features = (dataset.recogniser or NO_RECOGNISER) if {"logits", "reference_logits"} & set(metric.needs) else held.features
         measure = Measure(metric.name, features, pairs=Pairs() if "pairs" in metric.needs else None)
-    against = any(NEEDS[need] == "reference" for need in shelves.find("metrics", measure.metric).needs)
+    against = any(NEEDS[need] == "reference" or need in RECONSTRUCTED for need in shelves.find("metrics", measure.metric).needs)
     return replace(measure, reference=measure.reference or (held.reference if against else ""))
 
 
@@ -180,6 +162,8 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     train = protocol.train or "train"
     if output not in outputs:
         return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
+    if RECONSTRUCTED & set(metric.needs) and (why := _unreconstructed(asked)):
+        return why
     if outputs[output] == 0 and (why := _too_wide(measure, metric, asked)):
         return why
     if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
@@ -195,9 +179,16 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     return ""
 
 
+def _unreconstructed(asked: Asked) -> str:
+    """Why nothing can be taken of reconstructions, or ""."""
+    if asked.statistics is not None:
+        return f"reconstructs the reference's images, and the statistics file {Path(asked.statistics['path']).name} has none"
+    return "" if asked.reconstructs else f"{asked.generator} has no hook reconstruct"
+
+
 def _too_wide(measure: Measure, metric: Metric, asked: Asked) -> str:
     """Why a measure cannot be taken of an output whose rows are not kept, or ""."""
-    if set(metric.needs) - {"sums", "pairs", "ahead", "labels"}:
+    if set(metric.needs) - {"sums", "pairs", "ahead", "labels", "between"}:
         return f"{measure.features} is too wide to keep its rows, which {metric.name} needs"
     if "ahead" in metric.needs and not asked.labels:
         return f"{asked.generator} takes no labels"
@@ -260,31 +251,6 @@ def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, An
         raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")
     train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)
     return sorted(used | ({protocol.train or "train"} if train else set()))
-
-
-def source_code(function: Callable[..., Any]) -> str:
-    """The code hash of the file in which a row's function stands."""
-    return code_sha256(source_text(source_of(function)))
-
-
-def extractor_code(row: Extractor, precision: str = "float32") -> str:
-    """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
-    here, rounded = Path(__file__).parent, ROUNDING if precision != "float32" else ()
-    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in (*PREPARATION, *rounded))])
-
-
-def package_of(row: Extractor) -> str:
-    """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
-    try:
-        return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
-    except importlib.metadata.PackageNotFoundError:
-        return f"{row.package} missing"  # loading the extractor says what to install
-
-
-def features_seal(identity: Mapping[str, str]) -> str:
-    """What tells features of one extractor and one weights file apart: the code, and package and precision where they are in its identity."""
-    more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
-    return digest([identity["code"], more]) if more else identity["code"]
 
 
 def arithmetic(metric: Metric) -> str:

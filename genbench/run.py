@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import options, record, shards
+from genbench import options, reconstructions, record, shards
 from genbench.abilities import Description, describe
 from genbench.cuts import described
 from genbench.draws import rank_in_class
@@ -86,6 +86,8 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     write_json(folder / "plan.json", asdict(replace(plan, places={})))
     shards.draw(plan, generator, loaded, folder, clock)
     then = time.monotonic()
+    real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
+    then = clock.add("reconstruct", then)
     gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
