@@ -79,7 +79,7 @@ class Hooks:
         """
 
     @hookspec(firstresult=True)
-    def reconstruct(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:  # type: ignore[empty-body]
+    def reconstruct(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """An autoencoder's reconstruction of each image, itself and no draw: the decoder of the posterior's mean, or of the nearest codes.
 
         images   uint8 [n, 3, h, w], real

@@ -22,6 +22,10 @@ ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 SAME_NUMBERS = {
     "3203c361c4d7820d6103373f56b52b5e5a2138e5dcdc192dccbbb64739bffbb9": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
+    "7c93019c7f23ae4b97cb29bade51992613ddeadec8e3019340e717801e22cd59": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
+    "155bc1784d85be09298659f59970b5512eae18267b9ff640b19fea84eead9034": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
+    "e356f656908420140b803aee9c7af3294bdc55a9b6e225e9425915b49616d56f": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
+    "acef344299f75bcb52cbb3b0c860004ad467d2e560500d4b2cc65409eaa034a0": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
     "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
 }
 FOREIGN = "weights are not the published ones"
@@ -162,12 +166,10 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     train = protocol.train or "train"
     if output not in outputs:
         return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
-    if RECONSTRUCTED & set(metric.needs) and (why := _unreconstructed(asked)):
+    if why := _no_hook(measure, metric, asked):
         return why
     if outputs[output] == 0 and (why := _too_wide(measure, metric, asked)):
         return why
-    if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
-        return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
     if "train" in metric.needs and train not in splits:
         return f"needs a training split, the data set {asked.dataset.name} has {', '.join(splits)}"
     if {"train", "reference"} <= set(metric.needs) and measure.reference == train:
@@ -179,8 +181,12 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     return ""
 
 
-def _unreconstructed(asked: Asked) -> str:
-    """Why nothing can be taken of reconstructions, or ""."""
+def _no_hook(measure: Measure, metric: Metric, asked: Asked) -> str:
+    """What a measure of latent pairs or of reconstructions needs and does not get, or ""."""
+    if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
+        return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
+    if not RECONSTRUCTED & set(metric.needs):
+        return ""
     if asked.statistics is not None:
         return f"reconstructs the reference's images, and the statistics file {Path(asked.statistics['path']).name} has none"
     return "" if asked.reconstructs else f"{asked.generator} has no hook reconstruct"

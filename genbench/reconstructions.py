@@ -49,9 +49,7 @@ def added(
                 split = measure["reference"]
                 wanted.setdefault(split, {})[view(measure)] = measure, _says(plan, protocol, measure)
     found = {split: _of_split(split, views, plan, dataset, generator, loaded, folder) for split, views in wanted.items()}
-    return {
-        name: {split: replace(one, features={**one.features, **found.get(split, {})}) for split, one in splits.items()} for name, splits in real.items()
-    }
+    return {name: {split: replace(one, features={**one.features, **found.get(split, {})}) for split, one in splits.items()} for name, splits in real.items()}
 
 
 def _says(plan: Plan, protocol: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, str]:

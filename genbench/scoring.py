@@ -13,8 +13,8 @@ from genbench.given import PREPARED, Drawn, Given, given_of
 from genbench.lazy import np
 from genbench.probes import one_repeat, probe_name, reconstructs
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
-from genbench.record import Score
 from genbench.reconstructions import view
+from genbench.record import Score
 from genbench.rows import Metric
 from genbench.say import UserError, clean, complain
 

@@ -243,7 +243,12 @@ def holds(name: str, row: Metric, rng: np.random.Generator) -> bool:
 
 #: Properties that say nothing of a metric with none of these needs.
 OF_REFERENCES = {"reference", "reference_logits", "originals"}
-SPEAKS_OF = {"symmetric": OF_REFERENCES, "zero_on_identical": OF_REFERENCES, "one_on_identical": OF_REFERENCES, "rotation_invariant": set(NEEDS) - {"pairs", "between"}}
+SPEAKS_OF = {
+    "symmetric": OF_REFERENCES,
+    "zero_on_identical": OF_REFERENCES,
+    "one_on_identical": OF_REFERENCES,
+    "rotation_invariant": set(NEEDS) - {"pairs", "between"},
+}
 
 
 @pytest.mark.parametrize("name", PROPERTIES)

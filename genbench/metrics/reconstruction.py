@@ -46,7 +46,8 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
     """The mean structural similarity of each pair of images [n, c, h, w] in 0 to 255, -1 to 1, float64 [n].
 
     Wang, Bovik, Sheikh & Simoncelli (2004), eq. 13: Gaussian windows of 11 x 11, sigma 1.5, wherever one lies inside the image; each channel of its own,
-    then the mean. Other codes take grey images, uniform windows of 7 x 7 (scikit-image's default), or pad.
+    then the mean. Other codes take grey images, uniform windows of 7 x 7 (scikit-image's default), or mirror the image at its edges and
+    count windows there (torchmetrics from 1.9), which on digits, whose edges are flat, moves it by 0.2.
     """
     if min(a.shape[2:]) < WINDOW:
         raise UserError(f"SSIM's window of {WINDOW}x{WINDOW} does not fit into images of {a.shape[2]}x{a.shape[3]}: leave ssim out of --metrics")
