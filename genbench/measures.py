@@ -10,6 +10,7 @@ from typing import Any
 
 from genbench import shelves, weights
 from genbench.arrays import NEEDS, RECONSTRUCTED
+from genbench.cuts import unhalved
 from genbench.extracting import Used, extractor_code, package_of, source_code
 from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
@@ -230,7 +231,7 @@ def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[s
 
 def _used(row: Extractor, asked: Asked) -> Used | str:
     """An extractor with the weights that were found, or why it cannot be used."""
-    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != asked.dataset.name]
+    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != unhalved(asked.dataset).name]
     if asked.precision not in row.precisions:
         return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
     flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
     "files rows hookspecs longtail augment pickles threads suites",
-    "record shelves weights stats precision extracting inception_weights decoding labels loading contents",
-    "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
+    "record shelves weights stats precision extracting draws inception_weights decoding labels loading contents",
+    "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator reference measures classes_labels classes_picture classes_within folders",
     "classes_sides classes_pooled reconstructions",
