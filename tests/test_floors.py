@@ -26,7 +26,7 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups standings rulers",
     "classes_read",
-    "boards listings selftests exports tradeoffs",
+    "boards listings selftests exports tradeoffs tuning",
     "commands/",
     "cli",
     "__init__ __main__",
@@ -35,6 +35,7 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.spl
 HEAVY = {
     "datasets",
     "lmdb",
+    "optuna",
     "pyarrow",
     "torch",
     "torchvision",
