@@ -250,7 +250,8 @@ def result(found: Record, root: Path | None) -> str:
         whole = [score for score in own.record.scores if score.part == "all"]
         rows = [_row(score, own.id, ranks(known, score.metric)) for score in whole if score.status == "ok"]
         ruler = "" if protocol["fits"] and protocol.get("board", True) else " · ruler only"
-        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{ruler}{f' · {clean(own.tuned)}' if own.tuned else ''}"
+        ruler += f" · {clean(own.tuned)}" if own.tuned else ""
+        heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{ruler}"
         parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'rank'], rows)}")
         flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in whole if s.flags]
         parts += ["\n".join(flagged)] if flagged else []

@@ -49,6 +49,7 @@ class Search:
     space: Space
     fixed: tuple[str, ...]
     trials: int
+    identity: str = ""  # what trials are known by: everything that decides them
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -56,16 +57,13 @@ class Search:
         space = {name: [one.low, one.high] if isinstance(one, Range) else {"of": one} for name, one in self.space.items()}
         return {"metric": self.metric, "half": f"{self.request.dataset}-{SEARCHED}", "seed": self.request.seed, "options": space}
 
-    @property
-    def identity(self) -> str:
-        """What trials are known by: everything that decides them."""
-        return digest([self.plain, self.fixed, settle(on_half(self, (), SEARCHED), self.description).identity])[:16]
-
 
 def search_of(request: Request, description: Description, metric: str, trials: int) -> Search:
     """The search that the words ask for; UserError for an unknown number or option, an impossible range, or nothing to search."""
     if trials < 1:
         raise UserError(f"--trials {trials}: at least 1")
+    if metric == "all" or "," in metric:
+        raise UserError(f"--tune {clean(metric)}: name one number (genbench metrics)")
     space, fixed = space_of(request.options, description)
     request = replace(request, options=())
     draft = Search(request, description, metric, "lower", space, fixed, trials)
@@ -74,7 +72,8 @@ def search_of(request: Request, description: Description, metric: str, trials: i
         options.chosen([f"{name}={word}" for word in ends], description.options, description.name)
     plan = settle(on_half(draft, (), SEARCHED), description)
     name, row = _number(plan, metric)
-    return replace(draft, metric=name, better=row.better)
+    found = replace(draft, metric=name, better=row.better)
+    return replace(found, identity=digest([found.plain, plan.identity, {key: one["measures"] for key, one in plan.protocols.items()}])[:16])
 
 
 def space_of(words: Sequence[str], description: Description) -> tuple[dict[str, Range | list[str]], tuple[str, ...]]:
@@ -104,7 +103,7 @@ def space_of(words: Sequence[str], description: Description) -> tuple[dict[str, 
 def _range(name: str, text: str, whole: bool) -> Range:
     low, _, high = text.partition(":")
     try:
-        found = Range(*((int if whole else float)(part) for part in (low, high)), whole)
+        found = Range(int(low), int(high), whole) if whole else Range(float(low), float(high), whole)
     except ValueError:
         raise UserError(f"-o {clean(name)}={clean(text)}: a range is two {'whole ' * whole}numbers, low:high") from None
     if not (math.isfinite(found.low) and math.isfinite(found.high) and found.low < found.high):
@@ -122,7 +121,7 @@ def _number(plan: Plan, word: str) -> tuple[str, Any]:
         for measure in protocol["measures"]:
             if word in (measure["name"], measure["metric"]) and not measure["skip"]:
                 return str(measure["name"]), shelves.find("metrics", measure["metric"])
-    raise UserError(f"--tune {clean(word)}: name one number (genbench metrics)")
+    raise AssertionError("a number that was named is taken, or refused by the plan")
 
 
 def on_half(search: Search, point: Sequence[str], half: str) -> Request:
@@ -156,8 +155,7 @@ def _study(search: Search) -> Any:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
     except ImportError:
         raise UserError('--tune needs Optuna: pip install "genbench[tune]"') from None
-    direction = "minimize" if search.better == "lower" else "maximize"
-    return optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=search.request.seed))
+    return optuna.create_study(direction="minimize" if search.better == "lower" else "maximize", sampler=optuna.samplers.TPESampler(seed=search.request.seed))
 
 
 def _suggested(trial: Any, name: str, one: Range | list[str]) -> str:
