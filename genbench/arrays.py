@@ -20,10 +20,15 @@ NEEDS: Mapping[str, Side] = {
     "pairs": "samples",  # squared perceptual distances of latent pairs over epsilon^2, float64 [n]
     "sums": "samples",  # sums by block and class, float64 [B, C, d + 2]: of features, of their squared lengths, and counts
     "ahead": "samples",  # place in the class, then squared distances to the next ten of it (0 where there is none), float64 [n, 11]
+    "reconstructions": "samples",  # features of the reference's images, reconstructed, float64 [m, d]
+    "originals": "samples",  # features of those images, row for row, float64 [m, d]: to leave one out is to leave out both
+    "between": "samples",  # a number between each image of the reference and its reconstruction, float64 [m]
     "reference": "reference",  # features float64 [m, d]
     "reference_logits": "reference",  # float64 [m, C]
     "train": "train",  # features of the training split float64 [t, d]
 }
+
+RECONSTRUCTED = frozenset({"reconstructions", "originals", "between"})  # needs of a metric that looks at no sample
 
 
 class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):

@@ -23,6 +23,7 @@ from genbench.abilities import Description
 from genbench.generator import Generator, checkpoint_of, conditions_of, construct, device_of, seed_everything
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
+from genbench.reconstructions import reconstruct
 from genbench.reference import at_hand
 from genbench.say import UserError
 
@@ -205,6 +206,21 @@ def _checkpoint(trial: Trial) -> tuple[str, ...]:
     return "pass", f"{len(state)} tensors saved and read back give the same images"
 
 
+def _reconstruct(trial: Trial) -> tuple[str, ...]:
+    if not trial.has("reconstruct"):
+        return "skip", "no reconstruct hook"
+    images, labels = (part[:FEW] for part in next(trial.dataset.open(next(iter(trial.dataset.splits)))))
+    where = trial.generator.device
+    ours = reconstruct(trial.generator, images.to(where), labels.to(where), FEW, "round")
+    if ours is None:
+        return "skip", "reconstruct returned None: this checkpoint has no encoder"
+    apart = (ours.cpu()[:, None].float() - images[None].float()).square().mean((2, 3, 4)).sqrt()  # [reconstruction, image]
+    wrong = int((apart.argmin(1) != torch.arange(len(images))).sum())
+    if wrong:
+        return "fail", f"{wrong} of {len(images)} reconstructions are closer to another image than to their own", "reconstruct image i from images[i]"
+    return "pass", f"{len(images)} images come back {float(apart.diagonal().mean()):.3g} grey levels off (root mean square), closer than to any other"
+
+
 def _cost(trial: Trial) -> tuple[str, ...]:
     if not trial.has("cost"):
         return "skip", "no cost hook"
@@ -223,6 +239,7 @@ CHECKS: dict[str, Callable[[Trial], Any]] = {
     "labels": _labels,
     "global state": _clean,
     "latents": _latents,
+    "reconstruct": _reconstruct,
     "checkpoint": _checkpoint,
     "cost": _cost,
 }

@@ -1,13 +1,15 @@
-"""Long-tailed data sets: a row around a row, whose training split is cut while the whole one stays as a reference."""
+"""Data sets cut out of others, a row around a row: long-tailed ones, whose training split is cut while the whole stays as a reference, and halves."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from genbench import longtail, shelves
 from genbench.contents import State, content_of
+from genbench.draws import rank_in_class
 from genbench.files import digest
 from genbench.lazy import np, torch
 from genbench.longtail import Cut
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 
 #: The references by name: what samples of a long-tailed training are held against. Two protocols, two boards, never mixed.
 REFERENCES = BALANCED_TRAIN, BALANCED_TEST, LONGTAILED_TRAIN = "balanced-train", "balanced-test", "longtailed-train"
+HALVES = ("even", "odd")  # places in its class of the images that half of a set is made of
 TESTS = ("heldout", "test", "val", "validation")  # what a data set calls the split that nobody trains on
-_known: dict[Any, ndarray[Any, Any]] = {}  # data set -> its training labels, read once in a process
+_known: dict[Any, ndarray[Any, Any]] = {}  # data set and split -> its labels, read once in a process
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,58 @@ class LongTailed(Dataset):
         return tuple(dict.fromkeys(BALANCED_TRAIN if split == "train" else split for split in own))
 
 
+@dataclass(frozen=True)
+class Half(Dataset):
+    """Half of each split of a data set: what is chosen on one half can be measured on the other, of which nothing was seen."""
+
+    base: Dataset | None = None
+    half: str = HALVES[0]
+
+    def fingerprint(self, split: str) -> str:
+        assert self.base is not None
+        return digest([self.base.fingerprint(split), self.half])
+
+    def pool(self, protocol: Protocol) -> tuple[str, ...]:
+        assert self.base is not None
+        return self.base.pool(protocol)
+
+
+def half_name(name: str) -> tuple[str, str] | None:
+    """A name with `-even` or `-odd` behind it as base and half; None for any other."""
+    found = re.fullmatch(rf"(.+)-({'|'.join(HALVES)})", name)
+    return (found[1], found[2]) if found else None
+
+
+def half_of(base: Dataset, half: str) -> Half:
+    """The row of half of a data set: of each split the images at even, or odd, places of their class, in the base's order."""
+
+    def kept(split: str) -> ndarray[Any, Any]:
+        return rank_in_class(split_labels(base, split)) % 2 == HALVES.index(half)
+
+    def opened(split: str) -> Iterator[Batch]:
+        return _some(base.open(split), kept(split))
+
+    of = f"{half} places of each class"
+    own = {field.name: getattr(base, field.name) for field in fields(Dataset)}
+    changed = {"name": f"{base.name}-{half}", "title": f"{base.title}; {of}", "preparation": f"{base.preparation}; {of}", "open": opened}
+    return Half(**(own | changed | {"splits": {split: int(kept(split).sum()) for split in base.splits}}), base=base, half=half)
+
+
+def unhalved(dataset: Dataset) -> Dataset:
+    """The data set that a half is half of, whose weights are its own; any other itself."""
+    return dataset.base if isinstance(dataset, Half) and dataset.base is not None else dataset
+
+
+def _some(batches: Iterator[Batch], kept: ndarray[Any, Any]) -> Iterator[Batch]:
+    """The images and labels at the places that are kept, bool [n], in the batches they come in."""
+    at = 0
+    for images, classes in batches:
+        here = torch.from_numpy(kept[at : at + len(images)])
+        at += len(images)
+        if here.any():
+            yield images[here], classes[here]
+
+
 def _in_base(split: str, base: Dataset) -> str:
     """What a split of the long-tailed row is called in its base."""
     return "train" if split == BALANCED_TRAIN else heldout(base) if split == BALANCED_TEST else split
@@ -61,21 +116,27 @@ def heldout(base: Dataset) -> str:
 
 
 def whole(dataset: Dataset) -> Dataset:
-    """The data set that a long-tailed one was cut out of; any other itself."""
-    return dataset.base if isinstance(dataset, LongTailed) and dataset.base is not None else dataset
+    """The data set that a half or a long-tailed one was cut out of; any other itself."""
+    base = getattr(dataset, "base", None)
+    return dataset if base is None else whole(base)
 
 
 def train_labels(dataset: Dataset) -> ndarray[Any, Any]:
-    """The labels of the training split int64 [n], read once in a process; UserError where there is no such split.
+    """The labels of the training split int64 [n], read once in a process; UserError where there is no such split."""
+    if "train" not in dataset.splits:
+        raise UserError(f"the data set {dataset.name} has no training split, it has {', '.join(dataset.splits)}")
+    return split_labels(dataset, "train")
+
+
+def split_labels(dataset: Dataset, split: str) -> ndarray[Any, Any]:
+    """The labels of a split int64 [n], read once in a process.
 
     A row that knows them without a look at its pictures has a method labels(split); others are read through.
     """
-    if "train" not in dataset.splits:
-        raise UserError(f"the data set {dataset.name} has no training split, it has {', '.join(dataset.splits)}")
-    key = (dataset.name, dataset.open)
+    key = (dataset.name, split, dataset.open)
     if key not in _known:
         own = getattr(dataset, "labels", None)
-        found = own("train") if own else torch.cat([labels for _, labels in dataset.open("train")]).numpy()
+        found = own(split) if own else torch.cat([labels for _, labels in dataset.open(split)]).numpy()
         _known[key] = np.array(found, dtype=np.int64)
     return _known[key]
 
@@ -107,12 +168,7 @@ def long_tailed(base: Dataset, cut: Cut | None) -> LongTailed:
         if split != "train":
             yield from base.open(_in_base(split, base))
             return
-        at = 0
-        for images, classes in base.open("train"):
-            here = torch.from_numpy(kept[at : at + len(images)])
-            at += len(images)
-            if here.any():
-                yield images[here], classes[here]
+        yield from _some(base.open("train"), kept)
 
     splits = {**base.splits, "train": sum(counts), BALANCED_TRAIN: base.splits["train"], **({BALANCED_TEST: base.splits[test]} if test else {})}
     return LongTailed(

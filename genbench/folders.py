@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import named, shelves
 from genbench.contents import State, content_of
-from genbench.cuts import long_tailed
+from genbench.cuts import half_name, half_of, long_tailed
 from genbench.files import digest
 from genbench.hub import PREFIX, open_hub, open_parquet
 from genbench.idx import is_idx
@@ -51,11 +51,15 @@ def dataset_of(word: str) -> Dataset:
     """The data set behind `--dataset WORD`: a name on the shelf, one of them at another size, a set of the hub, or files of the user's; UserError with the
     near misses otherwise.
 
-    A name goes before a folder of that name, which is written ./name. With `-lt-ir100` behind any of them, its training split is cut to a long tail.
+    A name goes before a folder of that name, which is written ./name. With `-lt-ir100` behind any of them, its training split is cut to a long tail; with
+    `-even` or `-odd`, it is half of the set.
     """
     if word in shelves.standing("datasets") or not word:
         row: Dataset = shelves.find("datasets", word)
         return row
+    half = half_name(word)
+    if half and not Path(word).exists():
+        return half_of(dataset_of(half[0]), half[1])
     tail = split_name(word)
     if tail and not Path(word).exists():
         if tail[1] is None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from genbench import draws, hookspecs, images, paths, shelves
+from genbench import cuts, draws, hookspecs, images, paths, shelves
 from genbench.abilities import Description, describe
 from genbench.files import code_sha256, content_sha256, digest, source_text
 from genbench.lazy import np, torch
@@ -52,7 +52,7 @@ def locate(word: str) -> Description:
 
 def checkpoint_of(description: Description, dataset: Dataset, named: Path | None, trust: str = "") -> Path | None:
     """The checkpoint, a file or a folder: the one named, else the generator's own for this data set, else None; a program only where its hash is trusted."""
-    return _trusted(description, _checkpoint(description, dataset, named), trust)
+    return _trusted(description, _checkpoint(description, cuts.unhalved(dataset), named), trust)
 
 
 def _trusted(description: Description, checkpoint: Path | None, trust: str) -> Path | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from genbench.arrays import NEEDS, Arrays, Side
 from genbench.draws import blocks_of, rank_in_class
 from genbench.lazy import np
-from genbench.probes import ahead_of_rows, one_repeat, probe_name, sums_of_rows, taken_n
+from genbench.probes import ahead_of_rows, one_repeat, probe_name, reconstructs, sums_of_rows, taken_n
+from genbench.reconstructions import view
 from genbench.reference import MIRRORED
 from genbench.rows import Metric
 
@@ -48,6 +49,8 @@ class Given:
 
 def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
     """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
+    if reconstructs(measure):
+        return _reconstructed(measure, metric, real[measure["reference"]])
     ours = drawn.probes[probe_name(measure)]
     repeats = 1 if "sums" in metric.needs else int(protocol["repeats"])
     one, all_of_one = one_repeat(measure, repeats, len(drawn.blocks)), len(drawn.blocks) // repeats
@@ -79,22 +82,33 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
     return Given(Arrays({need: given[need] for need in metric.needs if need in given}, made), places, sizes, repeats)
 
 
+def _reconstructed(measure: Mapping[str, Any], metric: Metric, real: Real) -> Given:
+    """The reconstructions of a split's images beside the images: a pair stays together, so that a leave-out takes both out."""
+    chosen = _first(real.labels, measure["reference_n"] or len(real.labels))
+    names = {"reconstructions": view(measure), "between": view(measure), "originals": measure["features"]}
+    given = {need: real.features[names[need]][chosen].astype(measure["precision"]).astype(np.float64) for need in metric.needs}
+    blocks = np.unique(blocks_of(real.labels)[chosen], return_inverse=True)[1]
+    return Given(Arrays(given), {"samples": blocks}, np.bincount(blocks))
+
+
+def _first(labels: ndarray[Any, Any], count: int, turns: int = 1) -> ndarray[Any, Any]:
+    """The places of the first images of a split, the classes in turn: a folder sorted by class would otherwise give a few classes alone."""
+    place = np.argsort(np.concatenate([rank_in_class(labels) + turn * len(labels) for turn in range(turns)]), kind="stable")
+    return np.sort(place[:count])
+
+
 def _whole(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
     """All rows of a split and the block of each."""
     return real.features[measure["features"]].astype(measure["precision"]).astype(np.float64), blocks_of(real.labels)
 
 
 def _held(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
-    """The reference's rows as a measure takes them, and the block of each; an image and its mirror image lie in one block.
-
-    Of a part of the reference the first images, the classes in turn: a folder sorted by class would otherwise give a few classes alone.
-    """
+    """The reference's rows as a measure takes them, and the block of each; an image and its mirror image lie in one block."""
     turns = 2 if measure["mirrored"] else 1
     rows = real.features[measure["features"] + (MIRRORED if turns == 2 else "")]
     blocks = np.tile(blocks_of(real.labels), turns)
     if 0 < measure["reference_n"] < len(rows):
-        place = np.argsort(np.concatenate([rank_in_class(real.labels) + turn * len(real.labels) for turn in range(turns)]), kind="stable")
-        chosen = np.sort(place[: measure["reference_n"]])
+        chosen = _first(real.labels, measure["reference_n"], turns)
         rows, blocks = rows[chosen], blocks[chosen]
     kept = taken_n(measure, len(rows))
     return rows[:kept].astype(measure["precision"]).astype(np.float64), np.unique(blocks[:kept], return_inverse=True)[1]

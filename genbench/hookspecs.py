@@ -79,8 +79,13 @@ class Hooks:
         """
 
     @hookspec(firstresult=True)
-    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:  # type: ignore[empty-body]
-        """An autoencoder's reconstruction of images uint8 [n, 3, h, w]; returned as by `sample`."""
+    def reconstruct(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+        """An autoencoder's reconstruction of each image, itself and no draw: the decoder of the posterior's mean, or of the nearest codes.
+
+        images   uint8 [n, 3, h, w], real
+        labels   int64 [n], the class of each image
+        returns  as `sample` does, images of the same size; None where the checkpoint has no encoder
+        """
 
     @hookspec(firstresult=True)
     def train(  # type: ignore[empty-body]

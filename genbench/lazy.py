@@ -20,6 +20,7 @@ __all__ = [
     "mpl_agg",
     "mpl_figure",
     "np",
+    "optuna",
     "parquet",
     "pd",
     "pyarrow",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     import matplotlib.backends.backend_agg as mpl_agg
     import matplotlib.figure as mpl_figure
     import numpy as np
+    import optuna as optuna
     import pandas as pd
     import PIL.Image as Image
     import pyarrow as pyarrow
@@ -82,6 +84,7 @@ else:
     hf_datasets = _Lazy("datasets")
     lmdb = _Lazy("lmdb")
     parquet = _Lazy("pyarrow.parquet")
+    optuna = _Lazy("optuna")
     pyarrow = _Lazy("pyarrow")
     Image = _Lazy("PIL.Image")
     safetensors = _Lazy("safetensors")

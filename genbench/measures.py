@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genbench import shelves, weights
-from genbench.arrays import NEEDS
+from genbench.arrays import NEEDS, RECONSTRUCTED
+from genbench.cuts import unhalved
+from genbench.extracting import Used, extractor_code, package_of, source_code
 from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
@@ -22,13 +23,15 @@ ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 SAME_NUMBERS = {
     "3203c361c4d7820d6103373f56b52b5e5a2138e5dcdc192dccbbb64739bffbb9": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
+    "7c93019c7f23ae4b97cb29bade51992613ddeadec8e3019340e717801e22cd59": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
+    "155bc1784d85be09298659f59970b5512eae18267b9ff640b19fea84eead9034": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
+    "e356f656908420140b803aee9c7af3294bdc55a9b6e225e9425915b49616d56f": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
+    "acef344299f75bcb52cbb3b0c860004ad467d2e560500d4b2cc65409eaa034a0": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
     "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
 }
-PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
-ROUNDING = ("precision.py",)  # with these, in another precision than float32
+FOREIGN = "weights are not the published ones"
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
-FOREIGN = "weights are not the published ones"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Asked:
     statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
     precision: str = "float32"  # of the extractors
     kept: bool = True  # whether the run keeps its images
+    reconstructs: bool = False  # whether the generator has the hook
 
 
 def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
@@ -65,23 +69,6 @@ def unplaced(metrics: Sequence[str], protocols: Sequence[Protocol]) -> list[str]
     if "all" in metrics:
         return sorted(set(there) - placed)
     return [word for word in metrics if word not in placed]
-
-
-@dataclass(frozen=True)
-class Used:
-    """An extractor as a run uses it: what identifies it, the weights file that was found, and what every number of it must say."""
-
-    weights: str  # SHA-256, or "none"
-    code: str
-    path: str = ""
-    flags: tuple[str, ...] = ()
-    package: str = ""  # name and version of the package whose network it is
-    precision: str = "float32"
-
-    def identity(self) -> dict[str, str]:
-        """What decides the features: "weights" and "code", and "package" and "precision" where there is something to say."""
-        more = {"package": self.package, "precision": self.precision if self.precision != "float32" else ""}
-        return {"weights": self.weights, "code": self.code, **{key: value for key, value in more.items() if value}}
 
 
 def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: bool) -> tuple[dict[str, Any], dict[str, str]]:
@@ -139,7 +126,7 @@ def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator
     words = set(asked.metrics) - {m.name for m in protocol.measures}  # a number's own name goes before its metric's
     own = [m for m in protocol.measures if not asked.metrics or "all" in words or m.name in asked.metrics or m.metric in words]
     yield from own
-    yield from (_usual(name, protocol, asked.dataset) for name in others)
+    yield from {measure.name: measure for measure in (_usual(name, protocol, asked.dataset) for name in others)}.values()
     if any(m.metric == "fd" and m.features.startswith("inception") for m in own) and not {m.name for m in own} & {*OUTSIDE, *others}:
         for measure in (_usual(name, protocol, asked.dataset) for name in OUTSIDE if name in shelves.standing("measures")):
             row = shelves.find("extractors", measure.features.partition(".")[0])
@@ -159,7 +146,7 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
         metric: Metric = shelves.find("metrics", name)
         features = (dataset.recogniser or NO_RECOGNISER) if {"logits", "reference_logits"} & set(metric.needs) else held.features
         measure = Measure(metric.name, features, pairs=Pairs() if "pairs" in metric.needs else None)
-    against = any(NEEDS[need] == "reference" for need in shelves.find("metrics", measure.metric).needs)
+    against = any(NEEDS[need] == "reference" or need in RECONSTRUCTED for need in shelves.find("metrics", measure.metric).needs)
     return replace(measure, reference=measure.reference or (held.reference if against else ""))
 
 
@@ -180,10 +167,10 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     train = protocol.train or "train"
     if output not in outputs:
         return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
+    if why := _no_hook(measure, metric, asked):
+        return why
     if outputs[output] == 0 and (why := _too_wide(measure, metric, asked)):
         return why
-    if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
-        return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
     if "train" in metric.needs and train not in splits:
         return f"needs a training split, the data set {asked.dataset.name} has {', '.join(splits)}"
     if {"train", "reference"} <= set(metric.needs) and measure.reference == train:
@@ -195,9 +182,20 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     return ""
 
 
+def _no_hook(measure: Measure, metric: Metric, asked: Asked) -> str:
+    """What a measure of latent pairs or of reconstructions needs and does not get, or ""."""
+    if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
+        return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
+    if not RECONSTRUCTED & set(metric.needs):
+        return ""
+    if asked.statistics is not None:
+        return f"reconstructs the reference's images, and the statistics file {Path(asked.statistics['path']).name} has none"
+    return "" if asked.reconstructs else f"{asked.generator} has no hook reconstruct"
+
+
 def _too_wide(measure: Measure, metric: Metric, asked: Asked) -> str:
     """Why a measure cannot be taken of an output whose rows are not kept, or ""."""
-    if set(metric.needs) - {"sums", "pairs", "ahead", "labels"}:
+    if set(metric.needs) - {"sums", "pairs", "ahead", "labels", "between"}:
         return f"{measure.features} is too wide to keep its rows, which {metric.name} needs"
     if "ahead" in metric.needs and not asked.labels:
         return f"{asked.generator} takes no labels"
@@ -233,7 +231,7 @@ def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[s
 
 def _used(row: Extractor, asked: Asked) -> Used | str:
     """An extractor with the weights that were found, or why it cannot be used."""
-    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != asked.dataset.name]
+    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != unhalved(asked.dataset).name]
     if asked.precision not in row.precisions:
         return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
     flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
@@ -260,31 +258,6 @@ def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, An
         raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")
     train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)
     return sorted(used | ({protocol.train or "train"} if train else set()))
-
-
-def source_code(function: Callable[..., Any]) -> str:
-    """The code hash of the file in which a row's function stands."""
-    return code_sha256(source_text(source_of(function)))
-
-
-def extractor_code(row: Extractor, precision: str = "float32") -> str:
-    """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
-    here, rounded = Path(__file__).parent, ROUNDING if precision != "float32" else ()
-    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in (*PREPARATION, *rounded))])
-
-
-def package_of(row: Extractor) -> str:
-    """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
-    try:
-        return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
-    except importlib.metadata.PackageNotFoundError:
-        return f"{row.package} missing"  # loading the extractor says what to install
-
-
-def features_seal(identity: Mapping[str, str]) -> str:
-    """What tells features of one extractor and one weights file apart: the code, and package and precision where they are in its identity."""
-    more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
-    return digest([identity["code"], more]) if more else identity["code"]
 
 
 def arithmetic(metric: Metric) -> str:

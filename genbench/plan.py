@@ -86,9 +86,9 @@ def settle(request: Request, description: Description) -> Plan:
         statistics=_statistics(request.reference),
         precision=possible(request.feature_precision, device),
         kept=_keeps(request, n, dataset, protocols[0]),
+        reconstructs="reconstruct" in description.abilities,
     )
-    others = unplaced(request.metrics, protocols)
-    under = {p.name: taken(p, asked, others, first=p is protocols[0]) for p in protocols}
+    under = {p.name: taken(p, asked, unplaced(request.metrics, protocols), first=p is protocols[0]) for p in protocols}
     return Plan(
         identity=identity,
         dataset=request.dataset,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves
+from genbench.arrays import RECONSTRUCTED
 from genbench.files import code_sha256, digest, source_text
 from genbench.lazy import np, torch
 from genbench.rows import Pairs
@@ -59,7 +60,7 @@ def probes_of(plan: Plan) -> dict[str, Probe]:
     found = {"images": Probe("images", common)} if plan.keep_images else {}
     for protocol in plan.protocols.values():
         for measure in protocol["measures"]:
-            if not measure["skip"]:
+            if not (measure["skip"] or reconstructs(measure)):
                 name, probe = _probe(measure, {**common, **protocol["extractors"][measure["features"].partition(".")[0]]})
                 first = reach(measure, int(protocol["repeats"]), plan.n) if probe.pairs else 0
                 found[name] = replace(probe, first=max(first, found[name].first if name in found else 0))
@@ -92,6 +93,11 @@ def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Pr
     if not (sums or pairs or ahead):
         says = {**says, "at_once": str(AT_ONCE[says["device"]])}
     return name, Probe(name, says, extractor, output, sums, pairs, ahead=ahead)
+
+
+def reconstructs(measure: Mapping[str, Any]) -> bool:
+    """Whether a measure is taken of reconstructions of the reference's images, and of no sample."""
+    return bool(RECONSTRUCTED & set(shelves.find("metrics", measure["metric"]).needs))
 
 
 def probe_name(measure: Mapping[str, Any]) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves, weights
+from genbench.extracting import Used, extractor_code, features_seal, package_of
 from genbench.files import cache, cached, file_sha256, home
 from genbench.lazy import np, torch
-from genbench.measures import Used, extractor_code, features_seal, package_of
 from genbench.probes import AT_ONCE, rows_of
 from genbench.rows import source_of
 from genbench.say import PluginFailed, UserError, aside, clean, progress

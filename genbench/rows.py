@@ -25,8 +25,7 @@ Batch = tuple["torch.Tensor", "torch.Tensor"]  # images uint8 [b, 3, h, w], labe
 Constant = float | str
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # in which a network may compute; its features are float32 in each
 # What a constant of a metric may be
-COUNT = range(1, 2**31)
-SEED = range(2**32)
+COUNT, SEED = range(1, 2**31), range(2**32)
 PERCENT = range(101)
 FLAG = (0, 1)
 
@@ -178,6 +177,7 @@ class Metric:
     experimental: bool = False
     seeded: bool = False  # draws subsets with a seed: its leave-outs take members out of what was drawn, and are no calls of value
     flags: Callable[[Sighting], tuple[str, ...]] = field(default=lambda seen: ())  # known failings of the interval, by the coverage table
+    between: Callable[..., torch.Tensor] | None = None  # two images [n, 3, h, w] each in 0 to 255 -> [n]; None: squared distances of their features
     closest: Callable[[Arrays], tuple[Any, Any, Any]] | None = None  # of samples and training images, for a picture: places, places, how close; closest first
     allowed: Mapping[str, Container[Any]] = field(default_factory=dict)  # constant -> the values that it may have; others: any number
 

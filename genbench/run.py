@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import options, record, shards
+from genbench import options, reconstructions, record, shards
 from genbench.abilities import Description, describe
 from genbench.cuts import described
 from genbench.draws import rank_in_class
@@ -86,6 +86,8 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     write_json(folder / "plan.json", asdict(replace(plan, places={})))
     shards.draw(plan, generator, loaded, folder, clock)
     then = time.monotonic()
+    real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
+    then = clock.add("reconstruct", then)
     gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
@@ -183,7 +185,7 @@ def _answers(earlier: Record, plan: Plan) -> bool:
     """Whether a record holds every number that the plan asks for, made from the same data by the same code."""
     before = earlier.plan["protocols"]
     asked = asdict(plan)["protocols"]
-    if earlier.plan["quantise"] != plan.quantise:
+    if earlier.plan["quantise"] != plan.quantise or (plan.tuned and plan.tuned != earlier.plan.get("tuned")):
         return False
     for name, protocol in asked.items():
         known = before.get(name)
@@ -224,7 +226,8 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
             parts = {part: {**before[part], **now[part]} for part in ("splits", "extractors")}
             board = now["board"] and before.get("board", True)  # a kept number of foreign weights keeps the whole off boards
             merged[name] = {**now, **parts, "board": board, "measures": [*now["measures"], *others]}
-    return replace(plan, protocols=merged)
+    tuned = plan.tuned or (earlier.plan.get("tuned", {}) if earlier else {})  # what was once chosen stays so
+    return replace(plan, protocols=merged, tuned=tuned)
 
 
 def constructed(description: Description, request: Request, device: str) -> Generator:

@@ -11,8 +11,9 @@ from genbench import intervals, shelves
 from genbench.arrays import NEEDS, Arrays, Side, Sighting
 from genbench.given import PREPARED, Drawn, Given, given_of
 from genbench.lazy import np
-from genbench.probes import one_repeat, probe_name
+from genbench.probes import one_repeat, probe_name, reconstructs
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
+from genbench.reconstructions import view
 from genbench.record import Score
 from genbench.rows import Metric
 from genbench.say import UserError, clean, complain
@@ -57,7 +58,7 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real], shown:
         if why:
             found.append(replace(blank, status="skipped", reason=why))
             continue
-        key = tuple(str(measure[part]) for part in PREPARED) + metric.needs
+        key = (*(str(measure[part]) for part in PREPARED), *metric.needs, view(measure) if reconstructs(measure) else "")
         if key not in shared:
             shared[key] = given_of(measure, metric, protocol, drawn, real)
         blank = replace(blank, n=shared[key].n)
@@ -68,7 +69,7 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real], shown:
             shown += _closest(blank, metric, protocol["train"], shared[key])
     lines = _lines(taken, protocol, real, drawn)
     metrics = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in taken}
-    widths = {measure["name"]: drawn.probes[probe_name(measure)].shape[-1] for measure in taken}
+    widths = {measure["name"]: _rows(measure, drawn, real).shape[-1] for measure in taken}
     return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if _whole(one) else one for one in found]
 
 
@@ -88,6 +89,8 @@ def _whole(score: Score) -> bool:
 def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn, real: Mapping[str, Real]) -> str:
     """Why a metric cannot be taken of this run, or ""."""
     smallest = max(metric.smallest_n, int(measure["constants"].get("k", 0)) + 2)
+    if reconstructs(measure):
+        return _unpaired(measure, plan, real[measure["reference"]], smallest)
     classes = int(plan.identity["conditions"].get("classes", 1))
     if "labels" in metric.needs and drawn.labels is None:
         return f"{plan.identity['generator']} takes no labels"
@@ -105,6 +108,20 @@ def _unfit(metric: Metric, measure: Mapping[str, Any], plan: Plan, drawn: Drawn,
     if len(np.unique(drawn.blocks)) < 2:
         return f"has no interval with fewer than 2 samples of each class: --n {2 * classes}"
     return ""
+
+
+def _unpaired(measure: Mapping[str, Any], plan: Plan, real: Real, smallest: int) -> str:
+    """Why a measure of reconstructions cannot be taken, or ""."""
+    if view(measure) not in real.features:
+        return f"{plan.identity['generator']} has no encoder with this checkpoint: its reconstruct returned None"
+    if (m := min(measure["reference_n"] or len(real.labels), len(real.labels))) < smallest:
+        return f"needs at least {smallest} images, and takes {m} of {measure['reference']}"
+    return f"has no interval with fewer than 2 images of each class in {measure['reference']}" if m <= len(np.unique(real.labels)) else ""
+
+
+def _rows(measure: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> ndarray[Any, Any]:
+    """The rows or sums that a measure is taken of."""
+    return real[measure["reference"]].features[view(measure)] if reconstructs(measure) else drawn.probes[probe_name(measure)]
 
 
 def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: Given, reducer: str) -> Score:
@@ -199,7 +216,7 @@ def _reference_error(metric: Metric, measure: Mapping[str, Any], value: float, g
 def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real: Mapping[str, Real], drawn: Drawn) -> dict[str, RealLine]:
     """What real data scores on the measures that compare rows of features."""
     parts = [real[split] for split in protocol["real"]]
-    compared = [m for m in taken if "pairs" not in shelves.find("metrics", m["metric"]).needs and not m["mirrored"]]
+    compared = [m for m in taken if "pairs" not in shelves.find("metrics", m["metric"]).needs and not m["mirrored"] and not reconstructs(m)]
     able = [m for m in compared if parts and m["features"] in parts[0].features]
     if not able:
         return {}

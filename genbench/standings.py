@@ -49,6 +49,12 @@ class Entry:
     def ranked(self) -> bool:
         return bool(self.record.plan["competitor"] and self.protocol["fits"] and self.current)
 
+    @property
+    def tuned(self) -> str:
+        """By what its options were chosen, in words; "" where they were given."""
+        told = self.record.plan.get("tuned")
+        return f"tuned on {told['metric']} against {told['half']}, {told['trials']} trials" if told else ""
+
     def comparable(self, other: Entry) -> bool:
         """Whether what both were measured with, real images, extractors and the code of the numbers that both have, is equal by content."""
         same = all(self.protocol[part].get(name, value) == value for part in ("splits", "extractors") for name, value in other.protocol[part].items())
@@ -154,7 +160,8 @@ def people(found: Sequence[Entry], sort: str) -> DataFrame:
     columns = headings(found, sort)
     rows = []
     for entry in ordered(found, sort):
-        cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + ("" if entry.ranked else " (not ranked)")}
+        remarks = [remark for remark in ("" if entry.ranked else "not ranked", clean(entry.tuned)) if remark]
+        cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + (f" ({'; '.join(remarks)})" if remarks else "")}
         rows.append(cells | {heading: cell(entry, name) for name, heading in columns.items()})
     return pd.DataFrame(rows)
 
@@ -179,6 +186,7 @@ def numbers(found: Sequence[Entry], sort: str) -> DataFrame:
                 row[name if key == "value" else f"{name}_{key}"] = getattr(score, key) if score else None
         row |= {key: entry.record.cost.get(key) for key in ("images_per_second", "parameters", "evaluations_per_image")}
         row |= {"first_seed": plan["identity"]["first_seed"], "checkpoint": plan["identity"]["checkpoint"]}
+        row |= {"tuned": clean(entry.tuned)} if any(one.tuned for one in found) else {}
         row |= {"created": entry.record.created, "run": entry.record.id, "entry": entry.id}
         rows.append(row)
     return pd.DataFrame(rows).convert_dtypes()
@@ -262,6 +270,7 @@ def result(found: Record, root: Path | None) -> str:
         whole = [score for score in own.record.scores if score.part == "all"]
         rows = [_row(score, own.id, ranks(known, score.metric)) for score in whole if score.status == "ok"]
         ruler = "" if protocol["fits"] and protocol.get("board", True) else " · ruler only"
+        ruler += f" · {clean(own.tuned)}" if own.tuned else ""
         heading = f"{clean(own.label)} · {protocol['dataset']} · protocol {name} · {found.plan['identity']['n']} samples{ruler}"
         parts.append(f"{heading}\n\n{table(['metric', 'value', 'real', '95 %', 'rank'], rows)}")
         flagged = [clean(f"* {s.metric}: {', '.join(s.flags)}") for s in whole if s.flags]

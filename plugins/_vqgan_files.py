@@ -87,7 +87,7 @@ def _yaml(path: Path) -> Mapping[str, Any]:
     try:
         import yaml
     except ImportError:
-        raise genbench.UserError('vqgan reads a YAML, and PyYAML is not installed: pip install "genbench[vqgan]"') from None
+        raise genbench.UserError('vqgan reads a YAML, and PyYAML is not installed: pip install "genbench[yaml]"') from None
     if path.stat().st_size > LARGEST_TEXT:
         raise Wrong(f"{path.name} is no configuration: it is larger than {LARGEST_TEXT >> 20} MB")
     try:

@@ -110,6 +110,11 @@ class VAE:
         return self.example(latents) if self.example else enlarge(self.net.decode(latents, labels))
 
     @genbench.hookimpl
+    def reconstruct(self, images: Tensor, labels: Tensor) -> Tensor | None:
+        """The decoder of the posterior's mean; pytorch/examples' file is read for its decoder alone."""
+        return None if self.example else enlarge(self.net.decoder(self.net.encode(shrink(images), labels).mean, labels))
+
+    @genbench.hookimpl
     def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int, late: Callable[[], bool] | None) -> Iterator[tuple[int, int, dict[str, float]]]:
         if self.example:
             raise genbench.UserError("vae trains its own network, not pytorch/examples': leave out --init")

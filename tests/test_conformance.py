@@ -25,6 +25,7 @@ FAULTS = {
         GOOD + "\n\n@genbench.hookimpl\ndef latents(seeds):\n"
         "    return genbench.noise(seeds, (4,))\n\n\n@genbench.hookimpl\ndef synthesize(latents):\n    return torch.full((len(latents), *S), 7.0)\n"
     ),
+    "reconstruct": GOOD + "\n\n@genbench.hookimpl\ndef reconstruct(images):\n    return images.flip(0)\n",
     "cost": GOOD + "\n\n@genbench.hookimpl\ndef cost():\n    return 'much'\n",
     "checkpoint": (
         "class G:\n    def __init__(self, checkpoint=None):\n        self.w = torch.tensor([random.SystemRandom().random()])\n\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genbench import shelves
-from genbench.arrays import Arrays
+from genbench.arrays import RECONSTRUCTED, Arrays
 from genbench.draws import blocks_of
 from genbench.probes import ahead_of_rows, sums_of_rows
 from genbench.rows import Metric
@@ -31,7 +31,10 @@ def real(rng: np.random.Generator, n: int = N, d: int = 6) -> np.ndarray:
 def faultless(rng: np.random.Generator) -> Data:
     labels = np.arange(N) % CLASSES
     logits = {need: 8 * np.eye(CLASSES)[labels] + rng.normal(size=(N, CLASSES)) for need in ("logits", "reference_logits")}
-    return {"samples": real(rng), "reference": real(rng), "train": real(rng), **logits, "labels": labels, "pairs": rng.lognormal(size=N)}
+    other = np.random.default_rng(4)  # its own, so that the other sides are what they were
+    rebuilt = {"originals": real(other), "between": 0.5 + other.random(N)}
+    rebuilt["reconstructions"] = rebuilt["originals"] + 0.1 * other.normal(size=(N, 6))
+    return {"samples": real(rng), "reference": real(rng), "train": real(rng), **logits, "labels": labels, "pairs": rng.lognormal(size=N), **rebuilt}
 
 
 def elsewhere(rng: np.random.Generator, of: Data) -> Data:
@@ -77,6 +80,16 @@ def jumping(rng: np.random.Generator, of: Data) -> Data:
     return {**of, "pairs": 16 * of["pairs"]}
 
 
+def farther(rng: np.random.Generator, of: Data) -> Data:
+    """Reconstructions twice as far from their originals, and drawn together."""
+    return {**of, "between": 2 * of["between"], "reconstructions": of["originals"] / 2}
+
+
+def less_alike(rng: np.random.Generator, of: Data) -> Data:
+    """The same where a larger number between the two is the better one."""
+    return {**of, "between": of["between"] / 2}
+
+
 #: Fault -> metrics that must get worse, metrics that must not.
 FAULTS: dict[Callable[[np.random.Generator, Data], Data], tuple[str, str]] = {
     collapsed: ("fd kd is recall coverage diversity top1_histogram_gap", "precision duplicates"),
@@ -101,11 +114,13 @@ def worsening(row: Metric, good: Data, bad: Data) -> float:
 def meant_for(row: Metric) -> tuple[Callable[[np.random.Generator, Data], Data], ...]:
     """The faults of which a row must see one, by what it needs.
 
-    A training split is there to find copies of it; a reference or a recogniser, what is not of its kind (or, where they say how alike real images are,
-    sameness); latent pairs, jumps; samples alone, sameness.
+    A training split is there to find copies of it; reconstructions, what they lose; a reference or a recogniser, what is not of its kind (or, where
+    they say how alike real images are, sameness); latent pairs, jumps; samples alone, sameness.
     """
     if "train" in row.needs:
         return (memorised,)
+    if RECONSTRUCTED & set(row.needs):
+        return farther, less_alike
     if {"reference", "reference_logits", "logits"} & set(row.needs):
         return elsewhere, repeated
     return (jumping,) if "pairs" in row.needs else (repeated,)

@@ -34,7 +34,9 @@ def data(rng: np.random.Generator, n: int = 90, m: int = 70, t: int = 80, d: int
     logits = {side: rng.normal(size=(len(of), CLASSES)) + 2 * np.eye(CLASSES)[of] for side, of in labels.items()}
     rows = {"samples": 0.7 * rng.normal(size=(n, d)) + 0.4, "reference": rng.normal(size=(m, d)), "train": rng.normal(size=(t, d))}
     asked = {"logits": logits["samples"], "labels": labels["samples"], "reference_logits": logits["reference"], "pairs": rng.lognormal(size=n)}
-    return {**rows, **asked}
+    originals = rng.normal(size=(n, d))
+    rebuilt = {"originals": originals, "reconstructions": 0.8 * originals + 0.1, "between": rng.uniform(0, 1, n)}
+    return {**rows, **asked, **rebuilt}
 
 
 def given(row: Metric, of: Data, blocks: np.ndarray | None = None) -> Arrays:
@@ -191,7 +193,8 @@ def shuffled(rng: np.random.Generator, of: Data) -> Data:
 def changes(name: str, rng: np.random.Generator, of: Data) -> Data:
     """The data after what should change nothing if the property holds."""
     if name == "symmetric":
-        return {**of, "samples": of["reference"], "reference": of["samples"], "logits": of["reference_logits"], "reference_logits": of["logits"]}
+        swapped = {"samples": "reference", "logits": "reference_logits", "reconstructions": "originals"}
+        return {**of, **{a: of[b] for a, b in swapped.items()}, **{b: of[a] for a, b in swapped.items()}}
     if name == "scale_invariant":
         return {need: array if need == "labels" else 3 * array for need, array in of.items()}
     return turned(rng, of) if name == "rotation_invariant" else shuffled(rng, of)
@@ -199,7 +202,7 @@ def changes(name: str, rng: np.random.Generator, of: Data) -> Data:
 
 def identical(of: Data) -> Data:
     """The reference as samples."""
-    copies = {"samples": of["reference"].copy(), "logits": of["reference_logits"].copy()}
+    copies = {"samples": of["reference"].copy(), "logits": of["reference_logits"].copy(), "reconstructions": of["originals"].copy()}
     return {**of, **copies, "labels": np.arange(len(of["reference"])) % CLASSES}
 
 
@@ -209,7 +212,8 @@ def cubes(rng: np.random.Generator, n: int, m: int, t: int) -> Data:
     logits = {"logits": 2 * rng.normal(size=(n, CLASSES)), "reference_logits": 2 * rng.normal(size=(m, CLASSES))}
     labels = rng.integers(CLASSES, size=n)  # not balanced: samples that are drawn class by class are not independent of each other
     rows["samples"][:, 1] += labels / 3  # a class is a place, so that pairs within classes say something of their own
-    return {**rows, **logits, "labels": labels, "pairs": rng.lognormal(size=n)}
+    rebuilt = {"originals": rng.random((n, 3)), "reconstructions": rng.random((n, 3)) ** 2, "between": rng.random(n)}
+    return {**rows, **logits, "labels": labels, "pairs": rng.lognormal(size=n), **rebuilt}
 
 
 def same_at_every_size(row: Metric, rng: np.random.Generator) -> bool:
@@ -238,8 +242,13 @@ def holds(name: str, row: Metric, rng: np.random.Generator) -> bool:
 
 
 #: Properties that say nothing of a metric with none of these needs.
-OF_REFERENCES = {"reference", "reference_logits"}
-SPEAKS_OF = {"symmetric": OF_REFERENCES, "zero_on_identical": OF_REFERENCES, "one_on_identical": OF_REFERENCES, "rotation_invariant": set(NEEDS) - {"pairs"}}
+OF_REFERENCES = {"reference", "reference_logits", "originals"}
+SPEAKS_OF = {
+    "symmetric": OF_REFERENCES,
+    "zero_on_identical": OF_REFERENCES,
+    "one_on_identical": OF_REFERENCES,
+    "rotation_invariant": set(NEEDS) - {"pairs", "between"},
+}
 
 
 @pytest.mark.parametrize("name", PROPERTIES)

@@ -18,6 +18,8 @@ PICTURE = "tradeoff.png"
 @click.command()
 @click.option("--plugin", "-p", required=True, metavar="NAME|FILE.py", help="The generator.")
 @click.option("-o", "--option", "options", multiple=True, required=True, metavar="NAME=A,B,C", help="An option and its values; several make a grid.")
+@click.option("--tune", default="", metavar="METRIC", help="Search the options for this number, with Optuna; ranges are written NAME=LOW:HIGH.")
+@click.option("--trials", type=int, default=20, show_default=True, help="Of --tune: how many points are tried.")
 @click.option("--dataset", "-d", default="digits", show_default=True, help="The real images: a name (genbench datasets), or a path.")
 @click.option("--protocol", "protocols", multiple=True, help="How numbers are taken; may be repeated. Default: the data set's.")
 @click.option("--metrics", multiple=True, help="Only these numbers, by comma or repeated; 'all' for every number there is.")
@@ -35,15 +37,27 @@ PICTURE = "tradeoff.png"
 @click.option("--quiet", is_flag=True, help="No progress and no remarks on standard error.")
 @data_options
 def command(
-    plugin: str, options: tuple[str, ...], out: Path, leaderboards: Path, with_files: tuple[Path, ...], as_json: bool, quiet: bool, **words: Any
+    plugin: str,
+    options: tuple[str, ...],
+    tune: str,
+    trials: int,
+    out: Path,
+    leaderboards: Path,
+    with_files: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+    **words: Any,
 ) -> None:
-    """Run a generator under every combination of option values.
+    """Run a generator under every combination of option values, or search for the best.
 
     \b
     genbench sweep --plugin ddpm -o steps=5,10,50
     genbench sweep --plugin stylegan2 -o truncation=0.5,0.7,1.0 -o noise=random,none
+    genbench sweep --plugin ddpm -o steps=5:50 -o eta=0:1 --tune fd_digits --trials 30
 
     Each point is a run of its own: the same command again goes on where it was stopped. The board lies in sweeps/, with tradeoff.png beside the table.
+    --tune searches on one half of the real images (DATASET-even), measures the best on the other (DATASET-odd) with the next range of seeds, and its
+    record says so.
     """
     from genbench import shelves, tradeoffs
     from genbench.generator import locate
@@ -55,8 +69,11 @@ def command(
         shelves.add_file(file)
     for name in ("protocols", "metrics"):
         words[name] = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
-    values, points = tradeoffs.grid(options)
     description = locate(plugin)
+    if tune:
+        search(Request(options=options, **words), description, tune, trials, out, leaderboards, as_json)
+        return
+    values, points = tradeoffs.grid(options)
     requests = [Request(options=point, **words) for point in points]
     plans = [settle(request, description) for request in requests]  # what is wrong with any point is heard before the first is drawn
     swept = [name for name, parts in values.items() if len(parts) > 1]
@@ -86,6 +103,22 @@ def run_all(points: Sequence[tuple[Any, Any]], description: Any, swept: Sequence
     show([root / name for name in entered], runs, swept, as_json)
     if wrong:
         raise RunFailed(f"{len(wrong)} of {len(points)} points failed: {'; '.join(wrong)}")
+
+
+def search(request: Any, description: Any, metric: str, trials: int, out: Path, root: Path, as_json: bool) -> None:
+    """Search the options, enter the board of the other half, print what the best of them scored there."""
+    from genbench import boards, standings, tuning
+    from genbench.files import folder_to_write
+    from genbench.run import failed
+    from genbench.say import answer, tell
+
+    wanted = tuning.search_of(request, description, metric, trials)
+    notes = tuning.notes_of(wanted, folder_to_write(root, "--leaderboards"))
+    found = tuning.tuned(wanted, request.metrics, out, notes)
+    entered = boards.enter(found, root) if all(score.status != "failed" for score in found.scores) else []
+    tell(f"run {found.id}: {found.folder} · trials {notes}" + "".join(f" · board {root}/{name}" for name in entered))
+    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else standings.result(found, root))
+    failed(found)
 
 
 def show(places: Sequence[Path], runs: set[str], swept: Sequence[str], as_json: bool) -> None:
