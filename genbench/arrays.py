@@ -20,6 +20,7 @@ NEEDS: Mapping[str, Side] = {
     "pairs": "samples",  # squared perceptual distances of latent pairs over epsilon^2, float64 [n]
     "sums": "samples",  # sums by block and class, float64 [B, C, d + 2]: of features, of their squared lengths, and counts
     "ahead": "samples",  # place in the class, then squared distances to the next ten of it (0 where there is none), float64 [n, 11]
+    "prompts": "samples",  # cosine of each image's embedding and its prompt's, float64 [n, 1]
     "reference": "reference",  # features float64 [m, d]
     "reference_logits": "reference",  # float64 [m, C]
     "train": "train",  # features of the training split float64 [t, d]

@@ -47,6 +47,7 @@ class Asked:
     statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
     precision: str = "float32"  # of the extractors
     kept: bool = True  # whether the run keeps its images
+    prompts: bool = False  # whether it has any
 
 
 def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
@@ -175,7 +176,12 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     if measure.features == NO_RECOGNISER:
         return f"the data set {asked.dataset.name} has no recogniser, which tells its classes"
     extractor, _, output = measure.features.partition(".")
-    outputs = shelves.find("extractors", extractor).outputs
+    row: Extractor = shelves.find("extractors", extractor)
+    outputs = row.outputs
+    if ("prompts" in metric.needs) != ("prompts" in row.wants):
+        return f"extractor {extractor} and metric {metric.name}: one of them is about prompts, and the other is not"
+    if "prompts" in metric.needs and not asked.prompts:
+        return "there are no prompts: it is for generators of texts, and for images with --prompts FILE"
     splits = asked.dataset.splits
     train = protocol.train or "train"
     if output not in outputs:

@@ -52,9 +52,9 @@ def network(name: str, device: str, file: str, precision: str = "float32", image
         except UserError as error:
             raise UserError(f"weights {name}: {error}{_hashes(row, file)}") from None
 
-    def answer(images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def answer(images: torch.Tensor, *prompts: Sequence[str]) -> dict[str, torch.Tensor]:
         with _calling(name, "calling it"):
-            found = ready(images.clone())  # a copy of its own: one that writes into it shall not change the others' images
+            found = ready(images.clone(), *prompts)  # a copy of its own: one that writes into it shall not change the others' images
         return _checked(row, found, len(images))
 
     return answer
@@ -121,7 +121,10 @@ def _split(plan: Plan, protocol: Mapping[str, Any], split: str, dataset: Dataset
     found: dict[str, ndarray[Any, Any]] = {}
     labels = None
     for name, used in protocol["extractors"].items():
-        wide = {output for output, width in shelves.find("extractors", name).outputs.items() if width == 0}
+        row: Extractor = shelves.find("extractors", name)
+        if row.wants:
+            continue  # real images have no prompts
+        wide = {output for output, width in row.outputs.items() if width == 0}
         taken = [m for m in protocol["measures"] if not m["skip"] and m["features"].partition(".")[0] == name]
         outputs = sorted({m["features"].partition(".")[2] for m in taken} - wide)
         turns = {False, *(m["mirrored"] for m in taken if m["reference"] == split)} if outputs else set()

@@ -130,6 +130,7 @@ class Extractor:
     images uint8 [n, 3, h, w] (or float32 in 0 to 255, where a protocol does not quantise) on the device -> {output: float32 [n, width]}, one row per
     image, independent of the others. An output of width 0 is as wide as the images make it (LPIPS embeddings): runs keep its sums, not its rows.
     Where load names the keyword precision it is given one of the row's own, and where it names images how many a run will show it.
+    Where it wants prompts the function is called with them too, a list of n texts; no reference is ever shown to it.
     """
 
     name: str
@@ -142,12 +143,15 @@ class Extractor:
     load: Callable[..., Callable[[torch.Tensor], dict[str, torch.Tensor]]]
     precisions: tuple[str, ...] = ("float32",)  # that it can compute in, of PRECISIONS
     package: str = ""  # the installed package whose code is the network: its version is part of what the features are
+    wants: tuple[str, ...] = ()  # of the conditions: "prompts"
+    vocabulary: Weights | None = None  # a second file, of a network that reads texts; load is given it after the weights
 
     def __post_init__(self) -> None:
         _check(
             self,
             (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"),
             (len(self.outputs) > 0, "has no outputs"),
+            (set(self.wants) <= {"prompts"}, f"wants {self.wants}, allowed is prompts"),
             ("float32" in self.precisions and set(self.precisions) <= set(PRECISIONS), f"precisions are float32 and others of {', '.join(PRECISIONS)}"),
         )
 

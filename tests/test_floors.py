@@ -15,12 +15,12 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows hookspecs longtail augment pickles threads suites",
+    "files rows prompts hookspecs longtail augment pickles threads suites",
     "record shelves weights stats precision inception_weights decoding labels loading contents",
     "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
-    "generator reference classes_labels classes_picture classes_within folders",
-    "classes_sides classes_pooled",
+    "generator sources reference classes_labels classes_picture classes_within folders",
+    "classes_sides classes_pooled conditions",
     "classes_counts classes_over",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
@@ -48,7 +48,10 @@ HEAVY = {
     "jinja2",
     "safetensors",
 }
-PRINTS = {"_exported.py": "which range of values it inferred; a plugin's prints go to standard error"}
+PRINTS = {
+    "_diffusers.py": "that a safety checker is left out",
+    "_exported.py": "which range of values it inferred; a plugin's prints go to standard error",
+}
 WRITES = {"conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps"}
 OWN = sorted((ROOT / "genbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*.py"))
