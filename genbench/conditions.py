@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import prompts
 from genbench.abilities import Description
 from genbench.cuts import train_counts
 from genbench.files import digest, file_sha256
 from genbench.generator import conditions_of
+from genbench.prompts import COLUMN, TEMPLATE, of_classes, read
 from genbench.rows import Dataset
 from genbench.say import UserError, choices, clean
 
@@ -24,8 +24,8 @@ class Wish:
 
     labels: str
     prompts: Path | None = None
-    column: str = prompts.COLUMN
-    template: str = prompts.TEMPLATE
+    column: str = COLUMN
+    template: str = TEMPLATE
 
 
 def conditions(description: Description, dataset: Dataset, wish: Wish, checkpoint: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -43,10 +43,10 @@ def conditions(description: Description, dataset: Dataset, wish: Wish, checkpoin
     found: dict[str, Any] = {}
     texts: tuple[str, ...] = ()
     if wish.prompts is not None:
-        texts = prompts.read(wish.prompts, wish.column)
+        texts = read(wish.prompts, wish.column)
         found["prompts"] = {"file": file_sha256(wish.prompts), "list": digest(texts), "count": len(texts)}
     elif "prompts" in asked:
-        texts = prompts.of_classes(wish.template, dataset.classes)
+        texts = of_classes(wish.template, dataset.classes)
         found["prompts"] = {"template": wish.template, "list": digest(texts), "count": len(texts)}
     if "labels" in asked or "template" in found.get("prompts", {}):
         found |= _labels(description, dataset, wish.labels, _own_classes(description, checkpoint) if "labels" in asked else None)

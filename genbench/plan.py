@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genbench import options, prompts, shelves
+from genbench import options, shelves
 from genbench.abilities import Description
 from genbench.conditions import Wish, conditions
 from genbench.cuts import REFERENCES, whole
@@ -20,6 +20,7 @@ from genbench.folders import dataset_of
 from genbench.generator import checkpoint_of, device_of, options_of, usual_of
 from genbench.measures import Asked, taken, unplaced, wanted_n
 from genbench.precision import possible
+from genbench.prompts import COLUMN, TEMPLATE
 from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, clean
@@ -52,8 +53,8 @@ class Request:
     reference: Path | None = None
     feature_precision: str = "float32"
     prompts: Path | None = None
-    prompt_column: str = prompts.COLUMN
-    template: str = prompts.TEMPLATE
+    prompt_column: str = COLUMN
+    template: str = TEMPLATE
 
 
 def settle(request: Request, description: Description) -> Plan:

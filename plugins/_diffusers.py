@@ -12,6 +12,7 @@ import inspect
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +92,14 @@ def load(folder: Folder, settings: Settings, device: Any) -> Any:
         more["requires_safety_checker"] = False
     if folder.name == "StableDiffusionXLPipeline":
         more["add_watermarker"] = False  # invisible, and there or not by what is installed
-    kind = getattr(library(), folder.name)
-    with _refusing(folder.path):
-        pipe = kind.from_pretrained(folder.path, use_safetensors=True, local_files_only=True, torch_dtype=DTYPES[settings.dtype], **more)
+    kind, dtype = getattr(library(), folder.name), DTYPES[settings.dtype]
+    with _refusing(folder.path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that change (torch_dtype), and of configurations that are old and are read as they were meant
+        pipe = kind.from_pretrained(folder.path, use_safetensors=True, local_files_only=True, torch_dtype=dtype, **more)
         pipe.scheduler = getattr(library(), settings.scheduler).from_config(pipe.scheduler.config)
         pipe.to(device)
+        if getattr(pipe, folder.kind.net).dtype != dtype:  # a version that has another word for it
+            pipe.to(dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
