@@ -100,6 +100,7 @@ def load(folder: Folder, settings: Settings, device: Any) -> Any:
         pipe.to(device)
         if getattr(pipe, folder.kind.net).dtype != dtype:  # a version that has another word for it
             pipe.to(dtype)
+        evaluations(pipe, settings)  # some schedulers cannot take so few steps
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -94,6 +94,11 @@ class Folder:
         return int(self.net["num_embeds_ada_norm"]) if self.kind.net == "transformer" else int(self.net.get("num_class_embeds") or 0)
 
     @property
+    def trained(self) -> int:
+        """How many steps its noise was divided into in training, the most that a sampler takes."""
+        return int(self.scheduler.get("num_train_timesteps", 1000))
+
+    @property
     def size(self) -> int:
         """The side of the images in pixels."""
         side = self.net.get("sample_size") or (128 if self.name == "FluxPipeline" else 0)  # Flux's call has it as a constant
@@ -109,7 +114,7 @@ class Folder:
         distilled = (self.kind.distilled or self.kind.guidance) if self.told else None
         guidance = 1.0 if self.told else self.kind.guidance
         return {
-            "steps": self.kind.steps,
+            "steps": min(self.kind.steps, self.trained),
             "scheduler": "DDIMScheduler" if self.name == "DDIMPipeline" else self.parts["scheduler"][1],  # as that pipeline does, whatever the file has
             "guidance": guidance,
             "distilled": distilled,
@@ -134,7 +139,7 @@ def read(path: Path) -> Folder:
     decoder = _json(path / kind.decoder / "config.json") if kind.decoder else {}
     found = Folder(path, name, parts, net, decoder, _json(path / "scheduler" / "scheduler_config.json"))
     try:
-        sound = found.embedded >= 0 and found.size >= 0
+        sound = found.embedded >= 0 and found.size >= 0 and found.trained > 0
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound or (found.embedded and net.get("class_embed_type") is not None):

@@ -98,24 +98,34 @@ def null_class(folder: Any, dataset: Any) -> int | None:
         return folder.embedded or None
     classes = len(dataset.classes) if dataset is not None else folder.embedded
     if folder.embedded not in (classes, classes + 1):
-        raise genbench.UserError(f"{folder.path} has {folder.embedded} classes, the data set {dataset.name} {classes}; wanted are as many, or one more for none")
+        raise genbench.UserError(
+            f"{folder.path} has {folder.embedded} classes, the data set {dataset.name} {classes}; wanted are as many, or one more for none"
+        )
     return classes if folder.embedded == classes + 1 else None
+
+
+def flow(scheduler: str) -> bool:
+    """Whether a scheduler follows a flow: the network's output is then another thing than in diffusion."""
+    return scheduler.startswith("FlowMatch")
 
 
 def refuse(folder: Any, settings: Settings, null: int | None) -> None:
     """UserError for settings that this pipeline cannot have."""
-    most = int(folder.scheduler.get("num_train_timesteps", 1000))
     kind = getattr(library(), settings.scheduler, None) if settings.scheduler in Scheduler.__args__ else None  # type: ignore[attr-defined]
     guided, fixed = settings.guidance > 1, folder.name == "DiTPipeline"
+    flows = folder.kind.text and flow(str(folder.parts["scheduler"][1]))
     unit = 2 ** (len(folder.decoder.get("block_out_channels", (0,))) - 1)
     wrong = {
         f"the scheduler {settings.scheduler} is not on the list: -o scheduler={Scheduler.__args__[0]}, or another of genbench plugins diffusers": kind is None,  # type: ignore[attr-defined]
-        f"steps={settings.steps}: 1 to {most}, with which it was trained": not 1 <= settings.steps <= most,
+        f"{settings.scheduler} is for networks that were trained with flow matching, and no others are": flow(settings.scheduler) != flows,
+        f"steps={settings.steps}: 1 to {folder.trained}, with which it was trained": not 1 <= settings.steps <= folder.trained,
         f"eta={settings.eta}: 0 to 1": settings.eta is not None and not 0 <= settings.eta <= 1,
         f"{settings.scheduler} has no eta": kind is not None and settings.eta is not None and "eta" not in inspect.signature(kind.step).parameters,
         f"guidance={settings.guidance:g}: 0 or more": not 0 <= settings.guidance < float("inf"),
         f"guidance={settings.guidance:g}: its network has no null class, and so no guidance": guided and not folder.kind.text and null is None,
-        f"guidance={settings.guidance:g}: its network is told its guidance as a number, -o distilled=": guided and folder.told and folder.name != "FluxPipeline",
+        f"guidance={settings.guidance:g}: its network is told its guidance as a number, -o distilled=": guided
+        and folder.told
+        and folder.name != "FluxPipeline",
         f"distilled={settings.distilled}: its network takes no such number": settings.distilled is not None and not folder.told,
         f"size={settings.size}: its network takes {folder.size} alone": fixed and settings.size != folder.size,
         f"size={settings.size}: give the side in pixels, a multiple of {unit}: -o size=": not settings.size or settings.size < 1 or settings.size % unit != 0,
