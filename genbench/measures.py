@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from genbench.arrays import NEEDS
 from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
+from genbench.used import FOREIGN, Asked, Used, source_code, used
 
 # with a metric's own file, the code that made its number
 _SHARED = "arrays probes given statistics stats gaussians nearest intervals scoring real draws"
@@ -22,32 +22,13 @@ ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 SAME_NUMBERS = {
     "3203c361c4d7820d6103373f56b52b5e5a2138e5dcdc192dccbbb64739bffbb9": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
+    "ce5b95c6c428b97f277d615351f61866f90071d350c5218085b5d1c3d89b6603": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
+    "5f585db436d73033fc100b3d5035ba95e6b338bc94afae725d07a758449a3fad": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
+    "a1149e9cab963c0fff89f73e633f1158ce3e2f765b31d2c083187c6a3648d195": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
     "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
 }
-PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
-ROUNDING = ("precision.py",)  # with these, in another precision than float32
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
-FOREIGN = "weights are not the published ones"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a protocol's measures must know of the run."""
-
-    dataset: Dataset
-    metrics: tuple[str, ...]  # names; () for the protocol's own, "all" for everything there is
-    n: int
-    labels: str  # the policy; "" for an unconditional generator
-    quantise: str
-    weights: Mapping[str, Path]  # named by hand
-    generator: str
-    spaces: tuple[str, ...]  # latent spaces that it renders; () without latents and synthesize
-    pretrained_on: tuple[str, ...] = ()
-    statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
-    precision: str = "float32"  # of the extractors
-    kept: bool = True  # whether the run keeps its images
-    prompts: bool = False  # whether it has any
 
 
 def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
@@ -68,23 +49,6 @@ def unplaced(metrics: Sequence[str], protocols: Sequence[Protocol]) -> list[str]
     return [word for word in metrics if word not in placed]
 
 
-@dataclass(frozen=True)
-class Used:
-    """An extractor as a run uses it: what identifies it, the weights file that was found, and what every number of it must say."""
-
-    weights: str  # SHA-256, or "none"
-    code: str
-    path: str = ""
-    flags: tuple[str, ...] = ()
-    package: str = ""  # name and version of the package whose network it is
-    precision: str = "float32"
-
-    def identity(self) -> dict[str, str]:
-        """What decides the features: "weights" and "code", and "package" and "precision" where there is something to say."""
-        more = {"package": self.package, "precision": self.precision if self.precision != "float32" else ""}
-        return {"weights": self.weights, "code": self.code, **{key: value for key, value in more.items() if value}}
-
-
 def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: bool) -> tuple[dict[str, Any], dict[str, str]]:
     """What a run measures under a protocol. UserError when a number that was named cannot be taken, or none can.
 
@@ -97,7 +61,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         why = _unfit(measure, protocol, asked)
         name = measure.features.partition(".")[0]
         if not why and name not in extractors:
-            found = _used(shelves.find("extractors", name), asked)
+            found = used(shelves.find("extractors", name), asked)
             if isinstance(found, str):
                 why = found
             else:
@@ -132,7 +96,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "extractors": {name: one.identity() for name, one in extractors.items()},
         "measures": measures,
     }
-    return plain, {name: one.path for name, one in extractors.items() if one.path}
+    return plain, {key: path for name, one in extractors.items() for key, path in one.places(name).items()}
 
 
 def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator[Measure]:
@@ -178,15 +142,11 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     extractor, _, output = measure.features.partition(".")
     row: Extractor = shelves.find("extractors", extractor)
     outputs = row.outputs
-    if ("prompts" in metric.needs) != ("prompts" in row.wants):
-        return f"extractor {extractor} and metric {metric.name}: one of them is about prompts, and the other is not"
-    if "prompts" in metric.needs and not asked.prompts:
-        return "there are no prompts: it is for generators of texts, and for images with --prompts FILE"
     splits = asked.dataset.splits
     train = protocol.train or "train"
     if output not in outputs:
         return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
-    if outputs[output] == 0 and (why := _too_wide(measure, metric, asked)):
+    if why := _too_wide(measure, metric, asked) if outputs[output] == 0 else _promptless(metric, row, asked):
         return why
     if "pairs" in metric.needs and (measure.pairs is None or measure.pairs.space not in asked.spaces):
         return f"{asked.generator} renders no latent space {measure.pairs.space if measure.pairs else ''!r}: it needs the hooks latents and synthesize"
@@ -198,6 +158,15 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
         return _lacking(measure, metric, outputs[output], asked.statistics)
     if measure.reference and measure.reference not in splits:
         return f"is held against the split {measure.reference!r}, the data set {asked.dataset.name} has {', '.join(splits)}"
+    return ""
+
+
+def _promptless(metric: Metric, row: Extractor, asked: Asked) -> str:
+    """Why a metric cannot be taken of this extractor for the sake of prompts, or ""."""
+    if ("prompts" in metric.needs) != ("prompts" in row.wants):
+        return f"of the extractor {row.name} and the metric {metric.name} one is about prompts, and the other is not"
+    if "prompts" in metric.needs and not asked.prompts:
+        return "there are no prompts: it is for generators of texts, and for images with --prompts FILE"
     return ""
 
 
@@ -237,27 +206,6 @@ def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[s
     return f"is {width} wide, and the statistics in {name} are {there[output]} wide: of another extractor" if there[output] != width else ""
 
 
-def _used(row: Extractor, asked: Asked) -> Used | str:
-    """An extractor with the weights that were found, or why it cannot be used."""
-    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != asked.dataset.name]
-    if asked.precision not in row.precisions:
-        return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
-    flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
-    used = Used("none", extractor_code(row, asked.precision), "", tuple(flags), package_of(row), asked.precision)
-    if row.weights is None:
-        return used
-    beside = source_of(row.load).parent
-    try:
-        found = weights.find(row.weights, beside, asked.weights) if "all" in asked.metrics else weights.need(row.weights, beside, asked.weights)
-    except UserError as error:
-        if row.weights.name in asked.weights or not row.weights.files[0].url:
-            raise  # a file that the user named or the package brings is wrong: that is no reason to go on without it
-        return str(error)
-    if found is None:
-        return f"weights missing: genbench weights fetch {row.weights.name}"
-    return replace(used, weights=found.sha256, path=str(found.path), flags=(*used.flags, *(() if found.published else (FOREIGN,))))
-
-
 def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, Any]]) -> list[str]:
     """Every split that a measure or real data is taken from."""
     taken = [m for m in measures if not m["skip"]]
@@ -266,31 +214,6 @@ def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, An
         raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")
     train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)
     return sorted(used | ({protocol.train or "train"} if train else set()))
-
-
-def source_code(function: Callable[..., Any]) -> str:
-    """The code hash of the file in which a row's function stands."""
-    return code_sha256(source_text(source_of(function)))
-
-
-def extractor_code(row: Extractor, precision: str = "float32") -> str:
-    """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
-    here, rounded = Path(__file__).parent, ROUNDING if precision != "float32" else ()
-    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in (*PREPARATION, *rounded))])
-
-
-def package_of(row: Extractor) -> str:
-    """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
-    try:
-        return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
-    except importlib.metadata.PackageNotFoundError:
-        return f"{row.package} missing"  # loading the extractor says what to install
-
-
-def features_seal(identity: Mapping[str, str]) -> str:
-    """What tells features of one extractor and one weights file apart: the code, and package and precision where they are in its identity."""
-    more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
-    return digest([identity["code"], more]) if more else identity["code"]
 
 
 def arithmetic(metric: Metric) -> str:

@@ -18,7 +18,7 @@ from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.files import SEAL, content_sha256
 from genbench.folders import dataset_of
 from genbench.generator import checkpoint_of, device_of, options_of, usual_of
-from genbench.measures import Asked, taken, unplaced, wanted_n
+from genbench.measures import taken, unplaced, wanted_n
 from genbench.precision import possible
 from genbench.prompts import COLUMN, TEMPLATE
 from genbench.record import Plan
@@ -26,6 +26,7 @@ from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, clean
 from genbench.sources import code_of
 from genbench.statistics import read_statistics
+from genbench.used import Asked
 from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
@@ -138,7 +139,7 @@ def _weights(request: Request) -> dict[str, Path]:
     """The weights files that the user named."""
     named = words(request.weights)
     if named:
-        known(named, sorted({row.weights.name for row in shelves.every("extractors").values() if row.weights}))
+        known(named, sorted({one.name for row in shelves.every("extractors").values() for one in row.needed}))
     return named
 
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 Batch = tuple["torch.Tensor", "torch.Tensor"]  # images uint8 [b, 3, h, w], labels int64 [b]
 Constant = float | str
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # in which a network may compute; its features are float32 in each
-# What a constant of a metric may be
-COUNT = range(1, 2**31)
+COUNT = range(1, 2**31)  # what a constant of a metric may be
 SEED = range(2**32)
 PERCENT = range(101)
 FLAG = (0, 1)
@@ -146,6 +145,11 @@ class Extractor:
     wants: tuple[str, ...] = ()  # of the conditions: "prompts"
     vocabulary: Weights | None = None  # a second file, of a network that reads texts; load is given it after the weights
 
+    @property
+    def needed(self) -> tuple[Weights, ...]:
+        """Its files."""
+        return tuple(one for one in (self.weights, self.vocabulary) if one)
+
     def __post_init__(self) -> None:
         _check(
             self,
@@ -242,15 +246,13 @@ class Measure:
     note: str = ""  # where ours must differ from the published code: an unseeded source, float16 that depends on the block
 
     def __post_init__(self) -> None:
+        whole = all(isinstance(one, int) and (one == 0 or one >= 2) for one in (self.samples_n, self.reference_n, self.batch))
         _check(
             self,
             ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"),
             (all(map(_is_constant, self.constants.values())), f"constants {dict(self.constants)} are not finite numbers or words"),
             (self.precision in ("float64", "float32", "float16"), f"precision is {self.precision!r}, allowed are float64, float32 and float16"),
-            (
-                all(isinstance(one, int) and (one == 0 or one >= 2) for one in (self.samples_n, self.reference_n, self.batch)),
-                f"samples_n {self.samples_n}, reference_n {self.reference_n}, batch {self.batch}: each a whole number, at least 2, or 0 for all",
-            ),
+            (whole, f"samples_n {self.samples_n}, reference_n {self.reference_n}, batch {self.batch}: each a whole number, at least 2, or 0 for all"),
             (not self.name or _is_name(self.name), f"its name {self.name!r} may hold lower-case letters, digits, '-', '_' and '.'"),
         )
         if not self.name:
@@ -289,16 +291,14 @@ class Protocol:
 
     def __post_init__(self) -> None:
         names = [measure.name for measure in self.measures]
+        reduced = isinstance(self.repeats, int) and self.repeats >= 1 and self.reducer in ("mean", "min")
         _check(
             self,
             (_is_name(self.name), "its name may hold lower-case letters, digits, '-', '_' and '.'"),
             (isinstance(self.n, int) and (self.n == 0 or self.n >= 2), f"n is {self.n}; a whole number, at least 2, or 0 for as many as the reference"),
             (self.labels in ("balanced", "iid", "training"), f"labels are {self.labels!r}, allowed are balanced, iid and training"),
             (self.quantise in ("round", "truncate", "none"), f"quantise is {self.quantise!r}, allowed are round, truncate and none"),
-            (
-                isinstance(self.repeats, int) and self.repeats >= 1 and self.reducer in ("mean", "min"),
-                f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min",
-            ),
+            (reduced, f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min"),
             (len(names) > 0, "has no measures"),
             (len(set(names)) == len(names), f"names a number twice: {names}"),
         )

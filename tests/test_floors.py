@@ -15,8 +15,9 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows prompts hookspecs longtail augment pickles threads suites",
+    "files rows prompts bpe hookspecs longtail augment pickles threads suites",
     "record shelves weights stats precision inception_weights decoding labels loading contents",
+    "used",
     "images draws permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths measures probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator sources reference classes_labels classes_picture classes_within folders",

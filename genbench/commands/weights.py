@@ -99,10 +99,10 @@ def _every() -> dict[str, tuple[rows.Weights, Path, list[str]]]:
         except UserError as error:
             tell(f"weights: {error}")
             continue
-        if row.weights is not None:
-            other, _, needing = found.setdefault(row.weights.name, (row.weights, rows.source_of(row.load).parent, []))
-            if other != row.weights:
-                raise UserError(f"two weights are named {row.weights.name}: of {needing[0]} and of {name}; rename one")
+        for one in row.needed:
+            other, _, needing = found.setdefault(one.name, (one, rows.source_of(row.load).parent, []))
+            if other != one:
+                raise UserError(f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one")
             needing.append(name)
     return dict(sorted(found.items()))
 
