@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Vocabulary:
         parts = [BYTES[byte] for byte in word.encode()]
         parts[-1] += "</w>"
         while len(parts) > 1:
-            best = min(zip(parts, parts[1:], strict=False), key=lambda pair: self.ranks.get(pair, len(self.ranks)))
+            best = min(itertools.pairwise(parts), key=lambda pair: self.ranks.get(pair, len(self.ranks)))
             if best not in self.ranks:
                 return parts
             merged, at = [], 0

@@ -22,8 +22,8 @@ from genbench.abilities import Description
 from genbench.generator import Generator, checkpoint_of, conditions_of, construct, device_of, options_of, seed_everything
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
-from genbench.reference import at_hand
 from genbench.prompts import TEMPLATE, of_classes
+from genbench.reference import at_hand
 from genbench.say import UserError
 
 if TYPE_CHECKING:

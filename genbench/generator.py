@@ -7,7 +7,6 @@ import inspect
 import os
 import random
 import re
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,8 +180,8 @@ class Generator:
         chunks = []
         for at in range(0, len(indices), per_call):
             chunk = slice(at, at + per_call)
-            own, texts = (None if of is None else of[chunk] for of in (labels, prompts))
-            chunks.append(self._sample(indices[chunk], first_seed, own, texts, quantise))
+            texts = None if prompts is None else prompts[chunk]
+            chunks.append(self._sample(indices[chunk], first_seed, None if labels is None else labels[chunk], texts, quantise))
         return torch.cat(chunks)
 
     def _sample(self, indices: ndarray[Any, Any], first_seed: int, labels: Any, prompts: Sequence[str] | None, quantise: str) -> torch.Tensor:

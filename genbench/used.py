@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,9 @@ def used(row: Extractor, asked: Asked) -> Used | str:
             return file
         found.append(file)
     flags += [FOREIGN] * any(not file.published for file in found)
-    plain = Used("none", extractor_code(row, asked.precision), tuple(str(file.path) for file in found), tuple(flags), package_of(row), asked.precision)
-    return replace(plain, **dict(zip(("weights", "vocabulary"), (file.sha256 for file in found), strict=False)))
+    seals = [file.sha256 for file in found]
+    paths = tuple(str(file.path) for file in found)
+    return Used((seals or ["none"])[0], extractor_code(row, asked.precision), paths, tuple(flags), package_of(row), asked.precision, "".join(seals[1:]))
 
 
 def _file(one: Weights, row: Extractor, asked: Asked) -> weights.Found | str:

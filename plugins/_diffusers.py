@@ -46,7 +46,7 @@ def library() -> Any:
     """The diffusers library; one line where it is not installed."""
     try:
         import diffusers
-        import transformers  # noqa: F401  of which pipelines have their text encoders
+        import transformers  # of which pipelines have their text encoders
     except ImportError as error:
         raise genbench.UserError(f'the generator diffusers needs diffusers and transformers ({error}): pip install "genbench[diffusers]"') from None
     diffusers.utils.logging.disable_progress_bar()
@@ -87,7 +87,7 @@ def load(folder: Folder, settings: Settings, device: Any) -> Any:
     there = {part for part, (_, name) in folder.parts.items() if name is not None}
     more: dict[str, Any] = {part: None for part in UNWANTED if part in folder.parts}
     if "safety_checker" in there:
-        print("diffusers: this pipeline's safety checker, which returns black images, is left out", file=sys.stderr)
+        print("diffusers: this pipeline's safety checker, which returns black images, is left out", file=sys.stderr)  # noqa: T201 - a plugin has no other voice
     if "safety_checker" in folder.parts:
         more["requires_safety_checker"] = False
     if folder.name == "StableDiffusionXLPipeline":

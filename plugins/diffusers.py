@@ -111,12 +111,12 @@ def flow(scheduler: str) -> bool:
 
 def refuse(folder: Any, settings: Settings, null: int | None) -> None:
     """UserError for settings that this pipeline cannot have."""
-    kind = getattr(library(), settings.scheduler, None) if settings.scheduler in Scheduler.__args__ else None  # type: ignore[attr-defined]
+    kind = getattr(library(), settings.scheduler, None) if settings.scheduler in Scheduler.__args__ else None
     guided, fixed = settings.guidance > 1, folder.name == "DiTPipeline"
     flows = folder.kind.text and flow(str(folder.parts["scheduler"][1]))
     unit = 2 ** (len(folder.decoder.get("block_out_channels", (0,))) - 1)
     wrong = {
-        f"the scheduler {settings.scheduler} is not on the list: -o scheduler={Scheduler.__args__[0]}, or another of genbench plugins diffusers": kind is None,  # type: ignore[attr-defined]
+        f"the scheduler {settings.scheduler} is not on the list: -o scheduler={Scheduler.__args__[0]}, or another of genbench plugins diffusers": kind is None,
         f"{settings.scheduler} is for networks that were trained with flow matching, and no others are": flow(settings.scheduler) != flows,
         f"steps={settings.steps}: 1 to {folder.trained}, with which it was trained": not 1 <= settings.steps <= folder.trained,
         f"eta={settings.eta}: 0 to 1": settings.eta is not None and not 0 <= settings.eta <= 1,

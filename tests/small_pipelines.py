@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 CLASSES = 10
-WORDS = "a photo of the digit 0 1 2 3 4 5 6 7 8 9 red square on blue".split()
+WORDS = ["a", "photo", "of", "the", "digit", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "red", "square", "on", "blue"]
 
 
 def made(kind: str, folder: Path) -> Path:

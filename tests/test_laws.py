@@ -34,7 +34,7 @@ def data(rng: np.random.Generator, n: int = 90, m: int = 70, t: int = 80, d: int
     logits = {side: rng.normal(size=(len(of), CLASSES)) + 2 * np.eye(CLASSES)[of] for side, of in labels.items()}
     rows = {"samples": 0.7 * rng.normal(size=(n, d)) + 0.4, "reference": rng.normal(size=(m, d)), "train": rng.normal(size=(t, d))}
     asked = {"logits": logits["samples"], "labels": labels["samples"], "reference_logits": logits["reference"], "pairs": rng.lognormal(size=n)}
-    return {**rows, **asked}
+    return {**rows, **asked, "prompts": rng.uniform(-0.2, 0.5, size=(n, 1))}
 
 
 def given(row: Metric, of: Data, blocks: np.ndarray | None = None) -> Arrays:
@@ -209,7 +209,7 @@ def cubes(rng: np.random.Generator, n: int, m: int, t: int) -> Data:
     logits = {"logits": 2 * rng.normal(size=(n, CLASSES)), "reference_logits": 2 * rng.normal(size=(m, CLASSES))}
     labels = rng.integers(CLASSES, size=n)  # not balanced: samples that are drawn class by class are not independent of each other
     rows["samples"][:, 1] += labels / 3  # a class is a place, so that pairs within classes say something of their own
-    return {**rows, **logits, "labels": labels, "pairs": rng.lognormal(size=n)}
+    return {**rows, **logits, "labels": labels, "pairs": rng.lognormal(size=n), "prompts": rng.uniform(-0.2, 0.5, size=(n, 1))}
 
 
 def same_at_every_size(row: Metric, rng: np.random.Generator) -> bool:
@@ -239,7 +239,12 @@ def holds(name: str, row: Metric, rng: np.random.Generator) -> bool:
 
 #: Properties that say nothing of a metric with none of these needs.
 OF_REFERENCES = {"reference", "reference_logits"}
-SPEAKS_OF = {"symmetric": OF_REFERENCES, "zero_on_identical": OF_REFERENCES, "one_on_identical": OF_REFERENCES, "rotation_invariant": set(NEEDS) - {"pairs"}}
+SPEAKS_OF = {
+    "symmetric": OF_REFERENCES,
+    "zero_on_identical": OF_REFERENCES,
+    "one_on_identical": OF_REFERENCES,
+    "rotation_invariant": set(NEEDS) - {"pairs", "prompts"},
+}
 
 
 @pytest.mark.parametrize("name", PROPERTIES)

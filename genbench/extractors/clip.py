@@ -201,7 +201,7 @@ class Texts:
         return torch.stack([self.known[text] for text in texts])
 
 
-def _compared(settings: Mapping[str, Any], out: int, text: tuple[int, int], size: int) -> Callable[..., Any]:
+def compared(settings: Mapping[str, Any], out: int, text: tuple[int, int], size: int) -> Callable[..., Any]:
     """load of a row that compares images with prompts; text: width and depth of the tower of texts."""
 
     def load(device: Any, weights: Path, vocabulary: Path) -> Callable[[Tensor, list[str]], dict[str, Tensor]]:
@@ -283,11 +283,14 @@ CLIP_L_14_336 = _row(
 
 
 def _text_row(name: str, title: str, size: int, weights: Weights, load: Callable[..., Any]) -> Extractor:
-    outputs, resize = {"cosine": 1, "cosine_depicts": 1}, f"R-P8: PIL bicubic on 8 bits, the shorter side to {size}, rounded and clipped, then the middle square"
+    outputs, resize = (
+        {"cosine": 1, "cosine_depicts": 1},
+        f"R-P8: PIL bicubic on 8 bits, the shorter side to {size}, rounded and clipped, then the middle square",
+    )
     return Extractor(name, title, outputs, size, resize, weights, TRAINED_ON, load, package="timm", wants=("prompts",), vocabulary=VOCABULARY)
 
 
-TEXT_B_32 = _text_row("clip-text-b-32", "CLIP ViT-B/32: the cosine of an image and its prompt", 224, B_32_WEIGHTS, _compared(B_32, 512, (512, 12), 224))
+TEXT_B_32 = _text_row("clip-text-b-32", "CLIP ViT-B/32: the cosine of an image and its prompt", 224, B_32_WEIGHTS, compared(B_32, 512, (512, 12), 224))
 TEXT_L_14 = _text_row(
-    "clip-text-l-14-336", "CLIP ViT-L/14 at 336 pixels: the cosine of an image and its prompt", 336, L_14_WEIGHTS, _compared(L_14_336, 768, (768, 12), 336)
+    "clip-text-l-14-336", "CLIP ViT-L/14 at 336 pixels: the cosine of an image and its prompt", 336, L_14_WEIGHTS, compared(L_14_336, 768, (768, 12), 336)
 )

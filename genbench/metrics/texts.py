@@ -73,6 +73,6 @@ CLIP_SIM = Metric(
     properties=frozenset({"order_invariant", "unbiased"}),
 )
 
-HESSELS = Measure("clipscore_hessel", "clip-text-b-32.cosine_depicts", name="clipscore_hessel", title="CLIPScore of ViT-B/32, after \"A photo depicts \"")
+HESSELS = Measure("clipscore_hessel", "clip-text-b-32.cosine_depicts", name="clipscore_hessel", title='CLIPScore of ViT-B/32, after "A photo depicts "')
 SIM_B_32 = Measure("clip_sim", "clip-text-b-32.cosine", name="clip_sim", title="100 times the cosine, ViT-B/32")
 SIM_L_14 = Measure("clip_sim", "clip-text-l-14-336.cosine", name="clip_sim_l14_336", title="100 times the cosine, ViT-L/14 at 336 pixels")
