@@ -26,7 +26,7 @@ from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, clean
 from genbench.sources import code_of
 from genbench.statistics import read_statistics
-from genbench.used import Asked
+from genbench.used import Asked, needed
 from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
@@ -63,10 +63,7 @@ def settle(request: Request, description: Description) -> Plan:
     dataset, device = dataset_of(request.dataset), device_of(request.device)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
     checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
-    held = _held(description, checkpoint)
-    first, n = _seeds(request, held or wanted_n(protocols[0], dataset))
-    if held and n > held:
-        raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
+    first, n = _there(description, checkpoint, request, wanted_n(protocols[0], dataset))
     wish = Wish(request.labels or protocols[0].labels, request.prompts, request.prompt_column, request.template)
     asked_for, texts = conditions(description, dataset, wish, checkpoint)
     chosen, seal = options_of(description, request.options, checkpoint), content_sha256(checkpoint) if checkpoint else None
@@ -139,14 +136,18 @@ def _weights(request: Request) -> dict[str, Path]:
     """The weights files that the user named."""
     named = words(request.weights)
     if named:
-        known(named, sorted({one.name for row in shelves.every("extractors").values() for one in row.needed}))
+        known(named, sorted({one.name for row in shelves.every("extractors").values() for one in needed(row)}))
     return named
 
 
-def _held(description: Description, checkpoint: Path | None) -> int:
-    """How many images a generator of stored images has; 0 for one that draws as many as it is asked for."""
-    held = description.attributes.get("holds")
-    return int(held(checkpoint)) if held is not None and checkpoint is not None else 0
+def _there(description: Description, checkpoint: Path | None, request: Request, usual: int) -> tuple[int, int]:
+    """The first seed and n: as many as a generator of stored images has, and no more; of one that draws them, the usual number."""
+    holds = description.attributes.get("holds")
+    held = int(holds(checkpoint)) if holds is not None and checkpoint is not None else 0
+    first, n = _seeds(request, held or usual)
+    if held and n > held:
+        raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
+    return first, n
 
 
 def _seen(description: Description) -> tuple[str, ...]:

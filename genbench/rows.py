@@ -145,11 +145,6 @@ class Extractor:
     wants: tuple[str, ...] = ()  # of the conditions: "prompts"
     vocabulary: Weights | None = None  # a second file, of a network that reads texts; load is given it after the weights
 
-    @property
-    def needed(self) -> tuple[Weights, ...]:
-        """Its files."""
-        return tuple(one for one in (self.weights, self.vocabulary) if one)
-
     def __post_init__(self) -> None:
         _check(
             self,

@@ -60,6 +60,11 @@ class Used:
         return dict(zip((name, place_of_vocabulary(name)), self.paths, strict=False))
 
 
+def needed(row: Extractor) -> tuple[Weights, ...]:
+    """The files that an extractor needs: its weights, and its vocabulary."""
+    return tuple(one for one in (row.weights, row.vocabulary) if one)
+
+
 def place_of_vocabulary(name: str) -> str:
     """The key of an extractor's vocabulary among the places of a plan."""
     return f"{name}.vocabulary"
@@ -72,7 +77,7 @@ def used(row: Extractor, asked: Asked) -> Used | str:
         return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
     flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
     found = []
-    for one in row.needed:
+    for one in needed(row):
         file = _file(one, row, asked)
         if isinstance(file, str):
             return file

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from genbench import rows, shelves, weights
+from genbench import rows, shelves, used, weights
 from genbench.say import UserError, answer, choices, fields, table, tell
 
 
@@ -99,7 +99,7 @@ def _every() -> dict[str, tuple[rows.Weights, Path, list[str]]]:
         except UserError as error:
             tell(f"weights: {error}")
             continue
-        for one in row.needed:
+        for one in used.needed(row):
             other, _, needing = found.setdefault(one.name, (one, rows.source_of(row.load).parent, []))
             if other != one:
                 raise UserError(f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one")
