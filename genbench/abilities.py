@@ -17,7 +17,10 @@ from genbench import hookspecs, options
 from genbench.say import UserError, choices
 
 GIVEN = ("checkpoint", "device", "dataset")  # constructor arguments that the harness gives; the rest are options
-ATTRIBUTES = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor", "holds", "executes")
+ATTRIBUTES = (
+    *("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor", "holds", "executes"),
+    *("asks", "usual", "fetches"),
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,9 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "resolution": (_is_count, "a whole number above 0"),
     "competitor": (lambda value: isinstance(value, bool), "True or False"),
     "executes": (lambda value: isinstance(value, bool), "True or False"),
+    "asks": (callable, "a static method of the checkpoint's path"),
+    "usual": (callable, "a static method of the checkpoint's path"),
+    "fetches": (callable, "a static method of a name on a hub"),
     "checkpoints": (_is_table, '{data set: {"file" or "url": ..}}, all texts'),
     "training": (lambda value: isinstance(value, Mapping) and all(map(_is_count, value.values())), '{"epochs": .., "batch": ..}, whole numbers above 0'),
     "pretrained_on": (lambda value: isinstance(value, str) or (isinstance(value, tuple | list) and all(isinstance(v, str) for v in value)), "names"),

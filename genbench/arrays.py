@@ -23,6 +23,7 @@ NEEDS: Mapping[str, Side] = {
     "reconstructions": "samples",  # features of the reference's images, reconstructed, float64 [m, d]
     "originals": "samples",  # features of those images, row for row, float64 [m, d]: to leave one out is to leave out both
     "between": "samples",  # a number between each image of the reference and its reconstruction, float64 [m]
+    "prompts": "samples",  # cosine of each image's embedding and its prompt's, float64 [n, 1]
     "reference": "reference",  # features float64 [m, d]
     "reference_logits": "reference",  # float64 [m, C]
     "train": "train",  # features of the training split float64 [t, d]

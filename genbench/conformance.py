@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench import options as words
 from genbench import shelves
 from genbench.abilities import Description
-from genbench.generator import Generator, checkpoint_of, conditions_of, construct, device_of, seed_everything
+from genbench.generator import Generator, checkpoint_of, conditions_of, construct, device_of, options_of, seed_everything
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
+from genbench.prompts import TEMPLATE, of_classes
 from genbench.reconstructions import reconstruct
 from genbench.reference import at_hand
 from genbench.say import UserError
@@ -63,7 +63,9 @@ class Trial:
         """Images uint8 [n, 3, H, W] of these samples under --seed 0 and balanced labels, as numpy."""
         places = np.array(indices, dtype=np.int64)
         labels = places % len(self.dataset.classes) if self.conditions else None
-        return (generator or self.generator).draw(places, 0, labels, batch_size, "round").cpu().numpy()
+        named = of_classes(TEMPLATE, self.dataset.classes) if "prompts" in self.conditions else None
+        texts = None if named is None or labels is None else [named[label] for label in labels]
+        return (generator or self.generator).draw(places, 0, labels, batch_size, "round", texts).cpu().numpy()
 
 
 def check(
@@ -71,13 +73,14 @@ def check(
 ) -> list[Result]:
     """Run every check; UserError when the generator cannot even be constructed."""
     row = shelves.find("datasets", dataset)
-    chosen = words.chosen(options, description.options, description.name)
     where = device_of(device)
+
+    weights = checkpoint_of(description, row, checkpoint, trust)
+    chosen = options_of(description, options, weights)
 
     def again(weights: Path | None) -> Generator:
         return construct(description, chosen, weights, where, row)
 
-    weights = checkpoint_of(description, row, checkpoint, trust)
     trial = Trial(description, again(weights), row, again, conditions_of(description, weights))
     return [_one(name, function, trial) for name, function in CHECKS.items()]
 

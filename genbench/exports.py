@@ -9,18 +9,18 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.files import Pipe, write_folder, write_pieces, zipped
+from genbench.files import Damaged, Pipe, read_json, write_folder, write_pieces, zipped
 from genbench.folders import dataset_of, files_dataset
 from genbench.hub import MISSING
 from genbench.labels import LISTING
 from genbench.lazy import Image, np, parquet, pyarrow
-from genbench.record import Plan, Record, plan_of
-from genbench.say import RunFailed, UserError, progress
+from genbench.record import PROMPTS, Plan, Record, plan_of
+from genbench.say import RunFailed, UserError, clean, progress
 from genbench.shards import images_at, labels_for
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Samples:
     size: tuple[int, int]
     labels: ndarray[Any, Any] | None  # int64 [n]
     classes: tuple[str, ...]
+    prompts: tuple[str, ...] = ()  # of each image; (): it was asked for without
 
     def pieces(self) -> Iterator[ndarray[Any, Any]]:
         """uint8 [b, h, w, 3]."""
@@ -60,11 +61,17 @@ class Samples:
                 at += 1
 
     def listing(self) -> bytes:
-        """dataset.json: the label of each file, and the names of the classes, which StyleGAN's tools pass over."""
-        if self.labels is None:
-            return b'{"labels": null}\n'
-        pairs = [[f"{i // 1000:05d}/img{i:08d}.png", int(label)] for i, label in enumerate(self.labels)]
-        return (json.dumps({"labels": pairs, "classes": list(self.classes)}) + "\n").encode()
+        """dataset.json: the label of each file, and the names of the classes and the prompts, which StyleGAN's tools pass over."""
+
+        def beside(values: Iterable[Any]) -> list[list[Any]]:
+            return [[f"{i // 1000:05d}/img{i:08d}.png", value] for i, value in enumerate(values)]
+
+        found: dict[str, Any] = {"labels": None}
+        if self.labels is not None:
+            found = {"labels": beside(self.labels.tolist()), "classes": list(self.classes)}
+        if self.prompts:
+            found["prompts"] = beside(self.prompts)
+        return (json.dumps(found, ensure_ascii=False) + "\n").encode()
 
     def content(self) -> str:
         """The fingerprint of these images as a data set (rows.Dataset.fingerprint)."""
@@ -85,7 +92,18 @@ def samples_of(found: Record) -> Samples:
         raise UserError(f"{folder} has no samples any more; give genbench run the same words with --fresh, then export")
     first = images_at(plan, folder, [0])[0]
     labels = labels_for(plan)
-    return Samples(plan, folder, (first.shape[1], first.shape[2]), labels, () if labels is None else _classes(plan))
+    return Samples(plan, folder, (first.shape[1], first.shape[2]), labels, () if labels is None else _classes(plan), _prompts(plan, folder))
+
+
+def _prompts(plan: Plan, folder: Path) -> tuple[str, ...]:
+    """The prompt of each sample, as the run's folder keeps them; () for a run without."""
+    if "prompts" not in plan.identity["conditions"]:
+        return ()
+    try:
+        found = read_json(folder / PROMPTS)
+        return tuple(found["prompts"][place] for place in found["samples"])
+    except (FileNotFoundError, Damaged, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{folder / PROMPTS} is missing or damaged ({clean(str(error))}); the same genbench run with --fresh writes it again") from None
 
 
 def _classes(plan: Plan) -> tuple[str, ...]:
@@ -139,6 +157,9 @@ def _npz(images: str, labels: str) -> Callable[[Samples, Path], None]:
         members = [(f"{images}.npy", itertools.chain([_header("|u1", samples.plan.n, *samples.size, 3)], (piece.tobytes() for piece in samples.pieces())))]
         if samples.labels is not None:
             members.append((f"{labels}.npy", itertools.chain([_header("<i8", samples.plan.n), samples.labels.astype("<i8").tobytes()])))
+        if samples.prompts:
+            texts = np.array(samples.prompts)
+            members.append(("prompts.npy", itertools.chain([_header(texts.dtype.str, samples.plan.n), texts.tobytes()])))
         write_pieces(path, zipped(members))
 
     return written
@@ -161,13 +182,18 @@ def _parquet(samples: Samples, path: Path) -> None:
     if samples.labels is not None:
         kinds["label"] = pyarrow.int64()
         features["label"] = {"names": list(samples.classes), "_type": "ClassLabel"}
+    if samples.prompts:
+        kinds["prompt"] = pyarrow.string()
+        features["prompt"] = {"dtype": "string", "_type": "Value"}
     schema = pyarrow.schema(kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
     def pieces() -> Iterator[bytes]:
         pipe, at, rows = Pipe(), 0, []
         with parquet.ParquetWriter(pyarrow.PythonFile(pipe, mode="w"), schema) as writer:
             for name, data in samples.pngs():
-                rows.append({"image": {"bytes": data, "path": name}, **({} if samples.labels is None else {"label": int(samples.labels[at])})})
+                label = {} if samples.labels is None else {"label": int(samples.labels[at])}
+                prompt = {"prompt": samples.prompts[at]} if samples.prompts else {}
+                rows.append({"image": {"bytes": data, "path": name}, **label, **prompt})
                 at += 1
                 if len(rows) == ROWS or at == samples.plan.n:
                     writer.write_table(pyarrow.Table.from_pylist(rows, schema))

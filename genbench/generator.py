@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import inspect
 import os
 import random
 import re
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from genbench import cuts, draws, hookspecs, images, paths, shelves
+from genbench import cuts, draws, hookspecs, images, options, paths, shelves
 from genbench.abilities import Description, describe
-from genbench.files import code_sha256, content_sha256, digest, source_text
+from genbench.files import content_sha256
 from genbench.lazy import np, torch
 from genbench.rows import Dataset, File, Pairs, Weights, source_of
 from genbench.say import PluginFailed, UserError, aside, choices, clean
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 PATHS = 2**31  # the stream of a path's t, beyond those that plugins draw from
+HUB = "hf:"  # before the name of a checkpoint that is on a hub
 PER_CALL = 50  # images to a call of a generator that does not take seeds, whatever the batch size
 
 
@@ -72,6 +71,10 @@ def _checkpoint(description: Description, dataset: Dataset, named: Path | None) 
     if named is not None:
         if "checkpoint" not in description.given:
             raise UserError(f"{description.name} takes no checkpoint: its constructor does not name one")
+        if str(named).startswith(HUB):
+            if "fetches" not in description.attributes:
+                raise UserError(f"--checkpoint {clean(str(named))}: {description.name} reads files; give it the path of one")
+            return Path(description.attributes["fetches"](str(named).removeprefix(HUB)))
         if not named.exists():
             raise UserError(f"--checkpoint {named}: there is no such file or folder")
         return named
@@ -97,10 +100,25 @@ def _published(name: str, dataset: str, entry: Mapping[str, str]) -> Weights:
 
 
 def conditions_of(description: Description, checkpoint: Path | None) -> tuple[str, ...]:
-    """What is asked of a generator, image by image: what its `sample` names, but no labels where its checkpoint's network is unconditional."""
+    """What is asked of a generator, image by image: what its `sample` names and its checkpoint's network wants."""
+    asks = description.attributes.get("asks")
+    if asks is not None and checkpoint is not None:
+        wanted = tuple(asks(checkpoint))
+        return tuple(condition for condition in description.conditions if condition in wanted)
     own = description.attributes.get("classes")
     unconditional = callable(own) and checkpoint is not None and own(checkpoint) == 0
     return tuple(condition for condition in description.conditions if not (unconditional and condition == "labels"))
+
+
+def options_of(description: Description, words: Sequence[str], checkpoint: Path | None) -> dict[str, Any]:
+    """Every option's value: the words', else what is usual for the checkpoint, else the default."""
+    return options.chosen(words, description.options, description.name, usual_of(description, checkpoint))
+
+
+def usual_of(description: Description, checkpoint: Path | None) -> dict[str, Any]:
+    """The options' values that a checkpoint has unless told otherwise."""
+    usual = description.attributes.get("usual")
+    return dict(usual(checkpoint)) if usual is not None and checkpoint is not None else {}
 
 
 def device_of(word: str) -> str:
@@ -112,37 +130,6 @@ def device_of(word: str) -> str:
     if word.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {word}: torch sees no CUDA device here; --device cpu, or install torch for your GPU")
     return word
-
-
-def code_of(description: Description) -> str:
-    """SHA-256 of the generator's source without docstrings; "" for one made in memory.
-
-    Of a file, and of a reference generator: itself and the neighbours in its folder that it imports. Of a package: every Python file in it.
-    """
-    file = getattr(description.module, "__file__", None)
-    if file is None or description.origin == "memory" or description.module is None or description.module.__name__ == "__main__":
-        return ""
-    top, dot, _ = description.module.__name__.partition(".")
-    if dot and top != shelves.FOLDERS["generators"]:
-        folder = Path(str(sys.modules[top].__file__)).parent
-        return digest({str(path.relative_to(folder)): code_sha256(source_text(path)) for path in sorted(folder.rglob("*.py"))})
-    waiting, seen = [Path(file)], {}
-    while waiting:
-        path = waiting.pop()
-        source = source_text(path)
-        seen[path.name] = code_sha256(source)
-        waiting += [near for near in _neighbours(source, path.parent) if near.name not in seen]
-    return digest(seen)
-
-
-def _neighbours(source: str, folder: Path) -> list[Path]:
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.rpartition(".")[2] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {(node.module or "").rpartition(".")[2], *(alias.name for alias in node.names)}
-    return [folder / f"{name}.py" for name in sorted(names) if name and (folder / f"{name}.py").is_file()]
 
 
 @dataclass
@@ -179,16 +166,25 @@ class Generator:
         except (AttributeError, TypeError, ValueError):
             raise PluginFailed(f'{self.description.name}: cost returned {told!r:.80}; return {{"parameters": .., "evaluations": ..}}') from None
 
-    def draw(self, indices: ndarray[Any, Any], first_seed: int, labels: ndarray[Any, Any] | None, batch_size: int, quantise: str) -> torch.Tensor:
+    def draw(
+        self,
+        indices: ndarray[Any, Any],
+        first_seed: int,
+        labels: ndarray[Any, Any] | None,
+        batch_size: int,
+        quantise: str,
+        prompts: Sequence[str] | None = None,
+    ) -> torch.Tensor:
         """Images uint8 [n, 3, H, W] on the device for the run's samples `indices` int64 [n]; seed of sample i is first_seed + i."""
         per_call = batch_size if "seeds" in self.description.abilities["sample"] else PER_CALL
         chunks = []
         for at in range(0, len(indices), per_call):
             chunk = slice(at, at + per_call)
-            chunks.append(self._sample(indices[chunk], first_seed, None if labels is None else labels[chunk], quantise))
+            texts = None if prompts is None else prompts[chunk]
+            chunks.append(self._sample(indices[chunk], first_seed, None if labels is None else labels[chunk], texts, quantise))
         return torch.cat(chunks)
 
-    def _sample(self, indices: ndarray[Any, Any], first_seed: int, labels: ndarray[Any, Any] | None, quantise: str) -> torch.Tensor:
+    def _sample(self, indices: ndarray[Any, Any], first_seed: int, labels: Any, prompts: Sequence[str] | None, quantise: str) -> torch.Tensor:
         def there(values: ndarray[Any, Any] | None) -> Any:
             return None if values is None else torch.as_tensor(values, dtype=torch.int64, device=self.device)
 
@@ -197,7 +193,8 @@ class Generator:
         if "seeds" not in self.description.abilities["sample"]:
             seed_everything(int(seeds[0]))
         with torch.no_grad():
-            batch = self.call("sample", n=len(indices), seeds=there(seeds), indices=there(indices), labels=there(labels))
+            texts = None if prompts is None else list(prompts)
+            batch = self.call("sample", n=len(indices), seeds=there(seeds), indices=there(indices), labels=there(labels), prompts=texts)
             try:
                 drawn, self.quantised = images.checked(batch, len(indices), self.description.attributes.get("range"), quantise)
             except PluginFailed as error:

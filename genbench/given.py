@@ -64,7 +64,7 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
         blocks = np.arange(len(given["sums"]))
     else:
         rows = ours[taken].astype(measure["precision"]).astype(np.float64)
-        given |= {"samples": rows, "logits": rows, "pairs": rows, "labels": labels}
+        given |= {"samples": rows, "logits": rows, "pairs": rows, "prompts": rows, "labels": labels}
         if "ahead" in metric.needs:
             classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels
             given["ahead"] = rows if probe_name(measure).endswith(".ahead") else ahead_of_rows(rows, classes)

@@ -16,6 +16,8 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
     range           (low, high) of float images; a float return without it is refused
     classes         how many classes the labels run over; or a static method of the checkpoint's path that says so, 0 for an unconditional network,
                     which is then given no labels (None), None for as many as the data set has
+    asks            which of the conditions that its sample names the checkpoint's network wants: a static method of the checkpoint's path; the others are
+                    None. Without it all of them
     resolution      of the images
     paper, licence  of the method and of the weights
     pretrained_on   data sets that its weights, or a network inside, have seen
@@ -23,6 +25,8 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
     spaces          names of its latent spaces, the first is the default
     training        {"epochs": .., "batch": ..}: what `genbench train` does unless told otherwise
     holds           of a set of stored images: a static method of the checkpoint's path that says how many there are; the run's n unless told otherwise
+    usual           {option: value} that a checkpoint has unless told otherwise: a static method of its path; so that the record has them
+    fetches         where `--checkpoint hf:owner/name` is taken: a static method of "owner/name", or "owner/name@revision", that returns the path
     executes        True where the checkpoint is a program that reading it runs: then a run asks for --trust and the file's SHA-256
     competitor      False for a line of reference (real images served as samples), which boards show and never rank
 
@@ -60,7 +64,7 @@ class Hooks:
         seeds    int64 [n]; naming it promises that image i depends on seed i alone (draw with genbench.noise and genbench.uniform)
         indices  int64 [n], the place of each image in the run
         labels   int64 [n], the class of each image, 0 .. classes-1; naming it makes the generator class-conditional
-        prompts  n texts; naming it makes the generator text-conditional (a data set must give them)
+        prompts  n texts, of --prompts or of the classes' names in a template; naming it makes the generator text-conditional
         sources  uint8 [n, 3, h, w], for image-to-image and restoration (a data set must give them)
         returns  uint8 [n, 3, H, W] or [n, 1, H, W], taken as it is; or float in the declared `range`, quantised by the protocol. Any device.
 

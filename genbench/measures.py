@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from genbench import shelves, weights
 from genbench.arrays import NEEDS, RECONSTRUCTED
-from genbench.cuts import unhalved
-from genbench.extracting import Used, extractor_code, package_of, source_code
 from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
+from genbench.used import FOREIGN, Asked, Used, source_code, used
 
 # with a metric's own file, the code that made its number
 _SHARED = "arrays probes given statistics stats gaussians nearest intervals scoring real draws"
@@ -23,34 +22,14 @@ ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 SAME_NUMBERS = {
     "3203c361c4d7820d6103373f56b52b5e5a2138e5dcdc192dccbbb64739bffbb9": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
-    "7c93019c7f23ae4b97cb29bade51992613ddeadec8e3019340e717801e22cd59": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
-    "155bc1784d85be09298659f59970b5512eae18267b9ff640b19fea84eead9034": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
-    "e356f656908420140b803aee9c7af3294bdc55a9b6e225e9425915b49616d56f": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
-    "acef344299f75bcb52cbb3b0c860004ad467d2e560500d4b2cc65409eaa034a0": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
+    "5007c135abb996b1f30d21fb916e78177188a167dc50ea75429d1d845c073f27": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
+    "0b685ea9be6f7b2d5af4633653190e1ea101d3151ce73c2ae23c30f395f18dce": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
+    "608eb493e196a3594cac1a6a198ccf8ff1a72e2da03971dcdddce988a8a8396c": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
     "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
+    "acef344299f75bcb52cbb3b0c860004ad467d2e560500d4b2cc65409eaa034a0": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
 }
-FOREIGN = "weights are not the published ones"
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a protocol's measures must know of the run."""
-
-    dataset: Dataset
-    metrics: tuple[str, ...]  # names; () for the protocol's own, "all" for everything there is
-    n: int
-    labels: str  # the policy; "" for an unconditional generator
-    quantise: str
-    weights: Mapping[str, Path]  # named by hand
-    generator: str
-    spaces: tuple[str, ...]  # latent spaces that it renders; () without latents and synthesize
-    pretrained_on: tuple[str, ...] = ()
-    statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
-    precision: str = "float32"  # of the extractors
-    kept: bool = True  # whether the run keeps its images
-    reconstructs: bool = False  # whether the generator has the hook
 
 
 def wanted_n(protocol: Protocol, dataset: Dataset) -> int:
@@ -83,7 +62,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         why = _unfit(measure, protocol, asked)
         name = measure.features.partition(".")[0]
         if not why and name not in extractors:
-            found = _used(shelves.find("extractors", name), asked)
+            found = used(shelves.find("extractors", name), asked)
             if isinstance(found, str):
                 why = found
             else:
@@ -118,7 +97,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "extractors": {name: one.identity() for name, one in extractors.items()},
         "measures": measures,
     }
-    return plain, {name: one.path for name, one in extractors.items() if one.path}
+    return plain, {key: path for name, one in extractors.items() for key, path in one.places(name).items()}
 
 
 def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator[Measure]:
@@ -162,14 +141,13 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     if measure.features == NO_RECOGNISER:
         return f"the data set {asked.dataset.name} has no recogniser, which tells its classes"
     extractor, _, output = measure.features.partition(".")
-    outputs = shelves.find("extractors", extractor).outputs
+    row: Extractor = shelves.find("extractors", extractor)
+    outputs = row.outputs
     splits = asked.dataset.splits
     train = protocol.train or "train"
     if output not in outputs:
         return f"extractor {extractor} has no output {output!r}: {choices(output, outputs)}"
-    if why := _no_hook(measure, metric, asked):
-        return why
-    if outputs[output] == 0 and (why := _too_wide(measure, metric, asked)):
+    if why := _no_hook(measure, metric, asked) or (_too_wide(measure, metric, asked) if outputs[output] == 0 else _promptless(metric, row, asked)):
         return why
     if "train" in metric.needs and train not in splits:
         return f"needs a training split, the data set {asked.dataset.name} has {', '.join(splits)}"
@@ -191,6 +169,15 @@ def _no_hook(measure: Measure, metric: Metric, asked: Asked) -> str:
     if asked.statistics is not None:
         return f"reconstructs the reference's images, and the statistics file {Path(asked.statistics['path']).name} has none"
     return "" if asked.reconstructs else f"{asked.generator} has no hook reconstruct"
+
+
+def _promptless(metric: Metric, row: Extractor, asked: Asked) -> str:
+    """Why a metric cannot be taken of this extractor for the sake of prompts, or ""."""
+    if ("prompts" in metric.needs) != ("prompts" in row.wants):
+        return f"of the extractor {row.name} and the metric {metric.name} one is about prompts, and the other is not"
+    if "prompts" in metric.needs and not asked.prompts:
+        return "there are no prompts: it is for generators of texts, and for images with --prompts FILE"
+    return ""
 
 
 def _too_wide(measure: Measure, metric: Metric, asked: Asked) -> str:
@@ -227,27 +214,6 @@ def _lacking(measure: Measure, metric: Metric, width: int, statistics: Mapping[s
     if output not in there:
         return f"needs {output} statistics, and the file {name} has {', '.join(there)}"
     return f"is {width} wide, and the statistics in {name} are {there[output]} wide: of another extractor" if there[output] != width else ""
-
-
-def _used(row: Extractor, asked: Asked) -> Used | str:
-    """An extractor with the weights that were found, or why it cannot be used."""
-    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != unhalved(asked.dataset).name]
-    if asked.precision not in row.precisions:
-        return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
-    flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
-    used = Used("none", extractor_code(row, asked.precision), "", tuple(flags), package_of(row), asked.precision)
-    if row.weights is None:
-        return used
-    beside = source_of(row.load).parent
-    try:
-        found = weights.find(row.weights, beside, asked.weights) if "all" in asked.metrics else weights.need(row.weights, beside, asked.weights)
-    except UserError as error:
-        if row.weights.name in asked.weights or not row.weights.files[0].url:
-            raise  # a file that the user named or the package brings is wrong: that is no reason to go on without it
-        return str(error)
-    if found is None:
-        return f"weights missing: genbench weights fetch {row.weights.name}"
-    return replace(used, weights=found.sha256, path=str(found.path), flags=(*used.flags, *(() if found.published else (FOREIGN,))))
 
 
 def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, Any]]) -> list[str]:

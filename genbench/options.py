@@ -62,9 +62,9 @@ def read(parameter: inspect.Parameter, annotation: Any, where: str) -> Option:
     return Option(parameter.name, parameter.default, annotation, optional, str(text))
 
 
-def chosen(words: Sequence[str], known: Mapping[str, Option], where: str) -> dict[str, Any]:
-    """Every option's value: those of the words `name=value` cast, the others at their default."""
-    values = {name: option.default for name, option in known.items()}
+def chosen(words: Sequence[str], known: Mapping[str, Option], where: str, usual: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Every option's value: those of the words `name=value` cast, the others as usual, or at their default."""
+    values = {name: option.default for name, option in known.items()} | dict(usual or {})
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:

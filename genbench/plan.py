@@ -12,22 +12,25 @@ from typing import Any
 
 from genbench import options, shelves
 from genbench.abilities import Description
-from genbench.cuts import REFERENCES, train_counts, whole
+from genbench.conditions import Wish, conditions
+from genbench.cuts import REFERENCES, whole
 from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.files import SEAL, content_sha256
 from genbench.folders import dataset_of
-from genbench.generator import checkpoint_of, code_of, conditions_of, device_of
-from genbench.measures import Asked, taken, unplaced, wanted_n
+from genbench.generator import checkpoint_of, device_of, options_of, usual_of
+from genbench.measures import taken, unplaced, wanted_n
 from genbench.precision import possible
+from genbench.prompts import COLUMN, TEMPLATE
 from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
-from genbench.say import UserError, choices, clean
+from genbench.say import UserError, clean
+from genbench.sources import code_of
 from genbench.statistics import read_statistics
+from genbench.used import Asked, needed
 from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
 TRAINED = ("dataset", "steps", "batch_size", "seed")  # of what a checkpoint says of itself, into the record
-POLICIES = ("balanced", "iid", "training")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Request:
     weights: tuple[str, ...] = ()
     reference: Path | None = None
     feature_precision: str = "float32"
+    prompts: Path | None = None
+    prompt_column: str = COLUMN
+    template: str = TEMPLATE
 
 
 def settle(request: Request, description: Description) -> Plan:
@@ -57,12 +63,10 @@ def settle(request: Request, description: Description) -> Plan:
     dataset, device = dataset_of(request.dataset), device_of(request.device)
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
     checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
-    held = _held(description, checkpoint)
-    first, n = _seeds(request, held or wanted_n(protocols[0], dataset))
-    if held and n > held:
-        raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
-    conditions = _conditions(description, dataset, request.labels or protocols[0].labels, checkpoint)
-    chosen, seal = options.chosen(request.options, description.options, description.name), content_sha256(checkpoint) if checkpoint else None
+    first, n = _there(description, checkpoint, request, wanted_n(protocols[0], dataset))
+    wish = Wish(request.labels or protocols[0].labels, request.prompts, request.prompt_column, request.template)
+    asked_for, texts = conditions(description, dataset, wish, checkpoint)
+    chosen, seal = options_of(description, request.options, checkpoint), content_sha256(checkpoint) if checkpoint else None
     identity: dict[str, Any] = {
         "generator": description.name,
         "code": code_of(description) or f"in memory {secrets.token_hex(8)}",  # without source it has no identity: a fresh run each time
@@ -71,13 +75,14 @@ def settle(request: Request, description: Description) -> Plan:
         "dataset": dataset.name,
         "first_seed": first,
         "n": n,
-        "conditions": conditions,
+        "conditions": asked_for,
     }
     asked = Asked(
         dataset=dataset,
         metrics=request.metrics,
         n=n,
-        labels=conditions.get("labels", ""),
+        labels=asked_for.get("labels", ""),
+        prompts="prompts" in asked_for,
         quantise=protocols[0].quantise,
         weights=_weights(request),
         generator=description.name,
@@ -94,7 +99,8 @@ def settle(request: Request, description: Description) -> Plan:
         dataset=request.dataset,
         places={name: path for _, paths in under.values() for name, path in paths.items()} | _reference_place(request),
         protocols={name: plain for name, (plain, _) in under.items()},
-        label=_label(description, options.plain(chosen), request.checkpoint, seal or ""),
+        label=_label(description, options.plain(chosen), options.plain(usual_of(description, checkpoint)), request.checkpoint, seal or ""),
+        prompts=texts,
         origin=description.origin,
         seeding="per image" if "seeds" in description.abilities["sample"] else "per call",
         quantise=protocols[0].quantise,
@@ -130,14 +136,18 @@ def _weights(request: Request) -> dict[str, Path]:
     """The weights files that the user named."""
     named = words(request.weights)
     if named:
-        known(named, sorted({row.weights.name for row in shelves.every("extractors").values() if row.weights}))
+        known(named, sorted({one.name for row in shelves.every("extractors").values() for one in needed(row)}))
     return named
 
 
-def _held(description: Description, checkpoint: Path | None) -> int:
-    """How many images a generator of stored images has; 0 for one that draws as many as it is asked for."""
-    held = description.attributes.get("holds")
-    return int(held(checkpoint)) if held is not None and checkpoint is not None else 0
+def _there(description: Description, checkpoint: Path | None, request: Request, usual: int) -> tuple[int, int]:
+    """The first seed and n: as many as a generator of stored images has, and no more; of one that draws them, the usual number."""
+    holds = description.attributes.get("holds")
+    held = int(holds(checkpoint)) if holds is not None and checkpoint is not None else 0
+    first, n = _seeds(request, held or usual)
+    if held and n > held:
+        raise UserError(f"{n} images are asked for, {checkpoint} has {held}: --n {held}, or fewer")
+    return first, n
 
 
 def _seen(description: Description) -> tuple[str, ...]:
@@ -184,29 +194,6 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
     return first, n
 
 
-def _conditions(description: Description, dataset: Dataset, policy: str, checkpoint: Path | None) -> dict[str, Any]:
-    """What the samples are asked for: {} for an unconditional generator."""
-    if policy not in POLICIES:
-        raise UserError(f"--labels {clean(policy)}: {choices(policy, POLICIES)}")
-    conditions = conditions_of(description, checkpoint)
-    for condition in conditions:
-        if condition != "labels":
-            raise UserError(f"{description.name} is asked for images by {condition}, which the data set {dataset.name} does not give")
-    if "labels" not in conditions:
-        return {}
-    classes = len(dataset.classes)
-    own = description.attributes.get("classes", classes)
-    if callable(own):
-        own = own(checkpoint) if checkpoint is not None else None
-    if own not in (None, classes):
-        raise UserError(f"{description.name} has {own} classes, the data set {dataset.name} {classes}; choose a data set with {own}")
-    found: dict[str, Any] = {"labels": policy, "classes": classes}
-    if policy == "training":
-        counts = train_counts(dataset)
-        found["frequencies"] = [count / sum(counts) for count in counts]
-    return found
-
-
 def _said(checkpoint: Path | None) -> dict[str, Any]:
     """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training."""
     if checkpoint is None or checkpoint.suffix != ".safetensors":
@@ -222,9 +209,9 @@ def _said(checkpoint: Path | None) -> dict[str, Any]:
     return {"parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
 
 
-def _label(description: Description, chosen: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:
-    """The row's name on a board: plugin, options off default, checkpoint."""
-    defaults = options.plain({name: option.default for name, option in description.options.items()})
+def _label(description: Description, chosen: Mapping[str, Any], usual: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:
+    """The row's name on a board: plugin, options off what is usual, checkpoint."""
+    defaults = options.plain({name: option.default for name, option in description.options.items()}) | dict(usual)
     off = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
     name = Path(description.origin).name if description.origin.endswith(".py") else description.name  # a file is no shipped generator of its name
     return " ".join([name, *off, *([f"[{checkpoint.name} {seal[:6]}]"] if checkpoint else [])])

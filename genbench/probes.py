@@ -110,19 +110,20 @@ def probe_name(measure: Mapping[str, Any]) -> str:
     return f"{measure['features']}.{'ahead' if 'ahead' in needs else 'sums'}" if wide else str(measure["features"])
 
 
-def calls(network: Any, images: torch.Tensor, at_once: int) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
-    """An extractor's answers on images [n, 3, h, w], some images to a call: (rows, {output: float32 [rows, width]})."""
+def calls(network: Any, images: torch.Tensor, at_once: int, prompts: list[str] | None = None) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+    """An extractor's answers on images [n, 3, h, w], and n prompts where it wants them, some to a call: (rows, {output: float32 [rows, width]})."""
     for at in range(0, len(images), at_once):
         rows = slice(at, min(at + at_once, len(images)))
-        yield rows, network(images[rows])
+        yield rows, network(images[rows]) if prompts is None else network(images[rows], prompts[rows])
 
 
-def rows_of(network: Any, images: torch.Tensor, outputs: list[str]) -> dict[str, torch.Tensor]:
-    """Features of images: {output: float32 [n, width]} of these outputs."""
+def rows_of(network: Any, images: torch.Tensor, outputs: list[str], prompts: list[str] | None = None) -> dict[str, torch.Tensor]:
+    """Features of images, or of images with their prompts: {output: float32 [n, width]} of these outputs."""
     at_once = AT_ONCE[images.device.type]
     lacks = -len(images) % at_once
     filled = torch.cat([images, images[-1:].expand(lacks, -1, -1, -1)]) if lacks else images
-    parts = [{output: answer[output] for output in outputs} for _, answer in calls(network, filled, at_once)]
+    texts = None if prompts is None else prompts + prompts[-1:] * lacks
+    parts = [{output: answer[output] for output in outputs} for _, answer in calls(network, filled, at_once, texts)]
     return {output: torch.cat([part[output] for part in parts])[: len(images)] for output in outputs}
 
 

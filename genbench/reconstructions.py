@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves
-from genbench.extracting import source_code
 from genbench.files import Damaged, read_arrays, write_arrays
 from genbench.generator import seed_everything
 from genbench.images import checked
@@ -19,6 +18,7 @@ from genbench.lazy import np, torch
 from genbench.probes import AT_ONCE, calls, reconstructs, rows_of, wide_at_once
 from genbench.rows import Metric
 from genbench.say import PluginFailed, complain, progress
+from genbench.used import source_code
 
 if TYPE_CHECKING:
     from numpy import ndarray

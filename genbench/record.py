@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA = 1
+PROMPTS = "prompts.json"  # in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema k -> the step from k to k + 1
 
 
@@ -47,10 +48,17 @@ class Plan:
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
     places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
+    prompts: tuple[str, ...] = ()  # the list; written once, beside the record (PROMPTS)
 
     @property
     def id(self) -> str:
         return digest(self.identity)[:16]
+
+    def written(self) -> dict[str, Any]:
+        """Plain data, as files have it."""
+        content = asdict(replace(self, places={}, prompts=()))
+        del content["prompts"]
+        return content
 
     @property
     def n(self) -> int:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves, weights
-from genbench.extracting import Used, extractor_code, features_seal, package_of
 from genbench.files import cache, cached, file_sha256, home
 from genbench.lazy import np, torch
 from genbench.probes import AT_ONCE, rows_of
 from genbench.rows import source_of
 from genbench.say import PluginFailed, UserError, aside, clean, progress
 from genbench.statistics import read_statistics
+from genbench.used import Used, extractor_code, features_seal, package_of, place_of_vocabulary
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -38,8 +38,8 @@ class Real:
     moments: Mapping[str, Moments] = field(default_factory=dict)
 
 
-def network(name: str, device: str, file: str, precision: str = "float32", images: int = 0) -> Any:
-    """An extractor loaded on its device, with the weights file that was found ("": it has none), its every answer checked.
+def network(name: str, device: str, file: str, precision: str = "float32", images: int = 0, vocabulary: str = "") -> Any:
+    """An extractor loaded on its device, with the weights file that was found ("": it has none), and its vocabulary; its every answer checked.
 
     precision: one of the row's own. images: how many a run will show it, 0 for few.
     """
@@ -48,13 +48,14 @@ def network(name: str, device: str, file: str, precision: str = "float32", image
     told = {key: value for key, value in {"precision": precision, "images": images}.items() if key in takes}
     with _calling(name, "loading it"):
         try:
-            ready = row.load(device, Path(file), **told) if file and len(set(takes) - set(told)) > 1 else row.load(device, **told)
+            more = (Path(vocabulary),) if vocabulary else ()
+            ready = row.load(device, Path(file), *more, **told) if file and len(set(takes) - set(told)) > 1 else row.load(device, **told)
         except UserError as error:
             raise UserError(f"weights {name}: {error}{_hashes(row, file)}") from None
 
-    def answer(images: torch.Tensor) -> dict[str, torch.Tensor]:
+    def answer(images: torch.Tensor, *prompts: Sequence[str]) -> dict[str, torch.Tensor]:
         with _calling(name, "calling it"):
-            found = ready(images.clone())  # a copy of its own: one that writes into it shall not change the others' images
+            found = ready(images.clone(), *prompts)  # a copy of its own: one that writes into it shall not change the others' images
         return _checked(row, found, len(images))
 
     return answer
@@ -107,7 +108,8 @@ def _calling(name: str, what: str) -> Iterator[None]:
 def networks(plan: Plan) -> dict[str, Any]:
     """Every extractor that the plan names, loaded on its device."""
     used = {name: one for protocol in plan.protocols.values() for name, one in protocol["extractors"].items()}
-    return {name: network(name, plan.device, plan.places.get(name, ""), used[name].get("precision", "float32"), plan.n) for name in sorted(used)}
+    files = {name: (plan.places.get(name, ""), plan.places.get(place_of_vocabulary(name), "")) for name in sorted(used)}
+    return {name: network(name, plan.device, one, used[name].get("precision", "float32"), plan.n, more) for name, (one, more) in files.items()}
 
 
 def real_features(plan: Plan, dataset: Dataset, loaded: Mapping[str, Any]) -> dict[str, dict[str, Real]]:
@@ -121,7 +123,10 @@ def _split(plan: Plan, protocol: Mapping[str, Any], split: str, dataset: Dataset
     found: dict[str, ndarray[Any, Any]] = {}
     labels = None
     for name, used in protocol["extractors"].items():
-        wide = {output for output, width in shelves.find("extractors", name).outputs.items() if width == 0}
+        row: Extractor = shelves.find("extractors", name)
+        if row.wants:
+            continue  # real images have no prompts
+        wide = {output for output, width in row.outputs.items() if width == 0}
         taken = [m for m in protocol["measures"] if not m["skip"] and m["features"].partition(".")[0] == name]
         outputs = sorted({m["features"].partition(".")[2] for m in taken} - wide)
         turns = {False, *(m["mirrored"] for m in taken if m["reference"] == split)} if outputs else set()

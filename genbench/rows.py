@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Batch = tuple["torch.Tensor", "torch.Tensor"]  # images uint8 [b, 3, h, w], labels int64 [b]
 Constant = float | str
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # in which a network may compute; its features are float32 in each
-# What a constant of a metric may be
-COUNT, SEED = range(1, 2**31), range(2**32)
+COUNT = range(1, 2**31)  # what a constant of a metric may be
+SEED = range(2**32)
 PERCENT = range(101)
 FLAG = (0, 1)
 
@@ -129,6 +129,7 @@ class Extractor:
     images uint8 [n, 3, h, w] (or float32 in 0 to 255, where a protocol does not quantise) on the device -> {output: float32 [n, width]}, one row per
     image, independent of the others. An output of width 0 is as wide as the images make it (LPIPS embeddings): runs keep its sums, not its rows.
     Where load names the keyword precision it is given one of the row's own, and where it names images how many a run will show it.
+    Where it wants prompts the function is called with them too, a list of n texts; no reference is ever shown to it.
     """
 
     name: str
@@ -141,12 +142,15 @@ class Extractor:
     load: Callable[..., Callable[[torch.Tensor], dict[str, torch.Tensor]]]
     precisions: tuple[str, ...] = ("float32",)  # that it can compute in, of PRECISIONS
     package: str = ""  # the installed package whose code is the network: its version is part of what the features are
+    wants: tuple[str, ...] = ()  # of the conditions: "prompts"
+    vocabulary: Weights | None = None  # a second file, of a network that reads texts; load is given it after the weights
 
     def __post_init__(self) -> None:
         _check(
             self,
             (_is_name(self.name) and "." not in self.name, "its name may hold lower-case letters, digits, '-' and '_'"),
             (len(self.outputs) > 0, "has no outputs"),
+            (set(self.wants) <= {"prompts"}, f"wants {self.wants}, allowed is prompts"),
             ("float32" in self.precisions and set(self.precisions) <= set(PRECISIONS), f"precisions are float32 and others of {', '.join(PRECISIONS)}"),
         )
 
@@ -238,15 +242,13 @@ class Measure:
     note: str = ""  # where ours must differ from the published code: an unseeded source, float16 that depends on the block
 
     def __post_init__(self) -> None:
+        whole = all(isinstance(one, int) and (one == 0 or one >= 2) for one in (self.samples_n, self.reference_n, self.batch))
         _check(
             self,
             ("." in self.features, f"features {self.features!r} is not EXTRACTOR.OUTPUT"),
             (all(map(_is_constant, self.constants.values())), f"constants {dict(self.constants)} are not finite numbers or words"),
             (self.precision in ("float64", "float32", "float16"), f"precision is {self.precision!r}, allowed are float64, float32 and float16"),
-            (
-                all(isinstance(one, int) and (one == 0 or one >= 2) for one in (self.samples_n, self.reference_n, self.batch)),
-                f"samples_n {self.samples_n}, reference_n {self.reference_n}, batch {self.batch}: each a whole number, at least 2, or 0 for all",
-            ),
+            (whole, f"samples_n {self.samples_n}, reference_n {self.reference_n}, batch {self.batch}: each a whole number, at least 2, or 0 for all"),
             (not self.name or _is_name(self.name), f"its name {self.name!r} may hold lower-case letters, digits, '-', '_' and '.'"),
         )
         if not self.name:
@@ -285,16 +287,14 @@ class Protocol:
 
     def __post_init__(self) -> None:
         names = [measure.name for measure in self.measures]
+        reduced = isinstance(self.repeats, int) and self.repeats >= 1 and self.reducer in ("mean", "min")
         _check(
             self,
             (_is_name(self.name), "its name may hold lower-case letters, digits, '-', '_' and '.'"),
             (isinstance(self.n, int) and (self.n == 0 or self.n >= 2), f"n is {self.n}; a whole number, at least 2, or 0 for as many as the reference"),
             (self.labels in ("balanced", "iid", "training"), f"labels are {self.labels!r}, allowed are balanced, iid and training"),
             (self.quantise in ("round", "truncate", "none"), f"quantise is {self.quantise!r}, allowed are round, truncate and none"),
-            (
-                isinstance(self.repeats, int) and self.repeats >= 1 and self.reducer in ("mean", "min"),
-                f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min",
-            ),
+            (reduced, f"repeats {self.repeats}, reducer {self.reducer!r}: at least 1; mean or min"),
             (len(names) > 0, "has no measures"),
             (len(set(names)) == len(names), f"names a number twice: {names}"),
         )

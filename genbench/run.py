@@ -11,19 +11,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import options, reconstructions, record, shards
+from genbench import reconstructions, record, shards
 from genbench.abilities import Description, describe
 from genbench.cuts import described
 from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
 from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, construct, locate
+from genbench.generator import Generator, checkpoint_of, construct, locate, options_of
 from genbench.given import Drawn
 from genbench.images import grid_png
 from genbench.lazy import np, torch
 from genbench.plan import Request, going_on, settle
 from genbench.probes import probes_of
-from genbench.record import Plan, Record, Score
+from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.rows import Dataset
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
@@ -48,7 +48,7 @@ def evaluate(
     given: dict[str, Any] = {
         name: (value,) if name in ("protocols", "metrics", "weights") and isinstance(value, str) else value for name, value in request.items()
     }
-    given |= {name: Path(given[name]) for name in ("checkpoint", "reference") if given.get(name) is not None}
+    given |= {name: Path(given[name]) for name in ("checkpoint", "reference", "prompts") if given.get(name) is not None}
     known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options"}
     unknown = sorted(set(given) - known)
     if unknown:
@@ -83,7 +83,9 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     then = clock.add("load", then)
     real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
-    write_json(folder / "plan.json", asdict(replace(plan, places={})))
+    write_json(folder / "plan.json", plan.written())
+    if plan.prompts:
+        write_json(folder / PROMPTS, shards.prompted(plan))
     shards.draw(plan, generator, loaded, folder, clock)
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
@@ -99,7 +101,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         write(folder / "nearest.png", nearest_png(plan, folder, dataset_of(request.dataset), closest))
     found = Record(
         id=plan.id,
-        plan=asdict(_with_earlier(replace(done, places={}), earlier)),
+        plan=_with_earlier(done, earlier).written(),
         scores=(*scores, *_kept(earlier, plan)),
         environment=record.environment(plan.device),
         cost=_cost(generator, clock, plan, earlier),
@@ -233,8 +235,8 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
 def constructed(description: Description, request: Request, device: str) -> Generator:
     """The generator that the words ask for, ready on its device."""
     dataset = dataset_of(request.dataset)
-    chosen = options.chosen(request.options, description.options, description.name)
-    return construct(description, chosen, checkpoint_of(description, dataset, request.checkpoint, request.trust), device, dataset)
+    checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
+    return construct(description, options_of(description, request.options, checkpoint), checkpoint, device, dataset)
 
 
 def samples_png(plan: Plan, folder: Path) -> bytes:

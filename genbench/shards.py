@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genbench import prompts, shelves
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.lazy import np, torch
@@ -61,9 +62,26 @@ def labels_for(plan: Plan) -> ndarray[Any, Any] | None:
     return labels_of(conditions["labels"], plan.n, conditions["classes"], seeds, conditions.get("frequencies"))
 
 
+def prompt_places(plan: Plan) -> ndarray[Any, Any] | None:
+    """The place of each sample's prompt in the run's list, int64 [n], or None without prompts: of class names the label, of a file one after the other."""
+    said = plan.identity["conditions"].get("prompts")
+    if said is None:
+        return None
+    return labels_for(plan) if "template" in said else prompts.places(plan.n, said["count"])
+
+
+def prompted(plan: Plan) -> dict[str, Any]:
+    """The prompts of a run, as its folder keeps them."""
+    places = prompt_places(plan)
+    assert places is not None, "called of a run with prompts"
+    return {"prompts": list(plan.prompts), "samples": places.tolist()}
+
+
 def run_blocks(plan: Plan) -> ndarray[Any, Any]:
-    """The block of each sample int64 [n]; an unconditional run is one class."""
+    """The block of each sample int64 [n]; an unconditional run is one class, and without labels a prompt is as a class."""
     labels = labels_for(plan)
+    if labels is None and "prompts" in plan.identity["conditions"]:
+        return prompts.blocks(plan.n, plan.identity["conditions"]["prompts"]["count"], BLOCKS)
     return blocks_of(np.zeros(plan.n, dtype=np.int64) if labels is None else labels)
 
 
@@ -100,7 +118,7 @@ def _read(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[A
 def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> None:
     """Compute every probe of every shard that is not there and whole."""
     probes = probes_of(plan)
-    work = Work(plan, generator, loaded, folder, clock, labels_for(plan), len(shards_of(run_blocks(plan))))
+    work = Work(plan, generator, loaded, folder, clock, labels_for(plan), prompt_places(plan), len(shards_of(run_blocks(plan))))
     missing = [(shard, lacks) for shard in shards_of(run_blocks(plan)) if (lacks := _missing(folder, shard, probes))]
     with progress(f"sampling {plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
         for shard, lacks in missing:
@@ -131,11 +149,16 @@ class Work:
     folder: Path
     clock: Clock
     labels: ndarray[Any, Any] | None
+    prompts: ndarray[Any, Any] | None  # places in the plan's list
     shards: int
 
     def own(self, shard: Shard) -> ndarray[Any, Any] | None:
         """The labels of a shard's samples."""
         return None if self.labels is None else self.labels[shard.indices]
+
+    def texts(self, shard: Shard) -> list[str] | None:
+        """The prompts of a shard's samples."""
+        return None if self.prompts is None else [self.plan.prompts[place] for place in self.prompts[shard.indices]]
 
 
 def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
@@ -148,7 +171,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
-        images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise)
+        images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
@@ -182,7 +205,8 @@ def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) 
     for name in dict.fromkeys(probe.extractor for probe in missing if probe.extractor):
         rows = {probe.output: probe.name for probe in missing if probe.extractor == name and not probe.sums}
         if rows:
-            found |= {rows[output]: values.cpu().numpy() for output, values in rows_of(work.loaded[name], images, list(rows)).items()}
+            network, given = work.loaded[name], work.texts(shard) if shelves.find("extractors", name).wants else None
+            found |= {rows[output]: values.cpu().numpy() for output, values in rows_of(network, images, list(rows), given).items()}
         for probe in (probe for probe in missing if probe.extractor == name and probe.sums):
             of = np.zeros(len(images), dtype=np.int64) if classes is None else classes
             found[probe.name] = sums_of(work.loaded[name], images, probe.output, of, count, work.shards)

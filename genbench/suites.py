@@ -37,6 +37,9 @@ TEXTS = (
     "reference",
     "device",
     "feature_precision",
+    "prompts",
+    "prompt_column",
+    "template",
 )
 NUMBERS = ("n", "seed", "batch_size")
 LISTS = ("protocols", "metrics", "weights")

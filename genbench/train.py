@@ -14,9 +14,10 @@ from genbench.cuts import BALANCED_TRAIN
 from genbench.draws import LARGEST_SEED
 from genbench.files import SEAL, file_sha256, folder_to_write, write
 from genbench.folders import dataset_of
-from genbench.generator import Generator, code_of, construct, device_of, locate, seed_everything
+from genbench.generator import Generator, construct, device_of, locate, seed_everything
 from genbench.lazy import safetensors_torch, torch
 from genbench.say import VERSION, PluginFailed, UserError, clean, progress, tell
+from genbench.sources import code_of
 from genbench.tails import Tail, draws, dropped, last_stage
 
 if TYPE_CHECKING:

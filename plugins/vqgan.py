@@ -13,9 +13,10 @@ from torch import Tensor
 import genbench
 from genbench_plugins._fill import filled
 from genbench_plugins._small import SIDE, count, shrink
-from genbench_plugins._vqgan import Architecture, Networks, tokens_of
+from genbench_plugins._vqgan import Architecture, Networks
 from genbench_plugins._vqgan_files import SETTINGS, read, settings_of
 from genbench_plugins._vqgan_training import steps
+from genbench_plugins._vqgan_transformer import tokens_of
 
 LARGEST_SIDE = 16  # of the square of codes that is trained here
 

@@ -15,7 +15,7 @@ from genbench.standings import entries
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BROUGHT = {"images", "biggan", "jit", "onnx"}  # generators that judge files which somebody brings
+BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}  # generators that judge files which somebody brings
 BOARD = ROOT / "leaderboards" / "digits"
 COMMANDS = sorted(set(re.findall(r"`(genbench [^`]+)`", README)))
 

@@ -15,12 +15,13 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows hookspecs longtail augment pickles threads suites",
-    "archives record shelves weights stats precision extracting draws inception_weights decoding labels loading contents",
+    "files rows prompts bpe hookspecs longtail augment pickles threads suites",
+    "archives record shelves weights stats precision draws inception_weights decoding labels loading contents",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
+    "used",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
-    "generator reference measures classes_labels classes_picture classes_within folders reported",
-    "classes_sides classes_pooled reconstructions",
+    "generator sources reference measures classes_labels classes_picture classes_within folders reported",
+    "classes_sides classes_pooled reconstructions conditions",
     "classes_counts classes_over",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
@@ -49,7 +50,10 @@ HEAVY = {
     "jinja2",
     "safetensors",
 }
-PRINTS = {"_exported.py": "which range of values it inferred; a plugin's prints go to standard error"}
+PRINTS = {
+    "_diffusers.py": "that a safety checker is left out",
+    "_exported.py": "which range of values it inferred; a plugin's prints go to standard error",
+}
 WRITES = {"conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps"}
 OWN = sorted((ROOT / "genbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*.py"))

@@ -36,7 +36,7 @@ def data(rng: np.random.Generator, n: int = 90, m: int = 70, t: int = 80, d: int
     asked = {"logits": logits["samples"], "labels": labels["samples"], "reference_logits": logits["reference"], "pairs": rng.lognormal(size=n)}
     originals = rng.normal(size=(n, d))
     rebuilt = {"originals": originals, "reconstructions": 0.8 * originals + 0.1, "between": rng.uniform(0, 1, n)}
-    return {**rows, **asked, **rebuilt}
+    return {**rows, **asked, **rebuilt, "prompts": rng.uniform(-0.2, 0.5, size=(n, 1))}
 
 
 def given(row: Metric, of: Data, blocks: np.ndarray | None = None) -> Arrays:
@@ -213,7 +213,7 @@ def cubes(rng: np.random.Generator, n: int, m: int, t: int) -> Data:
     labels = rng.integers(CLASSES, size=n)  # not balanced: samples that are drawn class by class are not independent of each other
     rows["samples"][:, 1] += labels / 3  # a class is a place, so that pairs within classes say something of their own
     rebuilt = {"originals": rng.random((n, 3)), "reconstructions": rng.random((n, 3)) ** 2, "between": rng.random(n)}
-    return {**rows, **logits, "labels": labels, "pairs": rng.lognormal(size=n), **rebuilt}
+    return {**rows, **logits, "labels": labels, "pairs": rng.lognormal(size=n), **rebuilt, "prompts": rng.uniform(-0.2, 0.5, size=(n, 1))}
 
 
 def same_at_every_size(row: Metric, rng: np.random.Generator) -> bool:
@@ -247,7 +247,7 @@ SPEAKS_OF = {
     "symmetric": OF_REFERENCES,
     "zero_on_identical": OF_REFERENCES,
     "one_on_identical": OF_REFERENCES,
-    "rotation_invariant": set(NEEDS) - {"pairs", "between"},
+    "rotation_invariant": set(NEEDS) - {"pairs", "between", "prompts"},
 }
 
 

@@ -12,7 +12,8 @@ import torch
 
 import genbench
 import genbench.extractors.inception as leaf
-from genbench import extracting, precision, shelves
+from genbench import precision, shelves
+from genbench import used as used_by
 from genbench.inception_weights import WEIGHTS
 from genbench.rows import PRECISIONS, Extractor, RowError
 from genbench.say import UserError
@@ -74,7 +75,7 @@ def test_a_precision_is_part_of_what_the_numbers_are(cli, here, own):
     assert values[0] == values[2] != values[1] == pytest.approx(values[0], rel=0.01)
     assert (identity(rough)["precision"], "precision" in identity(exact)) == ("bfloat16", False)
     assert identity(rough)["code"] != identity(exact)["code"]
-    assert extracting.features_seal(identity(rough)) != extracting.features_seal(identity(exact))
+    assert used_by.features_seal(identity(rough)) != used_by.features_seal(identity(exact))
 
 
 def test_another_precision_is_a_ruler_only(cli, here, own):
@@ -146,10 +147,10 @@ def test_a_package_is_part_of_what_the_features_are(cli, here, own, monkeypatch,
 def test_an_extractor_of_nobodys_package_is_identified_as_before():
     """The digits extractor, whose entries are committed: weights and code, and its code is that of the committed entries."""
     row = shelves.find("extractors", "digits")
-    used = extracting.Used("weights", extracting.extractor_code(row), package=extracting.package_of(row)).identity()
+    used = used_by.Used("weights", used_by.extractor_code(row), package=used_by.package_of(row)).identity()
     committed = json.loads(next(Path(__file__).parents[1].glob("leaderboards/digits/entries/*.json")).read_text())
     assert set(used) == {"weights", "code"}
-    assert extracting.features_seal(used) == used["code"] == committed["plan"]["protocols"]["digits"]["extractors"]["digits"]["code"]
+    assert used_by.features_seal(used) == used["code"] == committed["plan"]["protocols"]["digits"]["extractors"]["digits"]["code"]
 
 
 def test_every_network_of_a_package_says_so():

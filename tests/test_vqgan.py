@@ -16,7 +16,7 @@ import genbench
 from genbench.cli import main
 from genbench.conformance import check
 from genbench.generator import locate
-from genbench_plugins._vqgan import drawn
+from genbench_plugins._vqgan_transformer import drawn
 
 CASES = ["class", "plain", "gumbel"]
 CLOSE = 1e-2  # grey levels

@@ -26,6 +26,9 @@ from genbench.placing import data_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Range of seeds: sample i has seed S * 2^20 + i.")
 @click.option("--seeds", default="", metavar="FIRST-LAST", help="The seeds themselves, as papers name them: 50000-99999.")
 @click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
+@click.option("--prompts", type=click.Path(path_type=Path), metavar="FILE", help="Prompts, .txt, .jsonl, .csv or .tsv: image i has prompt i mod their number.")
+@click.option("--prompt-column", default="prompt", show_default=True, metavar="NAME", help="The column, or key, of the prompts in their file.")
+@click.option("--template", default="a photo of a {class}", show_default=True, metavar="TEXT", help="Prompts of class names, where no file is given.")
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator (genbench plugins NAME).")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
 @click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256 (TorchScript).")
@@ -106,7 +109,7 @@ def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
         if words[name] and not parts:
             raise UserError(f"--{name.removesuffix('s') if name == 'protocols' else name} names nothing: leave it out for the default")
         words[name] = parts
-    words |= {name: Path(words[name]) for name in ("checkpoint", "reference") if words[name] is not None}
+    words |= {name: Path(words[name]) for name in ("checkpoint", "reference", "prompts") if words[name] is not None}
     words["dataset"] = longtail.worded(words["dataset"], *[words.pop(name) for name in ("imbalance", "class_order", "imbalance_kind")])
     request = Request(**words)
     return settle(request, description), description, request
@@ -146,11 +149,9 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh
 
 def show_plan(plan: Any, out: Path, as_json: bool) -> None:
     """What would be done."""
-    from dataclasses import asdict
-
     from genbench.say import answer, fields
 
-    plain = asdict(plan)
+    plain = plan.written()
     if as_json:
         answer(json.dumps({"id": plan.id, **plain}, indent=1, ensure_ascii=False))
         return

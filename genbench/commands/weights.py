@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from genbench import rows, shelves, weights
+from genbench import rows, shelves, used, weights
 from genbench.say import UserError, answer, choices, fields, table, tell
 
 
@@ -99,10 +99,10 @@ def _every() -> dict[str, tuple[rows.Weights, Path, list[str]]]:
         except UserError as error:
             tell(f"weights: {error}")
             continue
-        if row.weights is not None:
-            other, _, needing = found.setdefault(row.weights.name, (row.weights, rows.source_of(row.load).parent, []))
-            if other != row.weights:
-                raise UserError(f"two weights are named {row.weights.name}: of {needing[0]} and of {name}; rename one")
+        for one in used.needed(row):
+            other, _, needing = found.setdefault(one.name, (one, rows.source_of(row.load).parent, []))
+            if other != one:
+                raise UserError(f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one")
             needing.append(name)
     return dict(sorted(found.items()))
 

@@ -1,0 +1,127 @@
+"""What a run asks of its measures, and an extractor as the run uses it: the files that were found, and what identifies its features."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genbench import weights
+from genbench.cuts import unhalved
+from genbench.files import code_sha256, digest, source_text
+from genbench.rows import Dataset, Extractor, Weights, source_of
+from genbench.say import UserError
+
+PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
+ROUNDING = ("precision.py",)  # with these, in another precision than float32,
+READING = ("bpe.py",)  # and of texts
+FOREIGN = "weights are not the published ones"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a protocol's measures must know of the run."""
+
+    dataset: Dataset
+    metrics: tuple[str, ...]  # names; () for the protocol's own, "all" for everything there is
+    n: int
+    labels: str  # the policy; "" for an unconditional generator
+    quantise: str
+    weights: Mapping[str, Path]  # named by hand
+    generator: str
+    spaces: tuple[str, ...]  # latent spaces that it renders; () without latents and synthesize
+    pretrained_on: tuple[str, ...] = ()
+    statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
+    precision: str = "float32"  # of the extractors
+    kept: bool = True  # whether the run keeps its images
+    prompts: bool = False  # whether it has any
+    reconstructs: bool = False  # whether the generator has the hook
+
+
+@dataclass(frozen=True)
+class Used:
+    """An extractor as a run uses it: what identifies it, the files that were found, and what every number of it must say."""
+
+    weights: str  # SHA-256, or "none"
+    code: str
+    paths: tuple[str, ...] = ()  # of the weights, and of the vocabulary
+    flags: tuple[str, ...] = ()
+    package: str = ""  # name and version of the package whose network it is
+    precision: str = "float32"
+    vocabulary: str = ""  # SHA-256
+
+    def identity(self) -> dict[str, str]:
+        """What decides the features: "weights" and "code", and "package", "precision" and "vocabulary" where there is something to say."""
+        more = {"package": self.package, "precision": self.precision if self.precision != "float32" else "", "vocabulary": self.vocabulary}
+        return {"weights": self.weights, "code": self.code, **{key: value for key, value in more.items() if value}}
+
+    def places(self, name: str) -> dict[str, str]:
+        """Where its files are, by the name of the extractor and of what they are."""
+        return dict(zip((name, place_of_vocabulary(name)), self.paths, strict=False))
+
+
+def needed(row: Extractor) -> tuple[Weights, ...]:
+    """The files that an extractor needs: its weights, and its vocabulary."""
+    return tuple(one for one in (row.weights, row.vocabulary) if one)
+
+
+def place_of_vocabulary(name: str) -> str:
+    """The key of an extractor's vocabulary among the places of a plan."""
+    return f"{name}.vocabulary"
+
+
+def used(row: Extractor, asked: Asked) -> Used | str:
+    """An extractor with the files that were found, or why it cannot be used."""
+    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != unhalved(asked.dataset).name]
+    if asked.precision not in row.precisions:
+        return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
+    flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
+    found = []
+    for one in needed(row):
+        file = _file(one, row, asked)
+        if isinstance(file, str):
+            return file
+        found.append(file)
+    flags += [FOREIGN] * any(not file.published for file in found)
+    seals = [file.sha256 for file in found]
+    paths = tuple(str(file.path) for file in found)
+    return Used((seals or ["none"])[0], extractor_code(row, asked.precision), paths, tuple(flags), package_of(row), asked.precision, "".join(seals[1:]))
+
+
+def _file(one: Weights, row: Extractor, asked: Asked) -> weights.Found | str:
+    """A file that an extractor needs, or why it is not there."""
+    beside = source_of(row.load).parent
+    try:
+        found = weights.find(one, beside, asked.weights) if "all" in asked.metrics else weights.need(one, beside, asked.weights)
+    except UserError as error:
+        if one.name in asked.weights or not one.files[0].url:
+            raise  # a file that the user named or the package brings is wrong: that is no reason to go on without it
+        return str(error)
+    return found or f"weights missing: genbench weights fetch {one.name}"
+
+
+def source_code(function: Callable[..., Any]) -> str:
+    """The code hash of the file in which a row's function stands."""
+    return code_sha256(source_text(source_of(function)))
+
+
+def extractor_code(row: Extractor, precision: str = "float32") -> str:
+    """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
+    here, more = Path(__file__).parent, (*(ROUNDING if precision != "float32" else ()), *(READING if row.vocabulary else ()))
+    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in (*PREPARATION, *more))])
+
+
+def package_of(row: Extractor) -> str:
+    """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
+    try:
+        return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
+    except importlib.metadata.PackageNotFoundError:
+        return f"{row.package} missing"  # loading the extractor says what to install
+
+
+def features_seal(identity: Mapping[str, str]) -> str:
+    """What tells features of one extractor and one weights file apart: the code, and package and precision where they are in its identity."""
+    more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
+    return digest([identity["code"], more]) if more else identity["code"]
