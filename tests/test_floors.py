@@ -20,7 +20,7 @@ FLOORS = [
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator reference measures classes_labels classes_picture classes_within folders",
-    "classes_sides classes_pooled reconstructions",
+    "classes_sides classes_pooled reconstructions costs",
     "classes_counts classes_over",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
