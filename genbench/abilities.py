@@ -21,6 +21,8 @@ ATTRIBUTES = (
     *("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor", "holds", "executes"),
     *("asks", "usual", "fetches"),
 )
+SAID = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "spaces", "competitor")  # of those, what an object in memory may say
+HELD = "held"  # under which name the module of a generator in memory has the object itself
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,46 @@ def describe(target: Any, name: str, origin: str) -> Description:
     attributes = {name: getattr(target, name) for name in ATTRIBUTES if hasattr(target, name)}
     _check_attributes(attributes, where)
     return Description(name, origin, target, module, abilities, found, given, attributes)
+
+
+def in_memory(thing: Any) -> ModuleType:
+    """A bare function `sample(n, ...)`, or an object with a sample method, as the module that `describe` reads; UserError for anything else.
+
+    Of an object every method is taken that has the name of a hook, marked or not, but those of training; and the attributes of the manual, also of a
+    function: `sample.range = (-1, 1)`.
+    """
+    methods = {hook: getattr(thing, hook, None) for hook in hookspecs.HOOKS if hook not in ("train", "state")}
+    if not callable(methods["sample"]) and callable(thing):
+        methods = {"sample": thing}
+    if not callable(methods["sample"]):
+        raise UserError(f"{type(thing).__name__} in memory is no generator: give a function sample(n), or an object with a method sample(n)")
+    found = ModuleType(name_of(thing))
+    vars(found).update({name: getattr(thing, name) for name in SAID if hasattr(thing, name)})
+    vars(found)[HELD] = thing
+    vars(found).update({hook: _hook(function, found.__name__) for hook, function in methods.items() if callable(function)})
+    return found
+
+
+def name_of(thing: Any) -> str:
+    """What a generator in memory is called: a function by its name, an object by that of its class."""
+    return str(getattr(thing, "__name__", type(thing).__name__)).rpartition(".")[2].strip("<>").lower()
+
+
+def _hook(function: Callable[..., Any], module: str) -> Callable[..., Any]:
+    """A function, bound method or callable object as a marked function that names the same arguments; its own attributes stay as they are."""
+
+    def hook(*given: Any) -> Any:
+        return function(*given)
+
+    def of_n(n: int) -> Any:
+        return function(n)
+
+    named = function if inspect.isroutine(function) else type(function).__call__.__get__(function)
+    if not hasattr(named, "__code__") and not hasattr(getattr(named, "__func__", None), "__code__"):
+        of_n.__module__ = module
+        return hookspecs.hookimpl(of_n)  # of a partial or a compiled function nobody knows more
+    hook.__wrapped__, hook.__module__ = named, module  # type: ignore[attr-defined]  # where pluggy and inspect look for the names
+    return hookspecs.hookimpl(hook)
 
 
 def _check_attributes(attributes: Mapping[str, Any], where: str) -> None:

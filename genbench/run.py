@@ -6,13 +6,14 @@ import contextlib
 import datetime
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genbench import reconstructions, record, shards
-from genbench.abilities import Description, describe
+from genbench import costs, reconstructions, record, shards
+from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.cuts import described
 from genbench.draws import rank_in_class
 from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
@@ -40,7 +41,8 @@ def evaluate(
 ) -> Record:
     """Draw samples from a generator, measure them, and return the Record; finished work in `out` is taken over.
 
-    plugin: a name, a path to a file, or a module or class with hooks. settings: the generator's options, {"steps": 10} or ["steps=10"].
+    plugin: a name, a path to a file, a module or class with hooks, a function sample(n), or an object with a method sample(n).
+    settings: the generator's options, {"steps": 10} or ["steps=10"].
     request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels, checkpoint, batch_size, device, feature_precision, ...).
     A generator without a source file has no identity: its run gets a fresh id. Raises UserError.
     """
@@ -54,7 +56,8 @@ def evaluate(
     if unknown:
         raise UserError(f"evaluate has no argument {unknown[0]!r}: {choices(unknown[0], known)}")
     named = isinstance(plugin, str | Path)
-    description = locate(str(plugin)) if named else describe(plugin, getattr(plugin, "__name__", type(plugin).__name__).rpartition(".")[2].lower(), "memory")
+    target = plugin if named or isinstance(plugin, type | ModuleType) else in_memory(plugin)
+    description = locate(str(plugin)) if named else describe(target, name_of(plugin), "memory")
     asked = Request(dataset=dataset, options=words, **given)
     return execute(settle(asked, description), description, asked, Path(out), fresh=fresh)
 
@@ -77,6 +80,7 @@ def execute(plan: Plan, description: Description, request: Request, out: Path, *
 def _carried_out(plan: Plan, description: Description, request: Request, folder: Path, earlier: Record | None) -> Record:
     clock = shards.Clock()
     then = time.monotonic()
+    checkpoint = checkpoint_of(description, dataset_of(request.dataset), request.checkpoint, request.trust)
     generator = constructed(description, request, plan.device)
     generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
@@ -104,7 +108,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         plan=_with_earlier(done, earlier).written(),
         scores=(*scores, *_kept(earlier, plan)),
         environment=record.environment(plan.device),
-        cost=_cost(generator, clock, plan, earlier),
+        cost={**_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}), "batch_size": plan.batch_size},
         dataset=described(dataset_of(request.dataset)),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         genbench=VERSION,
@@ -267,23 +271,7 @@ def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) ->
     return grid_png(sheet, len(closest.samples))
 
 
-def _cost(generator: Generator, clock: shards.Clock, plan: Plan, earlier: Record | None) -> dict[str, Any]:
-    """What the run cost, measured; never a Score. A call that drew nothing keeps what the drawing call measured."""
-    import resource
-    import sys
-
-    told = generator.cost()
-    before = earlier.cost if earlier else {}
-    drew = clock.images > 0
-    gpu = torch.cuda.max_memory_allocated() if plan.device.startswith("cuda") else None
-    return {
-        "seconds": {stage: round(seconds, 4) for stage, seconds in clock.seconds.items()},
-        "images_drawn": clock.images or before.get("images_drawn", 0),
-        "images_per_second": round(clock.images / clock.seconds["sample"], 3) if drew else before.get("images_per_second"),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        "peak_gpu_memory_bytes": gpu,
-        "parameters": told.get("parameters"),
-        "evaluations_per_image": told.get("evaluations"),
-        "batch_size": plan.batch_size,
-        "device": plan.device,
-    }
+def _cost(generator: Generator, clock: shards.Clock, plan: Plan, checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run cost; the latency of one image is measured where images were drawn."""
+    alone = costs.latency(generator, plan.identity["first_seed"], shards.labels_for(plan), plan.quantise) if clock.images else {}
+    return costs.cost(generator, clock.seconds, clock.images, alone, checkpoint, before)

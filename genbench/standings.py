@@ -26,6 +26,11 @@ from genbench.say import UserError, cell_of_csv, choices, clean, complain, plus_
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+SECONDS = "s / image"
+COST = (
+    "images_per_second", "images_per_second_whole", "latency_p50_seconds", "latency_p95_seconds", "peak_memory_bytes", "peak_gpu_memory_bytes",
+    "checkpoint_bytes", "parameters", "evaluations_per_image", "dtype", "device",
+)  # fmt: skip
 ARROW = {"lower": "↓", "higher": "↑"}
 
 
@@ -155,15 +160,22 @@ def ordered(found: Sequence[Entry], metric: str) -> list[Entry]:
 
 
 def people(found: Sequence[Entry], sort: str) -> DataFrame:
-    """The board for people: rank range by the sorting metric, label, value ± half interval of each metric."""
+    """The board for people: rank range by the sorting metric, label, value ± half interval of each metric, seconds per image."""
     place = ranks(found, sort)
     columns = headings(found, sort)
     rows = []
     for entry in ordered(found, sort):
         remarks = [remark for remark in ("" if entry.ranked else "not ranked", clean(entry.tuned)) if remark]
         cells = {"rank": rank_text(place.get(entry.id)), "generator": clean(entry.label) + (f" ({'; '.join(remarks)})" if remarks else "")}
-        rows.append(cells | {heading: cell(entry, name) for name, heading in columns.items()})
+        seconds = {SECONDS: cost} if (cost := _seconds(entry)) or any(map(_seconds, found)) else {}
+        rows.append(cells | {heading: cell(entry, name) for name, heading in columns.items()} | seconds)
     return pd.DataFrame(rows)
+
+
+def _seconds(entry: Entry) -> str:
+    """The seconds of an image, on the machine that drew it; "" where they were not measured."""
+    rate = entry.record.cost.get("images_per_second")
+    return f"{1 / rate:.2g}" if rate else ""
 
 
 def cell(entry: Entry, metric: str) -> str:
@@ -184,7 +196,7 @@ def numbers(found: Sequence[Entry], sort: str) -> DataFrame:
             score = entry.score(name)
             for key in ("value", "low", "high", "se", "se_reference", "real", "real_high"):
                 row[name if key == "value" else f"{name}_{key}"] = getattr(score, key) if score else None
-        row |= {key: entry.record.cost.get(key) for key in ("images_per_second", "parameters", "evaluations_per_image")}
+        row |= {key: entry.record.cost.get(key) for key in COST}
         row |= {"first_seed": plan["identity"]["first_seed"], "checkpoint": plan["identity"]["checkpoint"]}
         row |= {"tuned": clean(entry.tuned)} if any(one.tuned for one in found) else {}
         row |= {"created": entry.record.created, "run": entry.record.id, "entry": entry.id}

@@ -64,6 +64,12 @@ def test_the_python_example_runs(cli, here):
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own README
 
 
+def test_the_example_of_a_model_in_memory_runs(here):
+    """README's function goes through genbench.evaluate as it stands."""
+    example = next(block for block in blocks("python") if "def sample(n, seeds)" in block)
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own README
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_and_option_named_in_readme_exists(words):
     """A command or an option that README names is one that genbench has."""

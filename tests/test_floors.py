@@ -21,7 +21,7 @@ FLOORS = [
     "used",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator sources reference measures classes_labels classes_picture classes_within folders reported",
-    "classes_sides classes_pooled reconstructions conditions",
+    "classes_sides classes_pooled reconstructions conditions costs",
     "classes_counts classes_over",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
