@@ -34,7 +34,7 @@ class StyleGAN2:
     paper = "Karras et al. 2020, Analyzing and improving the image quality of StyleGAN, arXiv:1912.04958; with ADA arXiv:2006.06676"
     licence = "the code MIT; the published weights NVIDIA's, non-commercial"
     checkpoints: ClassVar = {
-        "digits": {"file": "weights/stylegan2-digits.safetensors", "licence": "MIT"},  # genbench train -p stylegan2
+        "digits": {"file": "weights/stylegan2-digits.safetensors", "licence": "MIT"},  # genbench train -p stylegan2, then --init it --epochs 320 --seed 1
         "cifar10": {"url": f"{NVIDIA}/cifar10.pkl", "licence": LICENCE},
         "ffhq": {"url": f"{NVIDIA}/ffhq.pkl", "licence": LICENCE},
     }

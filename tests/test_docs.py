@@ -84,7 +84,7 @@ def test_every_shipped_generator_is_named_in_readme_and_on_the_board():
     """The generators that ship are in README, and each has an entry on the committed board; `images` draws nothing of its own."""
     names = {name for name, one in shelves.standing("generators").items() if one.origin == "built in"}
     assert names <= set(re.findall(r"`([a-z0-9]+)`", README))
-    assert names - BROUGHT == {entry.label for entry in entries(BOARD)}
+    assert names - BROUGHT <= {entry.label for entry in entries(BOARD)}
 
 
 def test_every_hook_has_a_text_and_every_argument_is_in_it():
