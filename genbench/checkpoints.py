@@ -13,7 +13,7 @@ from genbench.archives import Bag, Beside, Foreign, Reader, member, refuse_by_na
 from genbench.lazy import safetensors_torch, torch
 from genbench.say import UserError, clean
 
-LARGEST_VIEW = 2**20  # bytes of a tensor that repeats its storage's numbers, by strides of 0
+LARGEST_VIEW = 2**31  # bytes of a tensor that repeats its storage's numbers, by strides of 0
 
 
 def load_checkpoint(path: Path | str, device: Any = "cpu", parts: Sequence[str | int] = ("state_dict",)) -> dict[str, torch.Tensor]:

@@ -17,6 +17,10 @@ from genbench.say import UserError
 PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
 ROUNDING = ("precision.py",)  # with these, in another precision than float32,
 READING = ("bpe.py",)  # and of texts
+# The code of such a file by its hash, and an earlier one that reads the same tensors: it goes by that name, as in measures.SAME_NUMBERS.
+SAME_FEATURES = {
+    "d6b669fd177e02f9c412518835ef729d2527e308185c1ccaf0ed1740a74e0eba": "2a4f5cf6f3d6cc8986e69df2b332c7812bddf862da8f442a1621b954fd28616b",  # checkpoints
+}
 FOREIGN = "weights are not the published ones"
 
 
@@ -110,7 +114,8 @@ def source_code(function: Callable[..., Any]) -> str:
 def extractor_code(row: Extractor, precision: str = "float32") -> str:
     """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
     here, more = Path(__file__).parent, (*(ROUNDING if precision != "float32" else ()), *(READING if row.vocabulary else ()))
-    return digest([source_code(row.load), *(code_sha256(source_text(here / name)) for name in (*PREPARATION, *more))])
+    codes = [code_sha256(source_text(here / name)) for name in (*PREPARATION, *more)]
+    return digest([source_code(row.load), *(SAME_FEATURES.get(code, code) for code in codes)])
 
 
 def package_of(row: Extractor) -> str:
