@@ -29,7 +29,11 @@ ENTRIES = {
 }
 PLUGINS = {"wgan-gp": "dcgan"}  # of entries that are not named as theirs
 SWEEPS = {  # name of the picture: plugin, option with its values, what the page says
-    "truncation": ("stylegan2", "truncation=0.3,0.5,0.7,0.85,1.0", "StyleGAN2: w moved to its mean (truncation; 1 is none)"),
+    "truncation": (
+        "stylegan2",
+        "truncation=0.3,0.5,0.7,0.85,1.0",
+        "StyleGAN2: w moved to its mean (truncation; 1 is none). The mean is of all classes, as in NVIDIA's code, so that far in a class is lost",
+    ),
     "steps": ("ddpm", "steps=2,5,10,20,50,100", "ddpm: steps of DDIM"),
 }
 
