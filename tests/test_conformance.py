@@ -12,7 +12,7 @@ from genbench.generator import locate
 
 HEAD = "import random\nimport genbench\nimport torch\n\nS = (3, 8, 8)\n\n\n@genbench.hookimpl\n"
 GOOD = "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n"
-BROUGHT = {"images", "biggan", "jit", "onnx"}  # they draw nothing without a file that somebody brings
+BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}  # they draw nothing without a file that somebody brings
 FAULTS = {
     "count": "def sample(n):\n    return torch.zeros(max(n, 2), *S, dtype=torch.uint8)\n",
     "images": "def sample(n):\n    return torch.zeros(n, *S, dtype=torch.uint8)\n",
