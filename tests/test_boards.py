@@ -189,7 +189,7 @@ def test_every_format_has_a_row_for_each_and_no_control_character(nasty, how):
         assert "<script" not in text
     elif how == "latex":
         body = re.search(r"\\midrule\n(.*)\n\\bottomrule", text, re.DOTALL)[1].splitlines()
-        assert [len(re.findall(r"(?<!\\)&", line)) for line in body] == [4] * len(NASTY)
+        assert [len(re.findall(r"(?<!\\)&", line)) for line in body] == [4] * len(NASTY)  # rank, label, two numbers, seconds
         assert not re.search(r"(?<!\\)[%#$]", "\n".join(body))
     else:
         assert len(text.splitlines()) == len(NASTY) + 1
