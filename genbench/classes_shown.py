@@ -16,6 +16,7 @@ from genbench.say import clean, number, plus_minus, table
 
 SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy"}
 WIDTH = 80
+NAMED = 20  # classes that are listed after a flag
 NESTED = ("confusion", "tests", "flags", "notes")
 
 
@@ -97,7 +98,7 @@ def _over(found: Table, by: str, worst: int) -> list[str]:
         if of["macro"] is not None:
             mean = f"{word}: mean over {_of_classes(of['classes'])} {_bounded(of, 'macro', ends='')}{_beside(of['real'])}"
             if of["classes"] > classes_over.WORST:
-                mean += f", worst five {of['worst_mean']:.4g} ({', '.join(name_of(found.rows[place]) for place in of['worst'])})"
+                mean += f", worst five {of['worst_mean']:.4g} ({_named(found, of['worst'])})"
             lines += textwrap.wrap(mean, WIDTH, subsequent_indent="  ")
     lines += [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in (*_distances(found), *(_group(*of) for of in over["groups"].items()))]
     for name, group in over.get("attributes", {}).items():
@@ -109,11 +110,9 @@ def _over(found: Table, by: str, worst: int) -> list[str]:
         lines.append(f"Gini of shares {over['gini']:.3f}")
     lines += _taught(over["cas"]) if "cas" in over else []
     if found.over.get("dropped"):
-        left_out = ", ".join(name_of(found.rows[c]) for c in found.over["dropped"])
-        lines += textwrap.wrap(f"left out of the training (--tail drop): {left_out}", WIDTH, subsequent_indent="  ")
-    absent = ", ".join(name_of(found.rows[c]) for c in over["missing"])
-    lines.append(f"missing classes: {absent or 'none shown'}" + (f" ({over['missing_note']})" if over["missing_note"] else ""))
-    told = [f"{flag}: {', '.join(name_of(found.rows[c]) for c in of)}" for flag, of in over["flagged"].items()]
+        lines += textwrap.wrap(f"left out of the training (--tail drop): {_named(found, over['dropped'])}", WIDTH, subsequent_indent="  ")
+    lines.append(f"missing classes: {_named(found, over['missing']) or 'none shown'}" + (f" ({over['missing_note']})" if over["missing_note"] else ""))
+    told = [f"{flag}: {_named(found, of)}" for flag, of in over["flagged"].items()]
     lines.append("flags (Holm at 5 % over " + f"{found.tests} tests): " + ("; ".join(told) or "none"))
     if worst and by == "z":
         last = [row["z"] for row in classes.ordered(found.rows, by)[:worst] if row["z"] is not None]
@@ -177,6 +176,12 @@ def _taught(cas: Mapping[str, Any]) -> list[str]:
         by_group = "".join(f", {group} {share:.3f}" for group, share in one["by_group"].items())
         lines.append(f"  trained on {name} ({one['n']}): {plus_minus(one['accuracy'], one['low'], one['high'])}{by_group}; {one['seconds']:.0f} s")
     return lines
+
+
+def _named(found: Table, of: Sequence[int]) -> str:
+    """Some classes; of many the first NAMED and how many there are."""
+    names = [name_of(found.rows[c]) for c in of]
+    return ", ".join(names if len(names) <= NAMED else [*names[:NAMED], f"... ({len(names)} in all)"])
 
 
 def _of_classes(count: int) -> str:

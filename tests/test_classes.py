@@ -483,6 +483,13 @@ def test_a_class_that_no_real_image_taught_has_no_accuracy_and_is_not_missing(mo
     assert ("missing" in table(gone).rows[6]["flags"]) == conditional  # nobody asked for it, or it cannot be told
 
 
+def test_lists_of_many_classes_are_cut():
+    """Of 200 flagged classes the first twenty are named, and how many there are."""
+    found = SimpleNamespace(rows=[{"class": c, "name": str(c)} for c in range(200)])
+    assert classes_shown._named(found, range(20)) == ", ".join(map(str, range(20)))
+    assert classes_shown._named(found, range(200)).endswith("18, 19, ... (200 in all)")
+
+
 def test_halves_are_disjoint():
     """The null's two sides share no image."""
     ours, theirs = halves(0)
