@@ -34,7 +34,16 @@ def faultless(rng: np.random.Generator) -> Data:
     other = np.random.default_rng(4)  # its own, so that the other sides are what they were
     rebuilt = {"originals": real(other), "between": 0.5 + other.random(N)}
     rebuilt["reconstructions"] = rebuilt["originals"] + 0.1 * other.normal(size=(N, 6))
-    return {"samples": real(rng), "reference": real(rng), "train": real(rng), **logits, "labels": labels, "pairs": rng.lognormal(size=N), **rebuilt}
+    return {
+        "samples": real(rng),
+        "reference": real(rng),
+        "train": real(rng),
+        **logits,
+        "labels": labels,
+        "pairs": rng.lognormal(size=N),
+        **rebuilt,
+        "prompts": other.uniform(0.2, 0.4, (N, 1)),
+    }
 
 
 def elsewhere(rng: np.random.Generator, of: Data) -> Data:
@@ -90,6 +99,11 @@ def less_alike(rng: np.random.Generator, of: Data) -> Data:
     return {**of, "between": of["between"] / 2}
 
 
+def off_topic(rng: np.random.Generator, of: Data) -> Data:
+    """Images farther from their prompts."""
+    return {**of, "prompts": of["prompts"] - 0.1}
+
+
 #: Fault -> metrics that must get worse, metrics that must not.
 FAULTS: dict[Callable[[np.random.Generator, Data], Data], tuple[str, str]] = {
     collapsed: ("fd kd is recall coverage diversity top1_histogram_gap", "precision duplicates"),
@@ -114,13 +128,15 @@ def worsening(row: Metric, good: Data, bad: Data) -> float:
 def meant_for(row: Metric) -> tuple[Callable[[np.random.Generator, Data], Data], ...]:
     """The faults of which a row must see one, by what it needs.
 
-    A training split is there to find copies of it; reconstructions, what they lose; a reference or a recogniser, what is not of its kind (or, where
-    they say how alike real images are, sameness); latent pairs, jumps; samples alone, sameness.
+    A training split is there to find copies of it; reconstructions, what they lose; prompts, images of something else; a reference or a recogniser, what
+    is not of its kind (or, where they say how alike real images are, sameness); latent pairs, jumps; samples alone, sameness.
     """
     if "train" in row.needs:
         return (memorised,)
     if RECONSTRUCTED & set(row.needs):
         return farther, less_alike
+    if "prompts" in row.needs:
+        return (off_topic,)
     if {"reference", "reference_logits", "logits"} & set(row.needs):
         return elsewhere, repeated
     return (jumping,) if "pairs" in row.needs else (repeated,)

@@ -25,7 +25,7 @@ ENTRIES = {
     "wgan-gp": ("--metrics", f"{OWN},ppl_z_digits", "--checkpoint", str(WEIGHTS / "wgan-gp-digits.safetensors"), "-o", "loss=wgan-gp"),
     "stylegan2": ("--metrics", f"{OWN},ppl_z_digits,ppl_w_digits"),
     "vqgan": (),
-    "ddpm": ("--metrics", f"{OWN},ppl_z_digits"),
+    "ddpm": (),  # as README's first command
 }
 PLUGINS = {"wgan-gp": "dcgan"}  # of entries that are not named as theirs
 SWEEPS = {  # name of the picture: plugin, option with its values, what the page says
