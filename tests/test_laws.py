@@ -181,7 +181,7 @@ def test_a_class_alone_has_a_value_where_a_row_says_so(rng, row):
 def turned(rng: np.random.Generator, of: Data) -> Data:
     """Features and logits, each rotated about the origin by one rotation for all sides."""
     turn = {d: np.linalg.qr(rng.normal(size=(d, d)))[0] for d in {of[need].shape[1] for need in ("samples", "logits")}}
-    return {need: array @ turn[array.shape[1]] if array.ndim == 2 else array for need, array in of.items()}
+    return {need: array @ turn[array.shape[1]] if array.ndim == 2 and array.shape[1] in turn else array for need, array in of.items()}
 
 
 def shuffled(rng: np.random.Generator, of: Data) -> Data:
