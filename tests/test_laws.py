@@ -122,7 +122,8 @@ def test_a_row_that_says_it_draws_does(rng, row):
     assert row.left_out
     for side, layout in itertools.product(sides(row), ("seven unequal", "neighbours together")):
         arrays, blocks = cut(row, side, data(rng), layout)
-        if not near(row.left_out(arrays, blocks, side)[0], row.value(arrays.keep(side, blocks != 0))):
+        found = row.left_out(arrays, blocks, side)
+        if not all(near(found[b], row.value(arrays.keep(side, blocks != b))) for b in range(len(found)) if (blocks == b).any()):
             return
     pytest.fail("its leave-outs are calls of value")
 
