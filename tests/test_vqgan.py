@@ -150,7 +150,7 @@ def test_a_run_to_a_record(name, here, cli):
     assert status == 0, err
     assert {one["metric"]: one["status"] for one in json.loads(out)["scores"]}["fd_digits"] == "ok"
     if name != "class":  # ten classes, and the folder has two
-        rows = ("--protocol", "pixels", "--with", here / "rows.py")
+        rows = ("--protocol", "hues", "--with", here / "rows.py")
         (here / "rows.py").write_text(ROWS)
         status, out, err = cli(*words, *rows, "-d", colour_folder(here / "own"), "--n", "20")
         assert status == 0, err
@@ -163,8 +163,8 @@ from genbench.rows import Extractor, Measure, Protocol
 def load(device, weights=None):
     return lambda images: {"mean": images.float().mean((2, 3))}
 
-PIXELS = Extractor(name="pixels", title="pixels", outputs={"mean": 3}, size=16, resize="none", weights=None, trained_on="", load=load)
-P = Protocol(name="pixels", title="of pixels", dataset="any", n=0, labels="balanced", quantise="round", measures=(Measure("kd", "pixels.mean", "train"),))
+HUES = Extractor(name="hues", title="mean colours", outputs={"mean": 3}, size=16, resize="none", weights=None, trained_on="", load=load)
+P = Protocol(name="hues", title="of mean colours", dataset="any", n=0, labels="balanced", quantise="round", measures=(Measure("kd", "hues.mean", "train"),))
 """
 
 
