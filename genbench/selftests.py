@@ -89,7 +89,7 @@ def digits(board: Path, folder: Path) -> Iterator[Anchor]:
     for entry in standings.entries(board):
         if entry.label in SHIPPED:
             for score in entry.record.scores:
-                if score.value is not None:
+                if score.value is not None and not score.metric.startswith("ppl_"):  # asked for by name, of some
                     delta = SAME * max(abs(score.value), score.se or 0.0)
                     measure = functools.partial(_again, entry.label, score.metric, folder)
                     yield Anchor(f"digits, {entry.label}, {score.metric}", repr(score.value), measure, f"leaderboards/digits/entries/{entry.id}.json", delta)

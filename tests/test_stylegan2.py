@@ -461,7 +461,7 @@ def test_it_conforms(here):
         block.torgb.weight.mul_(0.02)
         block.torgb.bias.zero_()
     results = {r.check: r for r in check(locate("stylegan2"), checkpoint=saved(made, net))}
-    assert {name: r.came for name, r in results.items() if r.verdict != "pass" and name != "labels"} == {}
+    assert {name: r.came for name, r in results.items() if r.verdict != "pass" and name not in ("labels", "reconstruct")} == {}
 
 
 @pytest.mark.parametrize("dataset", ["digits", "photos"])
