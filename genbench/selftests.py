@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import anchors, reproductions, standings
+from genbench import anchors, reproductions, shelves, standings
 from genbench.anchors import Anchor, NotRun
 from genbench.run import evaluate
 from genbench.say import UserError, clean, table
@@ -86,10 +86,11 @@ def committed() -> Path | None:
 
 def digits(board: Path, folder: Path) -> Iterator[Anchor]:
     """A row per number of each shipped model on a board; a model's run is done in `folder` when the first of its numbers is measured."""
+    own = {measure.name for measure in shelves.find("protocols", "digits").measures}
     for entry in standings.entries(board):
         if entry.label in SHIPPED:
             for score in entry.record.scores:
-                if score.value is not None and not score.metric.startswith("ppl_"):  # asked for by name, of some
+                if score.value is not None and score.metric in own:  # others were asked for by name
                     delta = SAME * max(abs(score.value), score.se or 0.0)
                     measure = functools.partial(_again, entry.label, score.metric, folder)
                     yield Anchor(f"digits, {entry.label}, {score.metric}", repr(score.value), measure, f"leaderboards/digits/entries/{entry.id}.json", delta)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import boards, measures, record, shelves, standings
+from genbench import boards, measures, record, shelves, standings, used
+from genbench.files import code_sha256, source_text
 from genbench.record import Record, Score
 from genbench.run import evaluate
 
@@ -308,6 +309,8 @@ def test_the_committed_boards_were_measured_by_the_code_that_is_here():
 
 
 def test_no_name_of_earlier_code_outlives_its_code():
-    """What measures.SAME_NUMBERS renames is code that is here: another edit makes the row a lie, and it goes."""
+    """What measures.SAME_NUMBERS and used.SAME_FEATURES rename is code that is here: another edit makes the row a lie, and it goes."""
     every = {measures.source_code(metric.value) for metric in shelves.every("metrics").values()}
     assert set(measures.SAME_NUMBERS) <= {*every, *measures.shared_code()}
+    reading = {code_sha256(source_text(Path(used.__file__).parent / name)) for name in used.PREPARATION}
+    assert set(used.SAME_FEATURES) <= reading

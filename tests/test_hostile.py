@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile_files import Evil, legacy
 
 from genbench.checkpoints import load_checkpoint, load_tensors
 from genbench.say import UserError
@@ -25,23 +26,6 @@ from genbench.statistics import read_statistics
 
 MARKER = "owned.ed"
 SYSTEM = f"touch {MARKER}"
-
-
-class Evil:
-    """Reduces to a call."""
-
-    def __init__(self, function, *arguments) -> None:
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-
-def legacy(content):
-    """torch's format before 1.6: pickles in a row."""
-    out = io.BytesIO()
-    torch.save(content, out, _use_new_zipfile_serialization=False)
-    return out.getvalue()
 
 
 def text(word):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hostile_files import Evil, legacy
 from nvidia_files import EasyDict, their_names, write_pickle
 from torch import nn
 
@@ -37,23 +38,6 @@ class Generator(nn.Module):
         self.synthesis = nn.ModuleDict({"b4": Inner()})
         self.w_avg = nn.Parameter(torch.ones(2))
         self.add_module("none", None)
-
-
-class Evil:
-    """Reduces to a call."""
-
-    def __init__(self, function, *arguments) -> None:
-        self.call = (function, arguments)
-
-    def __reduce__(self):
-        return self.call
-
-
-def legacy(content):
-    """What torch.storage._load_from_bytes is given, around anything."""
-    out = io.BytesIO()
-    torch.save(content, out, _use_new_zipfile_serialization=False)
-    return out.getvalue()
 
 
 def zipped(content):
