@@ -16,7 +16,7 @@ BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}  # they draw nothing 
 FAULTS = {
     "count": "def sample(n):\n    return torch.zeros(max(n, 2), *S, dtype=torch.uint8)\n",
     "images": "def sample(n):\n    return torch.zeros(n, *S, dtype=torch.uint8)\n",
-    "seeds repeat": "D = random.Random()\ndef sample(n, seeds):\n    return torch.full((n, *S), D.randrange(256), dtype=torch.uint8)\n",
+    "seeds repeat": "def sample(n, seeds):\n    return torch.tensor(list(random.SystemRandom().randbytes(192 * n)), dtype=torch.uint8).reshape(n, *S)\n",
     "seeds differ": "def sample(n, labels):\n    return (labels * 20).to(torch.uint8)[:, None, None, None].expand(n, *S)\n",
     "batch size": "def sample(n, seeds):\n    x = genbench.uniform(seeds, S)\n    return ((x - x.mean(0) + 0.5) * 255).clamp(0, 255).to(torch.uint8)\n",
     "labels": "def sample(n, seeds, labels):\n    return (genbench.uniform(seeds, (3, 32, 32)) * 255).to(torch.uint8)\n",
@@ -39,11 +39,7 @@ FAULTS = {
 def test_each_check_finds_the_fault_made_for_it(fault, here):
     """A generator with one planted fault fails that check, with what came in the line."""
     head = HEAD.removesuffix("@genbench.hookimpl\n") if FAULTS[fault].startswith("class") else HEAD
-    body = FAULTS[fault]
-    if body.startswith("D = "):
-        line, body = body.split("\n", 1)
-        head = head.replace("\n\n\n@", f"\n{line}\n\n\n@")
-    (here / f"{fault.replace(' ', '_')}_fault.py").write_text(head + body)
+    (here / f"{fault.replace(' ', '_')}_fault.py").write_text(head + FAULTS[fault])
     results = {r.check: r for r in check(locate(f"{fault.replace(' ', '_')}_fault.py"))}
     assert results[fault].verdict == "fail", results[fault]
     assert results[fault].came
