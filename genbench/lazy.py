@@ -27,6 +27,7 @@ __all__ = [
     "safetensors",
     "safetensors_numpy",
     "safetensors_torch",
+    "scipy_optimize",
     "scipy_special",
     "scipy_stats",
     "sklearn_cluster",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     import safetensors.numpy as safetensors_numpy
     import safetensors.torch as safetensors_torch
     import scipy.linalg as linalg
+    import scipy.optimize as scipy_optimize
     import scipy.special as scipy_special
     import scipy.stats as scipy_stats
     import sklearn.cluster as sklearn_cluster
@@ -91,6 +93,7 @@ else:
     safetensors_numpy = _Lazy("safetensors.numpy")
     safetensors_torch = _Lazy("safetensors.torch")
     linalg = _Lazy("scipy.linalg")
+    scipy_optimize = _Lazy("scipy.optimize")
     scipy_special = _Lazy("scipy.special")
     scipy_stats = _Lazy("scipy.stats")
     sklearn_cluster = _Lazy("sklearn.cluster")

@@ -54,10 +54,19 @@ class Probe:
         return int((indices < self.first).sum()) if self.pairs else len(indices)
 
 
+def kept_images(plan: Plan) -> Probe:
+    """The images of a run that keeps them: what reads them needs no row of the shelves."""
+    return Probe("images", _common(plan))
+
+
+def _common(plan: Plan) -> dict[str, str]:
+    return {"run": plan.id, "quantise": plan.quantise, "device": plan.device.split(":")[0]}
+
+
 def probes_of(plan: Plan) -> dict[str, Probe]:
     """Every probe of a run by name."""
-    common = {"run": plan.id, "quantise": plan.quantise, "device": plan.device.split(":")[0]}
-    found = {"images": Probe("images", common)} if plan.keep_images else {}
+    common = _common(plan)
+    found = {"images": kept_images(plan)} if plan.keep_images else {}
     for protocol in plan.protocols.values():
         for measure in protocol["measures"]:
             if not (measure["skip"] or reconstructs(measure)):

@@ -17,7 +17,7 @@ from genbench import prompts, shelves
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.lazy import np, torch
-from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, probes_of, rows_of, sums_of, wide_at_once
+from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, kept_images, probes_of, rows_of, sums_of, wide_at_once
 from genbench.say import RunFailed, complain, progress
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
 def _of_classes(work: Work, probe: Probe) -> None:
     """Distances within classes of an output too wide to keep, of the kept images, which are in memory at once."""
     plan, then = work.plan, time.monotonic()
-    kept = list(_parts(plan, work.folder, probes_of(plan)["images"]))
+    kept = list(_parts(plan, work.folder, kept_images(plan)))
     origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
     found = _read(work.folder, _all(plan), probe)
     if found and found[1]["images"] == origin:
@@ -287,7 +287,7 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     wanted = set(indices)
     for shard in shards_of(run_blocks(plan)):
         if wanted & set(shard.indices.tolist()):
-            kept = _read(folder, shard, probes_of(plan)["images"])
+            kept = _read(folder, shard, kept_images(plan))
             assert kept is not None, "called after draw"
             found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])

@@ -82,7 +82,7 @@ def need(weights: Weights, beside: Path, named: Mapping[str, Path], option: str 
         if find(weights, beside, named, option) is None:
             try:
                 files.write_pieces(folder / file.file, _download(file))
-            except _Unreached as error:
+            except Unreached as error:
                 raise UserError(_bring(weights, file, str(error), option)) from None
     found = find(weights, beside, named, option)
     assert found is not None, f"{folder / file.file} was just written"
@@ -170,7 +170,7 @@ def _bring(weights: Weights, file: File, why: str, option: str) -> str:
 # The download
 
 
-class _Unreached(Exception):
+class Unreached(Exception):
     """The network gave no whole file, and the line says why."""
 
 
@@ -179,7 +179,7 @@ def _download(file: File) -> Iterator[bytes]:
     tell(f"weights: {file.url}")
     total, got, want = hashlib.sha256(), 0, wanted(file)
     with progress(f"weights {file.file}", file.bytes, "B") as done:
-        for piece in _pieces(file.url):
+        for piece in pieces(file.url):
             total.update(piece)
             got += len(piece)
             done(len(piece))
@@ -189,7 +189,7 @@ def _download(file: File) -> Iterator[bytes]:
         raise UserError(f"the download {file.url} has SHA-256 {total.hexdigest()} instead of {want or 'any'}, {size}; nothing was kept, bring the right file")
 
 
-def _pieces(url: str) -> Iterator[bytes]:
+def pieces(url: str) -> Iterator[bytes]:
     """The bytes behind a URL, piece by piece; a connection that breaks is taken up where it broke."""
     import http.client
     import urllib.error
@@ -206,12 +206,12 @@ def _pieces(url: str) -> Iterator[bytes]:
                 why = f"{url} broke off after {have} bytes"
         except urllib.error.HTTPError as error:
             error.close()
-            raise _Unreached(f"{url} answers {error.code} {error.reason}") from None
+            raise Unreached(f"{url} answers {error.code} {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:
             why = f"{url} cannot be reached: {getattr(error, 'reason', None) or error or type(error).__name__}"
             if have == 0:
                 break
-    raise _Unreached(why)
+    raise Unreached(why)
 
 
 def _opened(url: str, have: int) -> Any:

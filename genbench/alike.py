@@ -1,0 +1,75 @@
+"""Whether two records were measured alike, so that their numbers may be held against each other; what else differs between them, which is the treatment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from genbench.files import digest
+from genbench.record import Record
+from genbench.say import NotComparable, clean
+
+RULED = ("dataset", "splits", "quantise", "repeats", "reducer", "train", "statistics", "extractors")  # of a protocol: what decides its numbers
+SHARED = ("splits", "extractors")  # of which a record may know more than the other: what both know must agree
+
+
+def treatment_digest(found: Record) -> str:
+    """What an acceptance in a gate names: the model, whatever its seeds, data and machine."""
+    return digest({key: found.plan["identity"].get(key) for key in ("generator", "code", "checkpoint", "options")})[:16]
+
+
+def pairing(candidate: Record, baseline: Record, name: str, *, unpaired: bool) -> tuple[bool, str]:
+    """Whether the two are paired seed by seed, and what is to be said of it; NotComparable, naming the fields, where they were not measured alike."""
+    common = [one for one in candidate.plan["protocols"] if one in baseline.plan["protocols"]]
+    if not common:
+        theirs, ours = (", ".join(one.plan["protocols"]) for one in (baseline, candidate))
+        raise NotComparable(f"{name} has the protocol {clean(theirs)}, the candidate {clean(ours)}: run one of them with the other's --protocol")
+    apart = [pair for one in common for pair in _apart(baseline.plan["protocols"][one], candidate.plan["protocols"][one], one)]
+    ours, theirs = candidate.plan["identity"], baseline.plan["identity"]
+    apart += [(key, theirs.get(key), ours.get(key)) for key in ("dataset", "n", "conditions") if theirs.get(key) != ours.get(key)]
+    if apart:
+        said = "; ".join(f"{key}: {_short(was)} there, {_short(now)} here" for key, was, now in apart[:3])
+        raise NotComparable(f"not comparable with {name}: {clean(said)}{f' and {len(apart) - 3} more' if len(apart) > 3 else ''}")
+    if ours["first_seed"] != theirs["first_seed"] and not unpaired:
+        said = f"seeds: from {theirs['first_seed']} there, from {ours['first_seed']} here"
+        raise NotComparable(f"not comparable with {name}: {said}; with the same seeds it is paired, --unpaired compares all the same")
+    if unpaired:
+        return False, f"compared with {name} unpaired, as asked: fresh seeds need many more samples"
+    per_call = [one.plan["label"] for one in (candidate, baseline) if one.plan.get("seeding") != "per image"]
+    if per_call:
+        return False, f"compared with {name} unpaired: {clean(per_call[0])} is seeded per call, not per image"
+    return True, ""
+
+
+def _apart(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> Iterator[tuple[str, Any, Any]]:
+    """The fields of a protocol that decide its numbers and differ."""
+    for key in RULED:
+        if key in SHARED:
+            yield from (
+                (f"{protocol}.{key}.{name}", was[key][name], value) for name, value in now.get(key, {}).items() if was.get(key, {}).get(name, value) != value
+            )
+        elif was.get(key) != now.get(key):
+            yield f"{protocol}.{key}", was.get(key), now.get(key)
+
+
+def _short(value: Any) -> str:
+    """A value for a line: hashes by their beginning."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return text[:12] + "..." if len(text) >= 64 and text.isalnum() else text[:60]
+
+
+def treatment(candidate: Record, baseline: Record) -> Iterator[tuple[str, str, str]]:
+    """What differs between the two and may: the model, its code, the machine."""
+    sides = []
+    for one in (baseline, candidate):
+        plan, here = one.plan, one.environment
+        sides.append(
+            {"label": plan["label"], **{key: plan["identity"].get(key) for key in ("generator", "code", "checkpoint", "options", "first_seed")}}
+            | {key: here.get(key) for key in ("device", "platform", "python", "threads", "tf32", "git_commit")}
+            | {f"version of {key}": value for key, value in dict(here.get("versions", {})).items()}
+            | {"batch size": plan.get("batch_size"), "genbench": one.genbench}
+        )
+    for key in sides[0]:
+        if sides[0][key] != sides[1].get(key):
+            yield key, clean(_short(sides[0][key])), clean(_short(sides[1].get(key)))

@@ -1,0 +1,108 @@
+"""Where a baseline comes from: a record's file or run folder, a name under baselines/, a board, or an address; and how a run becomes one.
+
+A record of a few kB in git is a full baseline: it holds the leave-one-block-out values of every number.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from genbench import record, standings
+from genbench.files import Damaged, folder_to_write, write
+from genbench.record import Record, find
+from genbench.say import NotComparable, UserError, clean, plus_minus, table, tell
+from genbench.weights import Unreached, pieces
+
+FOLDER = Path("baselines")
+LARGEST = 2**26  # bytes of a record
+
+
+def baseline(word: str, candidate: Record, folder: Path, out: Path) -> Record:
+    """The record behind --baseline; NotComparable where there is none, with what there is."""
+    try:
+        if word.startswith(("http://", "https://")):
+            return _fetched(word)
+        if (Path(word) / "entries").is_dir():
+            return _of_board(Path(word), candidate)
+        if (folder / f"{word}.json").is_file():
+            return record.read(folder / f"{word}.json")
+        return find(word, out)
+    except Damaged as error:
+        raise NotComparable(f"--baseline {clean(word)}: {error}; save it again with genbench baseline save") from None
+    except NotComparable:
+        raise
+    except UserError as error:
+        saved = sorted(path.stem for path in folder.glob("*.json"))
+        more = f"; {folder} has {', '.join(map(clean, saved[:8]))}" if saved else "; genbench baseline save makes one"
+        raise NotComparable(f"--baseline {clean(word)}: {error}{more}") from None
+
+
+def _of_board(board: Path, candidate: Record) -> Record:
+    """The entry of a board under the candidate's label, else that of the same generator; NotComparable where that is none or several."""
+    found = [one for one in standings.entries(board) if one.record.id != candidate.id and set(one.record.plan["protocols"]) & set(candidate.plan["protocols"])]
+    same = [one for one in found if one.label == candidate.plan["label"]]
+    kin = same or [one for one in found if one.record.plan["identity"]["generator"] == candidate.plan["identity"]["generator"]]
+    own = [one for one in standings.entries(board) if one.record.id == candidate.id]
+    if len(kin) == 1 or (not kin and len(own) == 1):
+        taken = (kin or own)[0]
+        tell(f"baseline: {taken.label}, entry {taken.id} of {board}")
+        return taken.record
+    names = ", ".join(f"{one.label} ({one.id})" for one in (kin or found)[:6])
+    raise NotComparable(f"--baseline {clean(str(board))}: which entry? {clean(names) or 'it has none of this protocol'}: --baseline {board}/entries/ID.json")
+
+
+def _fetched(url: str) -> Record:
+    if os.environ.get("GENBENCH_OFFLINE"):
+        raise NotComparable(f"--baseline {clean(url)} is not fetched: GENBENCH_OFFLINE is set")
+    got = bytearray()
+    try:
+        for piece in pieces(url):
+            got += piece
+            if len(got) > LARGEST:
+                raise NotComparable(f"--baseline {clean(url)} is larger than {LARGEST >> 20} MiB: it is no record")
+    except Unreached as error:
+        raise NotComparable(f"--baseline: {clean(str(error))}") from None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fetched.json"
+        write(path, bytes(got))
+        try:
+            return replace(record.read(path), folder="")
+        except Damaged as error:
+            raise NotComparable(f"--baseline {clean(url)}: {clean(str(error)).replace(str(path), 'what came')}") from None
+
+
+def save(found: Record, name: str, folder: Path, *, force: bool) -> Path:
+    """Write a record as the baseline of this name; UserError where there is another, unless force."""
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UserError(f"--name {clean(name)}: a plain name, as in main or v1.2")
+    path = folder_to_write(folder, "--baselines") / f"{name}.json"
+    if path.exists() and not force:
+        try:
+            there = record.read(path)
+        except (Damaged, UserError):
+            there = None
+        if there is None or there.id != found.id or there.scores != found.scores:
+            which = f" ({clean(there.plan['label'])}, {there.created})" if there else ""
+            raise UserError(f"{path} holds another baseline{which}: --force replaces it")
+    record.write(path, found)
+    return path
+
+
+def listed(folder: Path) -> str:
+    """The baselines of a folder, a line each; a damaged one is named."""
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found = record.read(path)
+        except (Damaged, UserError) as error:
+            rows.append([path.stem, f"damaged: {error}", "", "", ""])
+            continue
+        first = next((s for s in found.scores if s.status == "ok" and s.part == "all"), None)
+        said = "" if first is None else f"{first.metric} {plus_minus(first.value or 0.0, first.low or 0.0, first.high or 0.0)}"
+        rows.append([path.stem, str(found.plan["label"]), f"{found.plan['identity']['n']}", said, found.created[:10]])
+    if not rows:
+        raise UserError(f"there is no baseline in {folder}: genbench baseline save makes one")
+    return table(["name", "generator", "n", "first number", "made"], rows, left=2)

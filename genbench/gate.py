@@ -1,0 +1,225 @@
+"""The regression gate: a candidate's record beside a baseline's, number by number, and one verdict.
+
+Comparable first: protocol, real images, extractors, formulas, n, seeds, labels must be equal; model, code and machine are the treatment, and are listed.
+Then paired by seed through the leave-one-block-out values that records carry. DESIGN: the gate; statistics: genbench.noninferiority.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from genbench import noninferiority, shelves
+from genbench.alike import pairing, treatment, treatment_digest
+from genbench.findings import Checked, CostFinding, Finding
+from genbench.gates import CostRule, Gate, Rule
+from genbench.intervals import Estimate, estimate, holm
+from genbench.record import Record, Score
+from genbench.say import NotComparable, UserError, choices, clean
+
+SMALL = 10  # a Fréchet distance is judged from so many samples per dimension
+PAIRED = 0.3  # a correlation below it buys nothing
+WORDS = {"previous": "the baseline", "anchor": "the anchor"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """What the rules of one baseline are judged with."""
+
+    candidate: Record
+    baseline: Record
+    against: str
+    gate: Gate
+    paired: bool
+    alpha: float
+
+
+def check(candidate: Record, baselines: Mapping[str, Record], gate: Gate, today: datetime.date, *, unpaired: bool = False) -> Checked:
+    """A candidate against its baselines {previous, anchor}; NotComparable where they were not measured alike."""
+    look = max(gate.looks, *(int(one.plan.get("looks", 1)) for one in (candidate, *baselines.values())))
+    alpha = noninferiority.pocock(gate.alpha, look)
+    remarks = [f"look {candidate.plan.get('looks', 1)} of {look}: each is judged at {alpha:.3g} (Pocock)"] if look > 1 else []
+    findings: list[Finding] = []
+    costs: list[CostFinding] = []
+    for against, baseline in baselines.items():
+        paired, said = pairing(candidate, baseline, WORDS[against], unpaired=unpaired)
+        remarks += [said] if said else []
+        side = Side(candidate, baseline, against, gate, paired, alpha)
+        findings += [one for rule in _rules(candidate, baseline, gate) for one in _found(side, *rule)]
+        costs += [_cost(rule, candidate, baseline) for rule in gate.costs]
+    accepted, expired = _accepted(_settled(findings, gate, alpha), gate, treatment_digest(candidate), today)
+    return Checked(
+        candidate, baselines, gate, tuple(accepted), tuple(costs), tuple(treatment(candidate, next(iter(baselines.values())))),
+        tuple(dict.fromkeys([*remarks, *expired, *_uncorrelated(accepted)])), look, alpha,
+    )  # fmt: skip
+
+
+def _rules(candidate: Record, baseline: Record, gate: Gate) -> Iterator[tuple[Rule, Score | None, Score | None]]:
+    """Each rule with the two scores that it is about; None where a side lacks it."""
+    ours, theirs = ({(s.protocol, s.metric, s.part): s for s in one.scores} for one in (candidate, baseline))
+    common = [name for name in candidate.plan["protocols"] if name in baseline.plan["protocols"]]
+    for rule in gate.rules or tuple(_usual(candidate, common)):
+        if rule.protocol and rule.protocol not in common:
+            raise UserError(f"the gate's rule for {rule.metric} names the protocol {clean(rule.protocol)}: {choices(rule.protocol, common)}")
+        wanted = [rule.protocol] if rule.protocol else [name for name in common if (name, rule.metric, "all") in ours or (name, rule.metric, "all") in theirs]
+        for protocol in wanted or common[:1]:
+            keys = [(protocol, rule.metric, rule.part)]
+            if rule.part == "class":
+                keys = [key for key in {**ours, **theirs} if key[:2] == (protocol, rule.metric) and key[2].startswith("class ")] or keys
+            for key in keys:
+                yield replace(rule, protocol=protocol, part=key[2]), ours.get(key), theirs.get(key)
+
+
+def _usual(candidate: Record, common: Sequence[str]) -> Iterator[Rule]:
+    """Without rules of one's own: the first number of each protocol fails, its others and the classes warn."""
+    for protocol in common:
+        names = list(dict.fromkeys(s.metric for s in candidate.scores if s.protocol == protocol and s.status == "ok"))
+        first = next((m["name"] for m in candidate.plan["protocols"][protocol]["measures"] if not m.get("skip")), "")
+        for name in names or [first]:
+            yield Rule(name, protocol=protocol, level="fail" if name == first else "warn")
+            if any((s.protocol, s.metric) == (protocol, name) and s.part.startswith("class ") for s in candidate.scores):
+                yield Rule(name, "class", protocol, level="warn")
+
+
+def _found(side: Side, rule: Rule, score: Score | None, base: Score | None) -> list[Finding]:
+    """What a rule finds; where a Fréchet distance has too few samples, it is shown, and the kernel distance of the same features judged in its place."""
+    one = _judged(side, rule, score, base)
+    if one.verdict != "SHOWN" or rule.part != "all" or score is None:
+        return [one]
+    measures = side.candidate.plan["protocols"][rule.protocol]["measures"]
+    features = next(m["features"] for m in measures if m["name"] == rule.metric)
+    name = next((m["name"] for m in measures if m["metric"] == "kd" and m["features"] == features and not m.get("skip")), "")
+    ours, theirs = (
+        next((s for s in of.scores if (s.protocol, s.metric, s.part) == (rule.protocol, name, "all")), None) for of in (side.candidate, side.baseline)
+    )
+    if not name:
+        return [replace(one, verdict="INCONCLUSIVE", why=f"{one.why}, but it was not measured: genbench run ... --metrics {rule.metric},kd")]
+    instead = _judged(side, replace(rule, metric=name, margin=None), ours, theirs)
+    return [one, replace(instead, why=instead.why or f"in place of {rule.metric}, which has too few samples")]
+
+
+def _judged(side: Side, rule: Rule, score: Score | None, base: Score | None) -> Finding:
+    candidate, baseline, gate, against = side.candidate, side.baseline, side.gate, side.against
+    blank = Finding(rule.protocol, rule.metric, rule.part, against, rule.level, "MISSING", alpha=side.alpha)
+    lacking = _lacking(score, base, WORDS[against])
+    if lacking or score is None or base is None:
+        return replace(blank, why=lacking, level=rule.level if gate.if_missing == "fail" else "warn")
+    measure, other = (_measure(one, rule.protocol, rule.metric) for one in (candidate, baseline))
+    if measure.get("formula") != other.get("formula") and None not in (measure.get("formula"), other.get("formula")):
+        raise NotComparable(f"not comparable with {WORDS[against]}: {rule.metric} was taken by another formula there; measure it again with this genbench")
+    row = _row(measure["metric"])
+    kind = noninferiority.kind_of(row.range)
+    values = {"kind": kind, "better": score.better, "baseline": base.value, "candidate": score.value, "n": score.n}
+    blank = replace(blank, **values)  # type: ignore[arg-type]
+    if why := _too_few(rule, row, measure, score, gate):
+        return replace(blank, verdict="SHOWN", why=why)
+    ours, theirs = _estimate(score, candidate), _estimate(base, baseline)
+    if min(len(ours.left_out), len(theirs.left_out)) < 2:
+        return replace(blank, verdict="INCONCLUSIVE", why="it has no leave-one-block-out values, so its error is not known")
+    of = noninferiority.change(ours, theirs, score.better, kind, paired=side.paired and ours.sizes == theirs.sizes)
+    if of is None:
+        return replace(blank, verdict="INCONCLUSIVE", why="a ratio of numbers that are not positive does not exist")
+    margin = margin_of(rule.margin, gate, row, base)
+    return replace(blank, change=of, margin=margin, p=of.p(), verdict=noninferiority.verdict(of, margin, side.alpha))
+
+
+def _estimate(score: Score, of: Record) -> Estimate:
+    assert score.value is not None, "an ok score has a value"
+    return estimate(score.value, score.left_out, score.sizes or of.plan["block_sizes"])
+
+
+def margin_of(own: float | None, gate: Gate, row: Any, base: Score) -> float:
+    """What a change may be, in its own units: ln(1 + 5 %), points of the range, or a kernel distance; own: the rule's, before the gate's."""
+    kind = noninferiority.kind_of(row.range)
+    share = {"ratio": gate.margin, "share": gate.margin_share, "kernel": gate.margin_kernel}[kind] if own is None else own
+    if kind == "kernel":
+        return noninferiority.kernel_margin(base.value or 0.0, base.real, base.real_high, share)
+    return math.log1p(share) if kind == "ratio" else share * (row.range[1] - row.range[0])
+
+
+def _lacking(score: Score | None, base: Score | None, name: str) -> str:
+    for one, where in ((score, "the candidate"), (base, name)):
+        if one is None:
+            return f"{where} has not got it: genbench run with the same words and --metrics measures it"
+        if one.status != "ok":
+            return f"{where} has none: {one.status}, {clean(one.reason)}"
+    return ""
+
+
+def _measure(found: Record, protocol: str, metric: str) -> Mapping[str, Any]:
+    measures = found.plan["protocols"][protocol]["measures"]
+    return next((dict(one) for one in measures if one["name"] == metric), {"metric": metric})
+
+
+def _row(metric: str) -> Any:
+    try:
+        return shelves.find("metrics", metric)
+    except UserError as error:
+        raise NotComparable(f"{error}; name the file that has it: --with FILE.py") from None
+
+
+def _too_few(rule: Rule, row: Any, measure: Mapping[str, Any], score: Score, gate: Gate) -> str:
+    """Why a number is shown and not judged, or ""."""
+    if rule.part.startswith("class ") and score.n < gate.min_class:
+        return f"{score.n} samples of the class; it is judged from {gate.min_class} (min_class)"
+    if row.name == "fd" and "features" in measure:
+        extractor, _, output = measure["features"].partition(".")
+        try:
+            width = int(shelves.find("extractors", extractor).outputs[output])
+        except (UserError, KeyError):
+            return ""
+        if score.n < SMALL * width:
+            return f"{score.n} samples in {width} dimensions: judged from {SMALL * width}; below that its bias is the model's own, and kd stands in"
+    return ""
+
+
+def _settled(findings: Sequence[Finding], gate: Gate, alpha: float) -> list[Finding]:
+    """Each number once, with its verdict after the adjustments: Holm's over what fails, Benjamini and Hochberg's over what warns."""
+    ordered = sorted(findings, key=lambda one: one.level != "fail")
+    found = list({(one.protocol, one.metric, one.part, one.against): one for one in reversed(ordered)}.values())[::-1]
+    for level, adjust, limit in (("fail", holm, alpha), ("warn", noninferiority.benjamini_hochberg, gate.discoveries)):
+        places = [i for i, one in enumerate(found) if one.level == level and one.change is not None]
+        for i, p in zip(places, adjust([found[i].p or 0.0 for i in places]), strict=True):
+            of = found[i].change
+            assert of is not None
+            told = noninferiority.verdict(of, found[i].margin, alpha, 0.0 if p < limit else 1.0)
+            found[i] = replace(found[i], p=float(p), verdict=told)
+    return found
+
+
+def _accepted(findings: Sequence[Finding], gate: Gate, digest_now: str, today: datetime.date) -> tuple[list[Finding], list[str]]:
+    """Failures that somebody took on, as such; and what is to be said of acceptances that do not hold."""
+    found, remarks = [], []
+    for one in findings:
+        rule = next((r for r in gate.rules if r.metric == one.metric and r.protocol in ("", one.protocol) and r.accept), None)
+        if one.verdict != "FAIL" or rule is None or rule.accept is None:
+            found.append(one)
+        elif rule.accept.digest != digest_now:
+            remarks.append(f"accept of {one.metric} is for the model {clean(rule.accept.digest)}, this one is {digest_now}")
+            found.append(one)
+        elif today > rule.accept.until:
+            remarks.append(f"accept of {one.metric} ended on {rule.accept.until}")
+            found.append(one)
+        else:
+            found.append(replace(one, verdict="ACCEPTED", why=f"until {rule.accept.until}: {clean(rule.accept.reason)}"))
+    return found, remarks
+
+
+def _uncorrelated(findings: Sequence[Finding]) -> list[str]:
+    low = [one for one in findings if one.level == "fail" and one.change and one.change.paired and (one.change.correlation or 0.0) < PAIRED]
+    return [f"{one.metric}: the seeds correlate by {one.change.correlation or 0.0:.2f}: pairing bought nothing" for one in low if one.change]
+
+
+def _cost(rule: CostRule, candidate: Record, baseline: Record) -> CostFinding:
+    ours, theirs = candidate.cost.get(rule.metric), baseline.cost.get(rule.metric)
+    blank = CostFinding(rule.metric, rule.level, "SHOWN", rule.tolerance, theirs, ours)
+    machines = [(one.cost.get("device"), one.environment.get("device"), one.environment.get("cpus")) for one in (baseline, candidate)]
+    if machines[0] != machines[1] and rule.metric not in ("checkpoint_bytes", "parameters", "evaluations_per_image"):
+        return replace(blank, why=f"not judged: measured on another device ({clean(str(machines[0][1]))}, {clean(str(machines[1][1]))})")
+    if ours is None or theirs is None:
+        return replace(blank, verdict="MISSING", why=f"{'the candidate' if ours is None else 'the baseline'} did not measure it")
+    worse = blank.worse
+    return replace(blank, verdict="PASS" if worse is None or worse <= rule.tolerance else "FAIL")

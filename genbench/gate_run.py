@@ -1,0 +1,85 @@
+"""`genbench check` from Python: find the records, read the gate, judge, and put the answer where people, programs and a workflow look."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from genbench import false_alarms, gate_said
+from genbench.baselines import baseline as baseline_of
+from genbench.files import folder_to_write, write
+from genbench.findings import Checked
+from genbench.gate import check
+from genbench.gates import Gate, read
+from genbench.record import Record, find
+from genbench.say import NotComparable, UserError, clean, complain, tell
+
+
+def checked(
+    candidate: str | None, baseline: str, anchor: str, gate: Path | None, inconclusive: str | None, unpaired: bool, out: Path, baselines: Path
+) -> Checked:
+    """Judge a candidate's record; NotComparable where it or a baseline is not there."""
+    rules = _gate(gate, inconclusive)
+    ours = _candidate(candidate, out)
+    sides = {"previous": baseline_of(baseline, ours, baselines, out)}
+    if word := anchor or rules.anchor:
+        sides["anchor"] = baseline_of(word, ours, baselines, out)
+    return check(ours, sides, rules, datetime.datetime.now(datetime.UTC).date(), unpaired=unpaired)
+
+
+def _gate(path: Path | None, inconclusive: str | None) -> Gate:
+    rules = read(path) if path else Gate()
+    return replace(rules, inconclusive=inconclusive) if inconclusive else rules  # type: ignore[arg-type]
+
+
+def _candidate(word: str | None, out: Path) -> Record:
+    try:
+        return find(word, out)
+    except UserError as error:
+        raise NotComparable(str(error)) from None
+
+
+def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]:
+    """Write check.json, check.md and check.xml, a step's summary and its annotations where a workflow runs; {"text", "json"} for standard output."""
+    said = {"json": gate_said.written(found, command), "md": gate_said.markdown(found, command), "xml": gate_said.junit(found)}
+    if folder is not None:
+        place = folder_to_write(folder, "--to")
+        for ending, content in said.items():
+            write(place / f"check.{ending}", content.encode())
+        tell(f"wrote {place}/check.json, check.md, check.xml")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append(Path(summary), said["md"])
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in gate_said.workflow_lines(found):
+            complain(line)
+    return {**said, "text": gate_said.text(found)}
+
+
+def _append(path: Path, page: str) -> None:
+    """A step's summary is a file that others write too; without it nothing is lost."""
+    try:
+        before = path.read_bytes() if path.exists() else b""
+        write(path, before + page.encode())
+    except (OSError, UserError) as error:
+        complain(f"no summary: {clean(str(error))}")
+
+
+def again(candidate: str | None, words: Mapping[str, Any]) -> str:
+    """The command that repeats a check."""
+    usual = {"out": Path("runs"), "baselines": Path("baselines"), "anchor": "", "gate": None, "inconclusive": None, "unpaired": False}
+    said = [candidate] if candidate else []
+    for key, value in words.items():
+        if key not in usual or value != usual[key]:
+            said += [f"--{key}"] if value is True else [f"--{key}", str(value)]
+    return shlex.join(["genbench", "check", *said])
+
+
+def self_tested(word: str, gate: Path | None, out: Path, baselines: Path) -> dict[str, Any]:
+    """What `--self-test` finds of a baseline."""
+    saved = baselines / f"{word}.json"
+    return false_alarms.of_blocks(_candidate(str(saved) if saved.is_file() else word, out), _gate(gate, None))
