@@ -45,7 +45,7 @@ def taught_biggan(folder):
     weights, _ = kept("biggan-no-shared")
     learnt = [tensor.requires_grad_() for name, tensor in weights.items() if "stored" not in name and "u0" not in name]
     optimiser, labels = torch.optim.Adam(learnt, 1e-2), torch.arange(20) % 10
-    for step in range(50):
+    for step in range(40):
         made, found = _ajbrock(weights)
         with torch.device("meta"):
             net = BigGAN(made)
