@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -178,6 +179,7 @@ def source_text(path: Path) -> str:
         return file.read()
 
 
+@functools.cache  # a run asks for that of one file for each of its numbers
 def code_sha256(source: str) -> str:
     """SHA-256 of Python source without comments and docstrings: rewording changes nothing, behaviour does."""
     tree = ast.parse(source)

@@ -31,15 +31,33 @@ class Wrong(Exception):
     """What is wrong with a file; `read` names it."""
 
 
-def read(path: Path, truncation: float, statistics: Statistics) -> tuple[Architecture, dict[str, Tensor], str]:
-    """The architecture, the tensors and the usual kind of truncation of a file: ajbrock's, or Hugging Face's folder, or its weights with config.json."""
+def stored(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by its own names: ajbrock's, or Hugging Face's folder or weights, with the bytes of config.json as one more tensor.
+
+    This is what `genbench convert` writes: Hugging Face's statistics for every truncation are in it, not those of one.
+    """
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise genbench.UserError(f"checkpoint {path} has no {WEIGHTS}, beside which Hugging Face's BigGAN keeps its {CONFIG}")
-    tensors = {name.removeprefix("module."): tensor.float() for name, tensor in genbench.load_checkpoint(file).items()}
+    tensors = {name.removeprefix("module."): tensor for name, tensor in genbench.load_checkpoint(file).items()}
+    config = file.with_name(CONFIG)
+    if CONFIG in tensors or not _is_huggingface(tensors) or not config.is_file():
+        return tensors
+    with config.open("rb") as text:
+        return tensors | {CONFIG: torch.tensor(list(text.read(LARGEST_JSON)), dtype=torch.uint8)}
+
+
+def _is_huggingface(tensors: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("generator.gen_z.") for name in tensors)
+
+
+def read(path: Path, truncation: float, statistics: Statistics) -> tuple[Architecture, dict[str, Tensor], str]:
+    """The architecture, the tensors of `_biggan.Generator` and the usual kind of truncation of a file."""
+    # Copied, since safetensors begin anywhere in memory, and where a matrix begins decides in which order its products are added up
+    tensors = {name: tensor.float().clone() for name, tensor in stored(path).items()}
     try:
-        if any(name.startswith("generator.gen_z.") for name in tensors):
-            return *_huggingface(tensors, _config(file.with_name(CONFIG)), truncation, statistics), "truncnorm"
+        if _is_huggingface(tensors):
+            return *_huggingface(tensors, _config(tensors), truncation, statistics), "truncnorm"
         if "linear.weight" in tensors and "blocks.0.0.conv1.weight" in tensors:
             return *_ajbrock(tensors), "std"
         raise Wrong("it is neither ajbrock's BigGAN (linear, blocks) nor Hugging Face's (generator.gen_z)")
@@ -137,12 +155,11 @@ def _grows(sides: list[tuple[int, int]]) -> list[bool]:
 # Hugging Face's pytorch-pretrained-BigGAN: the weights of DeepMind's BigGAN-deep, with statistics for 51 truncations
 
 
-def _config(path: Path) -> dict[str, Any]:
-    """The configuration, its values of the kinds that are needed."""
-    if not path.is_file():
+def _config(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """The configuration, which is taken out of the tensors, its values of the kinds that are needed."""
+    if CONFIG not in tensors:
         raise Wrong(f"there is no {CONFIG} beside it, which says its layers")
-    with path.open("rb") as file:
-        text = file.read(LARGEST_JSON)
+    text = bytes(tensors.pop(CONFIG).flatten()[:LARGEST_JSON].to(torch.uint8).tolist())
     try:
         said = json.loads(text)
         layers = [(bool(up), int(into), int(out)) for up, into, out in said["layers"]]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import genbench
 from genbench_plugins._biggan import Generator
-from genbench_plugins._biggan_files import Statistics, read
+from genbench_plugins._biggan_files import Statistics, read, stored
 from genbench_plugins._small import count
 
 MOST = 1e3  # of the truncations that may be above 1
@@ -53,7 +53,7 @@ class BigGAN:
             why = " ".join(str(error).split())
             raise genbench.UserError(f"checkpoint {checkpoint} is no whole BigGAN: {why[:200]}") from None
         self.net.to(device).eval().requires_grad_(False)
-        self.truncation, self.device = truncation, device
+        self.checkpoint, self.truncation, self.device = checkpoint, truncation, device
         self.kind = usual if z == "auto" else z
 
     @staticmethod
@@ -77,6 +77,10 @@ class BigGAN:
     @genbench.hookimpl
     def synthesize(self, latents: Tensor, labels: Tensor) -> Tensor:
         return self.net(latents, labels)
+
+    @genbench.hookimpl
+    def state(self) -> dict[str, Tensor]:
+        return stored(self.checkpoint)  # not of self.net, whose statistics are those of one truncation
 
     @genbench.hookimpl
     def cost(self) -> dict[str, float]:

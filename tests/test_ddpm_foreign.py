@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from foreign_weights import kept
-from PIL import Image
+from small_checkpoints import FLAGS
+from small_checkpoints import ddpm as saved
 
 import genbench
 from genbench.conformance import check
@@ -22,31 +23,6 @@ DDPM = locate("ddpm").target
 CASES = ["pytorch-ddpm", "cbdm", "ddim", "ddim-pooled"]
 CLOSE = 1e-5
 SEEDS = torch.arange(2)
-FLAGS = {
-    "pytorch-ddpm": "--T=10\n--attn=0\n--ch=32\n--ch_mult=1\n--ch_mult=2\n--img_size=16\n--mean_type=epsilon\n--noparallel\n--train\n--var_type=fixedlarge\n",
-    "cbdm": "--T=10\n--attn=0\n--augm\n--beta_1=0.0001\n--beta_T=0.03\n--cfg\n--conditional\n--img_size=16\n--var_type=fixedsmall\n",
-}
-
-
-def saved(name, folder, settings=True):
-    """A checkpoint as the code writes it, other weights beside the averaged ones, and its hyper-parameters beside it; what the code made of it."""
-    weights, found = kept(f"ddpm-{name}")
-    folder.mkdir(exist_ok=True)
-    raw = {key: torch.zeros_like(tensor) for key, tensor in weights.items()}
-    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])
-    if name.startswith("ddim"):
-        file = folder / "ckpt.pth"
-        torch.save([{f"module.{key}": tensor for key, tensor in raw.items()}, optimiser.state_dict(), 3, 5000, weights], file)
-        if settings:
-            (folder / "config.yml").write_text(str(found["config"]))
-    else:
-        file = folder / "ckpt.pt"
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
-        content = {"net_model": raw, "ema_model": weights, "sched": schedule.state_dict(), "optim": optimiser.state_dict(), "step": 5000}
-        torch.save(content | {"x_T": torch.zeros(2, 3, 16, 16)}, file)
-        if settings:
-            (folder / "flagfile.txt").write_text(FLAGS[name])
-    return file, found
 
 
 def drawn(file, labels=None, **options):
@@ -136,36 +112,6 @@ def test_it_is_converted_to_the_same_images(name, cli, here):
     ours = here / "ours.safetensors"
     assert torch.equal(drawn(ours, labels), drawn(file, labels))
     assert DDPM.classes(file) == DDPM.classes(ours) == (10 if name == "cbdm" else 0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Real images in the user's own folder, of ten classes."""
-    root = tmp_path_factory.mktemp("real")
-    shades = np.random.default_rng(0).integers(0, 256, (200, 16, 16, 3), dtype=np.uint8)
-    for i, one in enumerate(shades):
-        (root / f"class{i % 10}").mkdir(exist_ok=True)
-        Image.fromarray(one).save(root / f"class{i % 10}" / f"{i}.png")
-    return root
-
-
-PROTOCOL = """
-from genbench.rows import Measure, Protocol
-
-MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("kd", "digits.pool", "train"),))
-"""
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_runs_on_digits_and_on_a_folder_of_images(name, folder, cli, here):
-    file, _ = saved(name, here / name)
-    (here / "mine.py").write_text(PROTOCOL)
-    for dataset, words in (("digits", ("--metrics", "kd_digits")), (str(folder), ("--with", "mine.py", "--protocol", "mine"))):
-        status, out, err = cli("run", "--plugin", "ddpm", "--dataset", dataset, "--checkpoint", file, "--n", 40, *words, "--json", "--leaderboards", "none")
-        assert status == 0, err
-        record = json.loads(out)
-        assert [(one["metric"], one["status"]) for one in record["scores"]] == [("kd_digits", "ok")]
-        assert ("labels" in record["plan"]["identity"]["conditions"]) == (name == "cbdm")
 
 
 @pytest.mark.parametrize("name", ["cbdm", "ddim"])

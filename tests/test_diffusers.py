@@ -9,25 +9,17 @@ import socket
 from pathlib import Path
 
 import diffusers
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_pipelines import CLASSES, KINDS, made
 
 import genbench
-from genbench import shelves
 from genbench.abilities import describe
 from genbench.conformance import check
 from genbench.generator import locate
 
 STEPS = ("steps=3",)
-MINE = """
-from genbench.rows import Measure, Protocol
-
-MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("precision", "digits.pool", "train", {"k": 3}),))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +52,6 @@ def copy_of(folder, to, index=None):
     return to
 
 
-def pictures(folder, size, count=24):
-    """A folder of pictures in ten classes."""
-    rng = np.random.default_rng(0)
-    for i in range(count * 2):
-        place = folder / str(i % CLASSES)
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(place / f"{i:03d}.png")
-    return folder
-
-
 def generator(folder, seed):
     return [torch.Generator().manual_seed(one) for one in seed]
 
@@ -77,21 +59,6 @@ def generator(folder, seed):
 def levels(images):
     """Images in 0 to 1 as grey levels."""
     return (torch.as_tensor(images) * 255).round()
-
-
-@pytest.mark.parametrize("kind", ["ddpm", "classes", "dit", "ldm", "sd"])
-def test_each_kind_runs_on_digits_and_on_a_folder_of_images(kind, folders, tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
-    shelves.add_file(tmp_path / "mine.py")
-    own = {"protocols": "mine"}
-    common = {"checkpoint": folders(kind), "n": 40, "settings": {"steps": 3}, "out": tmp_path / "runs"}
-    for dataset, words in (("digits", {"metrics": "kd_digits"}), (str(pictures(tmp_path / "pictures", 32)), own)):
-        record = genbench.evaluate("diffusers", dataset, **words, **common)
-        assert [one.status for one in record.scores] == ["ok"], record.scores
-        asked = record.plan["identity"]["conditions"]
-        assert set(asked) == {"ddpm": set(), "ldm": set(), "sd": {"prompts", "labels", "classes"}}.get(kind, {"labels", "classes"})
-        assert record.plan["identity"]["options"]["steps"] == 3
-        assert record.plan["identity"]["options"]["guidance"] == {"dit": 4.0, "sd": 7.5}.get(kind, 1.0)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

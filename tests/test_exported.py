@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from small_checkpoints import Ramp, graph
 from torch import nn
 
 import genbench
@@ -89,19 +88,6 @@ def test_trust_is_refused_where_nothing_is_run(capsys):
     assert "what dcgan reads is data" in capsys.readouterr().err
 
 
-class Ramp(nn.Module):
-    """Unconditional: an image whose values are a latent's, in a range of one's choice; or as bytes."""
-
-    def __init__(self, low: float, high: float, whole: bool = False):
-        super().__init__()
-        self.low, self.high, self.whole = low, high, whole
-        self.weight = nn.Parameter(torch.ones(1))
-
-    def forward(self, z):
-        images = (self.low + (self.high - self.low) * torch.sigmoid(z * self.weight)).view(-1, 3, 8, 8)
-        return images.to(torch.uint8) if self.whole else images
-
-
 @pytest.mark.parametrize(("low", "high", "whole", "found"), [(-1, 1, False, "-1..1"), (0, 1, False, "0..1"), (0, 255, False, "0..255"), (0, 255, True, "")])
 def test_the_range_is_inferred_and_the_images_are_the_same(low, high, whole, found, tmp_path, capsys):
     path = tmp_path / "ramp.pt"
@@ -135,28 +121,6 @@ def test_the_three_noises_are_torch_fidelitys_laws(tmp_path):
             assert abs(float(z.std()) - 1) < 0.02
         else:
             assert abs(float(z.mean()) - 0.5) < 0.01
-
-
-def graph(path, batch, conditional=True, kind=TensorProto.FLOAT):
-    """An ONNX network by hand: an image [n, 3, 4, 4] of tanh(z + label), z [n, 48]."""
-    nodes = [helper.make_node("Tanh", ["summed"], ["flat"]), helper.make_node("Reshape", ["flat", "shape"], ["images"])]
-    inputs = [helper.make_tensor_value_info("z", kind, [batch, 48])]
-    if conditional:
-        inputs.append(helper.make_tensor_value_info("y", TensorProto.INT64, [batch]))
-        nodes = [
-            helper.make_node("Cast", ["y"], ["as_float"], to=kind),
-            helper.make_node("Unsqueeze", ["as_float", "last"], ["column"]),
-            helper.make_node("Add", ["z", "column"], ["summed"]),
-            *nodes,
-        ]
-    else:
-        nodes = [helper.make_node("Identity", ["z"], ["summed"]), *nodes]
-    constants = [helper.make_tensor("shape", TensorProto.INT64, [4], [-1, 3, 4, 4]), helper.make_tensor("last", TensorProto.INT64, [1], [1])]
-    out = helper.make_tensor_value_info("images", kind, [None, 3, 4, 4])
-    made = helper.make_model(helper.make_graph(nodes, "g", inputs, [out], constants), opset_imports=[helper.make_opsetid("", 17)])
-    made.ir_version = 8
-    onnx.save(made, path)
-    return path
 
 
 @pytest.mark.parametrize("batch", ["n", 7], ids=["any batch", "seven at a time"])

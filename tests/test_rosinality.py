@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import pytest
 import torch
 from foreign_weights import kept
+from small_checkpoints import rosinality
 
-import genbench
 from genbench.cli import main
 from genbench.files import file_sha256
 from genbench.generator import locate
@@ -20,10 +18,7 @@ StyleGAN2 = locate("stylegan2").target
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     """A file as rosinality's train.py writes it, and what was made of its weights."""
-    weights, found = kept("stylegan2-rosinality")
-    path = tmp_path_factory.mktemp("rosinality") / "550000.pt"
-    torch.save({"g": {}, "g_ema": weights, "args": argparse.Namespace(size=16, latent=16), "ada_aug_p": 0.1}, path)
-    return path, found
+    return rosinality(tmp_path_factory.mktemp("rosinality"))
 
 
 def test_rosinalitys_code_makes_the_same_images(case):
@@ -31,14 +26,6 @@ def test_rosinalitys_code_makes_the_same_images(case):
     images = StyleGAN2(path, noise="const").synthesize(torch.from_numpy(found["z"]), None, torch.arange(2), "z")
     assert found["images"].std() > 0.1
     assert np.abs(images.numpy() - found["images"]).max() * 127.5 < 1e-2
-
-
-def test_it_runs_and_knows_no_classes(case, tmp_path):
-    path, _ = case
-    assert StyleGAN2.classes(path) == 0
-    record = genbench.evaluate("stylegan2", checkpoint=path, n=20, metrics="kd_digits", out=tmp_path / "runs")
-    assert [one.status for one in record.scores] == ["ok"]
-    assert record.plan["identity"]["conditions"] == {}
 
 
 def test_it_is_converted_to_the_same_images(case, cli, here):

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy import signal
+from small_checkpoints import SMALL, beside_json, random_net, settings_of
 
 from genbench import options as words
 from genbench import shelves
@@ -24,28 +25,13 @@ from genbench.generator import checkpoint_of, construct, locate
 from genbench.rows import Pairs
 from genbench.say import UserError
 from genbench_plugins import stylegan2
-from genbench_plugins._stylegan2 import Generator, doubled, low_pass, modulated
-from genbench_plugins._stylegan2_files import SETTINGS, Architecture
+from genbench_plugins._stylegan2 import doubled, low_pass, modulated
+from genbench_plugins._stylegan2_files import SETTINGS
 from genbench_plugins._stylegan2_training import GAMMA, deviation, penalty
 from genbench_plugins.stylegan2 import StyleGAN2
 
-SMALL = Architecture(z_dim=6, c_dim=3, w_dim=5, img_resolution=16, img_channels=3, num_layers=2, channel_base=64, channel_max=6, conv_clamp=256)
 SEEDS, LABELS = torch.arange(4), torch.tensor([0, 1, 2, 0])
 FORMS = ("skip", "orig", "resnet")
-
-
-def random_net(made, seed=0):
-    """A network of random weights in which everything counts: noise, biases, the mean of w."""
-    torch.manual_seed(seed)
-    net = Generator(made).requires_grad_(False)
-    for name, tensor in net.state_dict().items():
-        if name.endswith(("noise_strength", "w_avg", ".bias")):
-            tensor.add_(torch.randn_like(tensor) * 0.3)
-    return net
-
-
-def settings_of(made):
-    return {key: value for key, value in json.loads(json.dumps(made.settings())).items() if key != "enlarge"}
 
 
 def saved(made, net, path="net.safetensors"):
@@ -254,14 +240,8 @@ def test_their_seeds_are_theirs(plugin):
 # Files
 
 
-def state_dict_beside_json(made, net):
-    torch.save(net.state_dict(), "net.pth")
-    Path("net.json").write_text(json.dumps(settings_of(made)))
-    return Path("net.pth")
-
-
 def old_state_dict(made, net):
-    state_dict_beside_json(made, net)
+    beside_json(made, Path("net.pth"))
     torch.save(net.state_dict(), "net.pth", _use_new_zipfile_serialization=False)
     return Path("net.pth")
 
@@ -285,7 +265,7 @@ FILES = {
     "pickle of StyleGAN3's code": in_stylegan3s_words,
     "safetensors": saved,
     "safetensors beside JSON": safetensors_beside_json,
-    "state dict beside JSON": state_dict_beside_json,
+    "state dict beside JSON": lambda made, net: beside_json(made, Path("net.pth")),
     "old state dict beside JSON": old_state_dict,
 }
 
@@ -396,19 +376,6 @@ def test_what_cannot_be_asked_is_refused(plugin):
 
 
 # Through the harness
-
-
-def test_a_file_of_nvidias_runs_to_a_record(cli, here):
-    """`genbench run` takes a pickle to scores on the digits, with options, and says which checkpoint it was."""
-    made = replace(SMALL, c_dim=10, img_channels=1)
-    path = write_pickle("network-snapshot-000100.pkl", random_net(made), settings_of(made))
-    options = ("-o", "truncation=0.7", "-o", "noise=const", "-o", "cutoff=4")
-    words = ("run", "--plugin", "stylegan2", "--checkpoint", path, *options, "--n", "40", "--metrics", "fd", "--json")
-    status, out, err = cli(*words, "--leaderboards", "none")
-    assert status == 0, err
-    record = json.loads(out)
-    assert [row["status"] for row in record["scores"] if row["metric"] == "fd_digits" and row["part"] == "all"] == ["ok"]
-    assert "network-snapshot-000100.pkl" in json.dumps(record)
 
 
 def test_a_pickle_is_converted(cli, here):

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from foreign_weights import kept
-from PIL import Image
+from small_checkpoints import vqgan as saved
 
 import genbench
 from genbench.cli import main
@@ -20,32 +19,6 @@ from genbench_plugins._vqgan_transformer import drawn
 
 CASES = ["class", "plain", "gumbel"]
 CLOSE = 1e-2  # grey levels
-
-
-def sharpened(weights):
-    """Weights of a kept case so that its codes differ: positions and tokens count more, encodings are not one constant."""
-    for name, tensor in weights.items():
-        silent = name.endswith(".bias") and ("encoder." in name or "quant" in name)
-        tensor.mul_(40 if name.endswith("pos_emb") else 5 if name.endswith("tok_emb.weight") else 0 if silent else 1)
-    weights["first_stage_model.quant_conv.weight"] *= 4
-    return weights
-
-
-def saved(name, folder):
-    """A training's folder as taming-transformers leaves it, and what its code made of the weights."""
-    weights, found = kept(f"vqgan-{name}")
-    weights = sharpened(weights)
-    for index in ("forward_shuffle_idx", "backward_shuffle_idx"):
-        if index in found:
-            weights[f"permuter.{index}"] = torch.from_numpy(found[index])
-    for layer in range(2):
-        weights[f"transformer.blocks.{layer}.attn.mask"] = torch.ones(1, 1, 64, 64).tril()
-    weights["first_stage_model.loss.discriminator.main.0.weight"] = torch.zeros(2)
-    for inner in ("checkpoints", "configs"):
-        (folder / inner).mkdir()
-    torch.save({"state_dict": weights, "global_step": 7, "optimizer_states": []}, folder / "checkpoints/last.ckpt")
-    (folder / "configs/2021-04-03T19-39-50-project.yaml").write_text(yaml.safe_dump(json.loads(str(found["config"]))))
-    return folder, found
 
 
 def plugin(checkpoint, **options):
@@ -129,43 +102,6 @@ def test_the_transformer_knows_some_codes_only(tmp_path):
     ours.sample(4, torch.arange(4), torch.arange(4))
     assert set(heard[0].unique().tolist()) <= set(used.tolist())
     assert len(heard[0].unique()) > 1
-
-
-def colour_folder(folder):
-    """Twenty noisy images of 16x16, half for each of two classes."""
-    rng = np.random.default_rng(0)
-    for name in "ab":
-        (folder / name).mkdir(parents=True)
-        for i in range(10):
-            Image.fromarray(rng.integers(256, size=(16, 16, 3), dtype=np.uint8)).save(folder / name / f"{i}.png")
-    return folder
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_run_to_a_record(name, here, cli):
-    (here / "logs").mkdir()
-    folder, _ = saved(name, here / "logs")
-    words = ("run", "-p", "vqgan", "--checkpoint", folder, "--leaderboards", "none", "--json")
-    status, out, err = cli(*words, "-d", "digits", "--n", "20")
-    assert status == 0, err
-    assert {one["metric"]: one["status"] for one in json.loads(out)["scores"]}["fd_digits"] == "ok"
-    if name != "class":  # ten classes, and the folder has two
-        rows = ("--protocol", "hues", "--with", here / "rows.py")
-        (here / "rows.py").write_text(ROWS)
-        status, out, err = cli(*words, *rows, "-d", colour_folder(here / "own"), "--n", "20")
-        assert status == 0, err
-        assert json.loads(out)["scores"][0]["status"] == "ok"
-
-
-ROWS = """
-from genbench.rows import Extractor, Measure, Protocol
-
-def load(device, weights=None):
-    return lambda images: {"mean": images.float().mean((2, 3))}
-
-HUES = Extractor(name="hues", title="mean colours", outputs={"mean": 3}, size=16, resize="none", weights=None, trained_on="", load=load)
-P = Protocol(name="hues", title="of mean colours", dataset="any", n=0, labels="balanced", quantise="round", measures=(Measure("kd", "hues.mean", "train"),))
-"""
 
 
 def test_conformance(tmp_path):
