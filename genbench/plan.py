@@ -24,7 +24,7 @@ from genbench.prompts import COLUMN, TEMPLATE
 from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, clean
-from genbench.sources import code_of
+from genbench.sources import code_of, held_of
 from genbench.statistics import read_statistics
 from genbench.used import Asked, needed
 from genbench.weights import known, words
@@ -108,7 +108,7 @@ def settle(request: Request, description: Description) -> Plan:
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device,
         keep_images=asked.kept,
-        **_said(checkpoint),
+        **_said(checkpoint) | {"memory": held_of(description)},
     )
 
 

@@ -1,14 +1,19 @@
-"""What a generator's code is known by: the hash of its source, and of the neighbours that it imports."""
+"""What a generator is known by: the hash of its source and of the neighbours that it imports; one in memory by its name, its text and its weights."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from genbench import shelves
-from genbench.abilities import Description
-from genbench.files import code_sha256, digest, source_text
+from genbench.abilities import HELD, Description
+from genbench.files import code_sha256, digest, sha256, source_text
+from genbench.lazy import torch
 
 
 def code_of(description: Description) -> str:
@@ -30,6 +35,50 @@ def code_of(description: Description) -> str:
         seen[path.name] = code_sha256(source)
         waiting += [near for near in _neighbours(source, path.parent) if near.name not in seen]
     return digest(seen)
+
+
+def held_of(description: Description) -> dict[str, str]:
+    """Which thing a generator in memory was: where it was defined, SHA-256 of its text and of the weights that it holds, "" where there are none; {} of a file.
+
+    For people and programs that read the record. The run's id does not rest on it: what a function uses besides is not known, so each run is its own.
+    """
+    if code_of(description):
+        return {}
+    thing = vars(description.target).get(HELD, description.target)
+    named = getattr(thing, "func", thing)  # of a partial
+    named = named if hasattr(named, "__name__") else type(named)
+    where = ".".join(filter(None, (getattr(named, "__module__", ""), getattr(named, "__qualname__", named.__name__))))
+    try:
+        text = inspect.getsource(named)
+    except (OSError, TypeError):  # typed at a prompt, or compiled
+        text = ""
+    return {"name": where, "source": sha256(text.encode()) if text else "", "state": _weights_sha256(thing)}
+
+
+def _weights_sha256(thing: Any) -> str:
+    """SHA-256 of the tensors of the torch modules that a thing in memory is, holds, or as a function names, or of what its state() gives; "" without any."""
+    total = hashlib.sha256()
+    begun = total.hexdigest()
+    try:
+        for name, tensor in _tensors(thing):
+            total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    except Exception:  # a stranger's state(), or tensors that are not plain ones
+        return ""
+    return total.hexdigest() if total.hexdigest() != begun else ""
+
+
+def _tensors(thing: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    owner = getattr(thing, "__self__", thing)  # of a method
+    held = {"": owner, **getattr(owner, "__dict__", {})}
+    if inspect.isfunction(owner):
+        names = inspect.getclosurevars(owner)
+        held |= {**names.globals, **names.nonlocals}
+    elif not isinstance(owner, torch.nn.Module) and callable(getattr(owner, "state", None)):
+        yield from sorted(owner.state().items())
+    for place, one in sorted(held.items()):
+        if isinstance(one, torch.nn.Module):
+            yield from ((f"{place}.{name}", tensor) for name, tensor in one.state_dict().items())
 
 
 def _neighbours(source: str, folder: Path) -> list[Path]:
