@@ -19,7 +19,7 @@ from genbench.say import UserError, choices
 GIVEN = ("checkpoint", "device", "dataset")  # constructor arguments that the harness gives; the rest are options
 ATTRIBUTES = (
     *("range", "classes", "resolution", "paper", "licence", "pretrained_on", "checkpoints", "spaces", "training", "competitor", "holds", "executes"),
-    *("asks", "usual", "fetches"),
+    *("asks", "usual", "beside", "fetches"),
 )
 SAID = ("range", "classes", "resolution", "paper", "licence", "pretrained_on", "spaces", "competitor")  # of those, what an object in memory may say
 HELD = "held"  # under which name the module of a generator in memory has the object itself
@@ -129,6 +129,7 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "executes": (lambda value: isinstance(value, bool), "True or False"),
     "asks": (callable, "a static method of the checkpoint's path"),
     "usual": (callable, "a static method of the checkpoint's path"),
+    "beside": (callable, "a static method of the checkpoint's path"),
     "fetches": (callable, "a static method of a name on a hub"),
     "checkpoints": (_is_table, '{data set: {"file" or "url": ..}}, all texts'),
     "training": (lambda value: isinstance(value, Mapping) and all(map(_is_count, value.values())), '{"epochs": .., "batch": ..}, whole numbers above 0'),

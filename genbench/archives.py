@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.lazy import torch
-from genbench.pickles import foresee
+from genbench.pickles import Budget, foresee
 
 LARGEST_PICKLE = 2**24  # bytes of an archive's object tree; NVIDIA's Inception has 60 kB
 
@@ -63,17 +63,21 @@ class _List(_Named):
 
 
 class _Tensor(_Named):
-    __slots__ = ()
+    __slots__ = ("budget",)
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
 
     def __call__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
-        return _tensor(storage, offset, size, stride)
+        return _tensor(storage, offset, size, stride, self.budget)
 
 
-def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
+def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], budget: Budget) -> torch.Tensor:
     if storage.values is None or not all(type(one) is int and one >= 0 for one in (offset, *size, *stride)):
         raise ValueError("a tensor has no storage, or its shape is not of whole numbers")
     if math.prod(size) > storage.values.numel():
         raise ValueError("a tensor is larger than its storage")
+    budget.take(math.prod(size) * storage.dtype.itemsize)
     return torch.as_strided(storage.values, size, stride, offset).clone()
 
 
@@ -85,6 +89,7 @@ class Reader(pickle.Unpickler):
         foresee(content)
         super().__init__(content)
         self.archive, self.root = archive, root
+        self.budget = Budget(archive.start_dir)  # the bytes before its list of members
         self.storages: dict[str, _Storage] = {}  # read once each: an archive may name one two hundred times
 
     def find_class(self, module: str, name: str) -> Any:
@@ -94,7 +99,7 @@ class Reader(pickle.Unpickler):
         if module == "torch" and name.endswith("Storage") and name.removesuffix("Storage") in dtypes:
             return _Storage(dtypes[name.removesuffix("Storage")])
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Tensor()
+            return _Tensor(self.budget)
         if (module, name) == ("collections", "OrderedDict"):
             return dict
         if module == "torch.jit._pickle" and name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist"):
@@ -111,6 +116,7 @@ class Reader(pickle.Unpickler):
         if key in self.storages:
             return self.storages[key]
         length = count * storage.dtype.itemsize
+        self.budget.take(length)
         content = member(self.archive, f"{self.root}/data/{key}", length)
         if len(content) != length:
             raise ValueError(f"storage {key} has {len(content)} bytes instead of {length}")
@@ -173,6 +179,7 @@ class _Asking(Beside):
 
     def __init__(self, content: io.BytesIO) -> None:
         pickle.Unpickler.__init__(self, content)
+        self.budget = Budget(0)  # of which nothing is taken
 
     def find_class(self, module: str, name: str) -> Any:
         super().find_class(module, name)

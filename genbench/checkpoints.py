@@ -11,9 +11,8 @@ from typing import Any
 
 from genbench.archives import Bag, Beside, Foreign, Reader, member, refuse_by_name
 from genbench.lazy import safetensors_torch, torch
+from genbench.pickles import LARGEST_VIEW
 from genbench.say import UserError, clean
-
-LARGEST_VIEW = 2**31  # bytes of a tensor that repeats its storage's numbers, by strides of 0
 
 
 def load_checkpoint(path: Path | str, device: Any = "cpu", parts: Sequence[str | int] = ("state_dict",)) -> dict[str, torch.Tensor]:
@@ -90,11 +89,13 @@ def _state_dict(content: Any, path: Path, parts: Sequence[str | int]) -> dict[st
         content = next((content[part] for part in parts if isinstance(content.get(part), dict)), content)
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise UserError(f"checkpoint {path} is not a flat dictionary of tensors")
+    left = path.stat().st_size + LARGEST_VIEW
     for name, tensor in content.items():
         if tensor.layout is not torch.strided or tensor.device.type == "meta":
             raise Foreign(f"{str(name)[:80]} in it is no plain tensor")
-        if tensor.numel() * tensor.element_size() > max(tensor.untyped_storage().nbytes(), LARGEST_VIEW):
-            raise Foreign(f"{str(name)[:80]} in it says it is {list(tensor.shape)}, larger than its storage")
+        left -= tensor.numel() * tensor.element_size()
+        if left < 0:
+            raise Foreign(f"{str(name)[:80]} in it says it is {list(tensor.shape)}, with which its tensors are larger than the file")
     return {str(k): v for k, v in content.items()}
 
 

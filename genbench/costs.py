@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,16 @@ PATIENCE = 5.0  # and no further one after so many seconds
 DRAWN = ("images_drawn", "images_per_second", "images_per_second_whole", "seconds_per_image", "latency_p50_seconds", "latency_p95_seconds")
 
 
-def latency(generator: Generator, first_seed: int, labels: ndarray[Any, Any] | None, quantise: str) -> dict[str, float | None]:
+def latency(
+    generator: Generator, first_seed: int, labels: ndarray[Any, Any] | None, quantise: str, prompts: Sequence[str] | None = None
+) -> dict[str, float | None]:
     """Seconds for one image alone, median and 95 % point over some calls after a first one that is not counted; None where it cannot be drawn alone."""
     seconds: list[float] = []
     try:
         for place in range(CALLS.stop):
             since = time.monotonic()
             one = np.zeros(1, dtype=np.int64)
-            generator.draw(one, first_seed, None if labels is None else labels[:1], 1, quantise)
+            generator.draw(one, first_seed, None if labels is None else labels[:1], 1, quantise, None if prompts is None else prompts[:1])
             if str(generator.device).startswith("cuda"):
                 torch.cuda.synchronize()
             if place:

@@ -26,6 +26,8 @@ arguments with a default and an annotation (str, int, float, bool, Literal, Path
     training        {"epochs": .., "batch": ..}: what `genbench train` does unless told otherwise
     holds           of a set of stored images: a static method of the checkpoint's path that says how many there are; the run's n unless told otherwise
     usual           {option: value} that a checkpoint has unless told otherwise: a static method of its path; so that the record has them
+    beside          the files that are read beside a checkpoint that is one file (its YAML, its JSON): a static method of the checkpoint's path; what is in
+                    them is part of the run's identity, as all of a folder is. Import within it what it needs: the method itself is no part
     fetches         where `--checkpoint hf:owner/name` is taken: a static method of "owner/name", or "owner/name@revision", that returns the path
     executes        True where the checkpoint is a program that reading it runs: then a run asks for --trust and the file's SHA-256
     competitor      False for a line of reference (real images served as samples), which boards show and never rank

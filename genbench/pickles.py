@@ -1,6 +1,6 @@
 """The networks in NVIDIA's pickles (StyleGAN2-ADA, StyleGAN3, EDM), read as data: the code that such a file carries is neither compiled nor run.
 
-Their own loader executes the source text inside the file and whatever else it names. Here a file can name what is listed in `_NAMES`, each an inert
+Their own loader executes the source text inside the file and whatever else it names. Here a file can name what is listed in `_Reader`, each an inert
 stand-in; for anything else it is refused.
 """
 
@@ -24,6 +24,7 @@ from genbench.say import UserError, clean
 VERSION = 6  # of torch_utils.persistence, in every file published
 DEEPEST, MOST = 32, 100_000  # modules within modules, and tensors or settings in all: a tree that refers to itself ends here
 LONGEST = 10_000_000  # opcodes; the three networks of a 1024-pixel file have about 50,000
+LARGEST_VIEW = 2**31  # bytes that all tensors of a file may have beyond its own: of numbers that strides of 0 repeat, and of storages that several share
 ZIP = b"PK"
 FORMATS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}  # numpy's codes of numbers and struct's
 
@@ -49,7 +50,7 @@ def load_network(path: Path | str, name: str = "G_ema") -> Network:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of what is refused in a line below
             foresee(content)
-            return _network(_Reader(content).load(), name)
+            return _network(_Reader(content, len(content)).load(), name)
     except Exception as error:  # pickle, torch and struct have their own error types; none of them means anything but a wrong file
         why = clean(" ".join(str(error).split()))[:200] or type(error).__name__
         raise UserError(f"checkpoint {clean(str(path))} cannot be read as NVIDIA's pickle: {why}; nothing in it was executed") from None
@@ -69,10 +70,32 @@ def foresee(content: Any) -> None:
     content.seek(start)
 
 
+class Budget:
+    """What a file's storages and its tensors, which are copies, may take together: it may name one of them a hundred thousand times."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int) -> None:
+        self.left = 2 * size + LARGEST_VIEW
+
+    def take(self, size: int) -> None:
+        """ValueError where so many bytes more are too many."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError("its tensors are together larger than the file")
+
+
 class _Reader(pickle.Unpickler):
     """An unpickler that can name nothing but what is listed."""
 
+    def __init__(self, content: Any, size: int) -> None:
+        super().__init__(content)
+        budget = Budget(size)
+        self.taking = {("torch.storage", "_load_from_bytes"): _Embedded(budget), ("torch._utils", "_rebuild_tensor_v2"): _Tensor(budget)}
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in self.taking:
+            return self.taking[module, name]
         if (module, name) in _NAMES:
             return _NAMES[module, name]
         if (module, name) == ("dnnlib.tflib.network", "Network"):
@@ -125,12 +148,18 @@ class _Storage(_Inert):
     values: torch.Tensor
 
 
-class _Embedded(_Inert):
+class _Taking(_Inert):
+    __slots__ = ("budget",)
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+
+
+class _Embedded(_Taking):
     """For torch.storage._load_from_bytes, which is itself an unpickler that runs what it is given."""
 
-    __slots__ = ()
-
     def __call__(self, content: bytes) -> _Storage:
+        self.budget.take(len(content))
         if content.startswith(ZIP):
             raise ValueError("a storage is an archive, which may unfold to more than the file")
         try:
@@ -148,10 +177,8 @@ def _asked(message: str) -> str:
     return f"asks for {after.split()[0]}, which no storage needs" if there and after.split() else "is no storage"
 
 
-class _Tensor(_Inert):
+class _Tensor(_Taking):
     """For torch._utils._rebuild_tensor_v2, with every bound checked: a stride of 0 would make gigabytes of one number."""
-
-    __slots__ = ()
 
     def __call__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
         if not isinstance(storage, _Storage) or not all(type(one) is int and one >= 0 for one in (offset, *size, *stride)):
@@ -160,6 +187,7 @@ class _Tensor(_Inert):
         reach = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) + 1
         if count > there or (count and reach > there):
             raise ValueError("a tensor is larger than its storage")
+        self.budget.take(count * storage.values.element_size())
         return torch.as_strided(storage.values, size, stride, offset).clone()
 
 
@@ -212,8 +240,6 @@ class _Array(_Inert):
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 _NAMES: dict[tuple[str, str], Any] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _Persistent(),
-    ("torch.storage", "_load_from_bytes"): _Embedded(),
-    ("torch._utils", "_rebuild_tensor_v2"): _Tensor(),
     ("torch._utils", "_rebuild_parameter"): _First(),
     ("collections", "OrderedDict"): dict,
     ("dnnlib.util", "EasyDict"): dict,

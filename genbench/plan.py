@@ -24,7 +24,7 @@ from genbench.prompts import COLUMN, TEMPLATE
 from genbench.record import Plan
 from genbench.rows import Dataset, Protocol
 from genbench.say import UserError, clean
-from genbench.sources import code_of
+from genbench.sources import code_of, held_of, seal_of
 from genbench.statistics import read_statistics
 from genbench.used import Asked, needed
 from genbench.weights import known, words
@@ -66,7 +66,7 @@ def settle(request: Request, description: Description) -> Plan:
     first, n = _there(description, checkpoint, request, wanted_n(protocols[0], dataset))
     wish = Wish(request.labels or protocols[0].labels, request.prompts, request.prompt_column, request.template)
     asked_for, texts = conditions(description, dataset, wish, checkpoint)
-    chosen, seal = options_of(description, request.options, checkpoint), content_sha256(checkpoint) if checkpoint else None
+    chosen, seal = options_of(description, request.options, checkpoint), seal_of(description, checkpoint)
     identity: dict[str, Any] = {
         "generator": description.name,
         "code": code_of(description) or f"in memory {secrets.token_hex(8)}",  # without source it has no identity: a fresh run each time
@@ -108,7 +108,7 @@ def settle(request: Request, description: Description) -> Plan:
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device,
         keep_images=asked.kept,
-        **_said(checkpoint),
+        **_said(checkpoint) | {"memory": held_of(description)},
     )
 
 

@@ -46,6 +46,7 @@ class Plan:
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
     training: Mapping[str, Any] = field(default_factory=dict)  # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
+    memory: Mapping[str, str] = field(default_factory=dict)  # of a generator without a file: its name, hashes of its text and weights
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
     places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
     prompts: tuple[str, ...] = ()  # the list; written once, beside the record (PROMPTS)

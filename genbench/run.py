@@ -273,5 +273,6 @@ def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) ->
 
 def _cost(generator: Generator, clock: shards.Clock, plan: Plan, checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
     """What the run cost; the latency of one image is measured where images were drawn."""
-    alone = costs.latency(generator, plan.identity["first_seed"], shards.labels_for(plan), plan.quantise) if clock.images else {}
+    drawn = (plan.identity["first_seed"], shards.labels_for(plan), plan.quantise, plan.prompts or None)  # of any prompt: the first
+    alone = costs.latency(generator, *drawn) if clock.images else {}
     return costs.cost(generator, clock.seconds, clock.images, alone, checkpoint, before)

@@ -1,14 +1,19 @@
-"""What a generator's code is known by: the hash of its source, and of the neighbours that it imports."""
+"""What a generator is known by: the hash of its source and of the neighbours that it imports; one in memory by its name, its text and its weights."""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from genbench import shelves
-from genbench.abilities import Description
-from genbench.files import code_sha256, digest, source_text
+from genbench.abilities import HELD, Description
+from genbench.files import code_sha256, content_sha256, digest, sha256, source_text
+from genbench.lazy import torch
 
 
 def code_of(description: Description) -> str:
@@ -17,19 +22,89 @@ def code_of(description: Description) -> str:
     Of a file, and of a reference generator: itself and the neighbours in its folder that it imports. Of a package: every Python file in it.
     """
     file = getattr(description.module, "__file__", None)
-    if file is None or description.origin == "memory" or description.module is None or description.module.__name__ == "__main__":
+    if _nowhere(description) or description.module is None or file is None:
         return ""
     top, dot, _ = description.module.__name__.partition(".")
     if dot and top != shelves.FOLDERS["generators"]:
         folder = Path(str(sys.modules[top].__file__)).parent
-        return digest({str(path.relative_to(folder)): code_sha256(source_text(path)) for path in sorted(folder.rglob("*.py"))})
+        return digest({str(path.relative_to(folder)): code_sha256(_deciding(source_text(path))) for path in sorted(folder.rglob("*.py"))})
     waiting, seen = [Path(file)], {}
     while waiting:
         path = waiting.pop()
         source = source_text(path)
-        seen[path.name] = code_sha256(source)
+        seen[path.name] = code_sha256(_deciding(source))
         waiting += [near for near in _neighbours(source, path.parent) if near.name not in seen]
     return digest(seen)
+
+
+def _nowhere(description: Description) -> bool:
+    """Whether a generator was made in memory, and no file says what it does."""
+    return description.origin == "memory" or getattr(description.module, "__file__", None) is None or getattr(description.module, "__name__", "") == "__main__"
+
+
+def seal_of(description: Description, checkpoint: Path | None) -> str | None:
+    """SHA-256 of a checkpoint; where the generator reads files beside it, of all of them; None without one."""
+    if checkpoint is None:
+        return None
+    seal, beside = content_sha256(checkpoint), description.attributes.get("beside")
+    near = [] if beside is None or checkpoint.is_dir() else [content_sha256(path) for path in beside(checkpoint)]
+    return digest([seal, *near]) if near else seal
+
+
+def held_of(description: Description) -> dict[str, str]:
+    """Which thing a generator in memory was: where it was defined, SHA-256 of its text and of the weights that it holds, "" where there are none; {} of a file.
+
+    For people and programs that read the record. The run's id does not rest on it: what a function uses besides is not known, so each run is its own.
+    """
+    if not _nowhere(description):
+        return {}
+    thing = vars(description.target).get(HELD, description.target)
+    named = getattr(thing, "func", thing)  # of a partial
+    named = named if hasattr(named, "__name__") else type(named)
+    where = ".".join(filter(None, (getattr(named, "__module__", ""), getattr(named, "__qualname__", named.__name__))))
+    try:
+        text = inspect.getsource(named)
+    except (OSError, TypeError):  # typed at a prompt, or compiled
+        text = ""
+    return {"name": where, "source": sha256(text.encode()) if text else "", "state": _weights_sha256(thing)}
+
+
+def _weights_sha256(thing: Any) -> str:
+    """SHA-256 of the tensors of the torch modules that a thing in memory is, holds, or as a function names, or of what its state() gives; "" without any."""
+    total = hashlib.sha256()
+    begun = total.hexdigest()
+    try:
+        for name, tensor in _tensors(thing):
+            total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    except Exception:  # a stranger's state(), or tensors that are not plain ones
+        return ""
+    return total.hexdigest() if total.hexdigest() != begun else ""
+
+
+def _tensors(thing: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    owner = getattr(thing, "__self__", thing)  # of a method
+    held = {"": owner, **getattr(owner, "__dict__", {})}
+    if inspect.isfunction(owner):
+        names = inspect.getclosurevars(owner)
+        held |= {**names.globals, **names.nonlocals}
+    elif not isinstance(owner, torch.nn.Module) and callable(getattr(owner, "state", None)):
+        yield from sorted(owner.state().items())
+    for place, one in sorted(held.items()):
+        if isinstance(one, torch.nn.Module):
+            yield from ((f"{place}.{name}", tensor) for name, tensor in one.state_dict().items())
+
+
+def _deciding(source: str) -> str:
+    """A source without its classes' static methods `beside`: they decide which files are hashed, and no image."""
+    if "beside" not in source:
+        return source
+    lines = source.splitlines(keepends=True)
+    for scope in ast.walk(ast.parse(source)):
+        for one in scope.body if isinstance(scope, ast.ClassDef) and len(scope.body) > 1 else ():
+            if isinstance(one, ast.FunctionDef) and one.name == "beside" and [ast.unparse(by) for by in one.decorator_list] == ["staticmethod"]:
+                lines[one.decorator_list[0].lineno - 1 : one.end_lineno] = ["\n"] * ((one.end_lineno or 0) - one.decorator_list[0].lineno + 1)
+    return "".join(lines)
 
 
 def _neighbours(source: str, folder: Path) -> list[Path]:

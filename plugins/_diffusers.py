@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import inspect
 import logging
 import os
@@ -39,6 +40,7 @@ class Settings:
     guidance: float
     distilled: float | None
     size: int
+    tokens: int | None
     dtype: str
 
 
@@ -85,13 +87,14 @@ def _named(index: Path) -> bool:
 def load(folder: Folder, settings: Settings, device: Any) -> Any:
     """The pipeline on its device, from safetensors alone and without the network, with the scheduler that the settings name."""
     there = {part for part, (_, name) in folder.parts.items() if name is not None}
-    more: dict[str, Any] = {part: None for part in UNWANTED if part in folder.parts}
+    more: dict[str, Any] = {part: None for part, (_, name) in folder.parts.items() if name is None or part in UNWANTED}  # as SD 3 without its T5
     if "safety_checker" in there:
         print("diffusers: this pipeline's safety checker, which returns black images, is left out", file=sys.stderr)  # noqa: T201 - a plugin has no other voice
     if "safety_checker" in folder.parts:
         more["requires_safety_checker"] = False
     if folder.name == "StableDiffusionXLPipeline":
         more["add_watermarker"] = False  # invisible, and there or not by what is installed
+    readable(folder)
     kind, dtype = getattr(library(), folder.name), DTYPES[settings.dtype]
     with _refusing(folder.path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that change (torch_dtype), and of configurations that are old and are read as they were meant
@@ -101,8 +104,18 @@ def load(folder: Folder, settings: Settings, device: Any) -> Any:
         if getattr(pipe, folder.kind.net).dtype != dtype:  # a version that has another word for it
             pipe.to(dtype)
         evaluations(pipe, settings)  # some schedulers cannot take so few steps
+    if folder.name == "LDMTextToImagePipeline" and pipe.scheduler.init_noise_sigma != 1:
+        raise genbench.UserError(f"{folder.path}, a {folder.name}: its call scales no noise, which {settings.scheduler} needs: -o scheduler=DDIMScheduler")
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def readable(folder: Folder) -> None:
+    """UserError where a tokenizer is a model of sentencepiece alone and the library that reads it is missing; transformers would ask for another."""
+    for part in folder.parts:
+        place = folder.path / part
+        if (place / "spiece.model").is_file() and not (place / "tokenizer.json").is_file() and importlib.util.find_spec("sentencepiece") is None:
+            raise genbench.UserError(f"{place / 'spiece.model'} needs sentencepiece: pip install sentencepiece protobuf")
 
 
 @contextlib.contextmanager
@@ -193,12 +206,14 @@ def step_arguments(scheduler: Any, settings: Settings, own: list[torch.Generator
 def drawn(pipe: Any, folder: Folder, settings: Settings, seeds: Tensor, prompts: Sequence[str]) -> Tensor:
     """Images float32 [n, 3, h, w] in 0 to 1 of a pipeline of texts, through its own call."""
     own = generators(seeds)
-    words: dict[str, Any] = {"guidance_scale": settings.distilled if folder.told else settings.guidance, **(folder.kind.forms or {})}
+    words: dict[str, Any] = {"guidance_scale": settings.distilled if folder.told else max(settings.guidance, 1.0), **(folder.kind.forms or {})}
     if folder.name == "FluxPipeline":
         negative = {"negative_prompt": [""] * len(own)} if settings.guidance > 1 else {}
         words = {"guidance_scale": settings.distilled or 0.0, "true_cfg_scale": settings.guidance, **negative}
     if settings.eta is not None and "eta" in inspect.signature(pipe.__call__).parameters:
         words["eta"] = settings.eta
+    if settings.tokens is not None:
+        words["max_sequence_length"] = settings.tokens
     with _given(pipe, settings, own) if folder.name == "LDMTextToImagePipeline" else contextlib.nullcontext():
         found = pipe(
             prompt=list(prompts),
@@ -206,10 +221,10 @@ def drawn(pipe: Any, folder: Folder, settings: Settings, seeds: Tensor, prompts:
             num_inference_steps=settings.steps,
             height=settings.size,
             width=settings.size,
-            output_type="np",
+            output_type="pt",
             **words,
         )
-    return torch.from_numpy(found.images).permute(0, 3, 1, 2)
+    return found.images.float()
 
 
 @contextlib.contextmanager

@@ -52,6 +52,7 @@ class Kind:
     guidance: float = 1.0  # classifier-free; up to 1: none
     distilled: float | None = None  # guidance that the network is told as a number; None: it takes none
     text: bool = False
+    tokens: tuple[int, int] = (0, 0)  # of a prompt for its T5: as its call has them, and at most; 0: it has no T5
     forms: Mapping[str, Any] | None = None  # more arguments of its call
 
 
@@ -64,10 +65,10 @@ KINDS = {
     "LDMTextToImagePipeline": Kind("unet", "vqvae", 50, 1.0, text=True),
     "StableDiffusionPipeline": Kind("unet", "vae", 50, 7.5, text=True),
     "StableDiffusionXLPipeline": Kind("unet", "vae", 50, 5.0, text=True),
-    "StableDiffusion3Pipeline": Kind("transformer", "vae", 28, 7.0, text=True),
-    "PixArtAlphaPipeline": Kind("transformer", "vae", 20, 4.5, text=True, forms=PIXART),
-    "PixArtSigmaPipeline": Kind("transformer", "vae", 20, 4.5, text=True, forms=PIXART),
-    "FluxPipeline": Kind("transformer", "vae", 28, 1.0, 3.5, text=True),
+    "StableDiffusion3Pipeline": Kind("transformer", "vae", 28, 7.0, text=True, tokens=(256, 512)),
+    "PixArtAlphaPipeline": Kind("transformer", "vae", 20, 4.5, text=True, tokens=(120, 120), forms=PIXART),
+    "PixArtSigmaPipeline": Kind("transformer", "vae", 20, 4.5, text=True, tokens=(300, 300), forms=PIXART),
+    "FluxPipeline": Kind("transformer", "vae", 28, 1.0, 3.5, text=True, tokens=(512, 512)),
 }
 
 
@@ -102,7 +103,34 @@ class Folder:
     def size(self) -> int:
         """The side of the images in pixels."""
         side = self.net.get("sample_size") or (128 if self.name == "FluxPipeline" else 0)  # Flux's call has it as a constant
-        return int(side) * 2 ** (len(self.decoder.get("block_out_channels", (0,))) - 1) if isinstance(side, int) else 0
+        return int(side) * self.factor if isinstance(side, int) else 0
+
+    @property
+    def factor(self) -> int:
+        """How many pixels of a side are one of its latents."""
+        return 2 ** (len(self.decoder.get("block_out_channels", (0,))) - 1)
+
+    @property
+    def unit(self) -> int:
+        """What the side is a multiple of: of a patch, or where a UNet without texts halves it, of its halvings."""
+        if self.kind.net == "transformer":
+            return self.factor * (2 if self.name == "FluxPipeline" else int(self.net.get("patch_size", 1)))
+        return self.factor * (1 if self.kind.text else 2 ** (len(self.net.get("block_out_channels", (0,))) - 1))
+
+    @property
+    def largest(self) -> int:
+        """The most that the side can be, where the network has a table of places; else 0."""
+        return int(self.net.get("pos_embed_max_size") or 0) * self.unit
+
+    @property
+    def schnell(self) -> bool:
+        """Whether it is a Flux that is not told its guidance: distilled for few steps, of short prompts."""
+        return self.name == "FluxPipeline" and not self.told
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """How many tokens of a prompt its T5 is given, and how many at most; 0 for one without."""
+        return (256, 256) if self.schnell else self.kind.tokens
 
     @property
     def told(self) -> bool:
@@ -114,11 +142,12 @@ class Folder:
         distilled = (self.kind.distilled or self.kind.guidance) if self.told else None
         guidance = 1.0 if self.told else self.kind.guidance
         return {
-            "steps": min(self.kind.steps, self.trained),
+            "steps": min(4 if self.schnell else self.kind.steps, self.trained),
             "scheduler": "DDIMScheduler" if self.name == "DDIMPipeline" else self.parts["scheduler"][1],  # as that pipeline does, whatever the file has
             "guidance": guidance,
             "distilled": distilled,
             "size": self.size or None,
+            "tokens": self.tokens[0] or None,
         }
 
 

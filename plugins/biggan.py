@@ -57,6 +57,15 @@ class BigGAN:
         self.kind = usual if z == "auto" else z
 
     @staticmethod
+    def beside(checkpoint: Path) -> list[Path]:
+        """Hugging Face's config.json."""
+        from genbench_plugins._biggan_files import CONFIG
+
+        own = checkpoint.with_name(CONFIG)
+        theirs = own.is_file() and any("generator.gen_z." in name for name in genbench.load_checkpoint(checkpoint))
+        return [own] if theirs else []
+
+    @staticmethod
     def classes(checkpoint: Path) -> int:
         return read(checkpoint, 1.0, "interpolated")[0].classes
 

@@ -122,6 +122,18 @@ class DDPM:
         self.net.eval()
 
     @staticmethod
+    def beside(checkpoint: Path) -> list[Path]:
+        """The flagfile of CBDM's code, the YAML of ddim's; a file of our own has its settings in it."""
+        from genbench_plugins._ddpm_files import FLAGS, PARTS
+
+        near = [one for one in sorted(checkpoint.parent.iterdir()) if one.name == FLAGS or one.suffix in (".yml", ".yaml")]
+        names = {name.removeprefix("module.") for name in genbench.load_checkpoint(checkpoint, parts=PARTS)} if near else set()
+        if "time_embedding.timembedding.0.weight" in names:
+            return [one for one in near if one.name == FLAGS]
+        theirs = [one for one in near if one.name != FLAGS and "temb.dense.0.weight" in names]
+        return [one for one in theirs if one.stem == "config"] or theirs
+
+    @staticmethod
     def classes(checkpoint: Path) -> int:
         found = read(checkpoint)
         return CLASSES if found is None else len(found[1].get("labels.weight", ()))

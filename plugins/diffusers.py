@@ -24,6 +24,7 @@ HELP = {
     "guidance": "classifier-free, in two calls of the network; up to 1: none",
     "distilled": "guidance that the network is told as a number (Flux-dev, networks distilled for few steps)",
     "size": "the side of the images in pixels",
+    "tokens": "of a prompt for T5",
     "dtype": "of weights and noise",
 }
 
@@ -49,17 +50,19 @@ class Diffusers:
         guidance: Annotated[float | None, HELP["guidance"]] = None,
         distilled: Annotated[float | None, HELP["distilled"]] = None,
         size: Annotated[int | None, HELP["size"]] = None,
+        tokens: Annotated[int | None, HELP["tokens"]] = None,
         dtype: Annotated[Literal["float32", "float16", "bfloat16"], HELP["dtype"]] = "float32",
     ) -> None:
         if checkpoint is None:
             raise genbench.UserError("diffusers needs a pipeline: --checkpoint FOLDER with its model_index.json, or --checkpoint hf:owner/name")
         self.folder = read(checkpoint)
-        given = {"steps": steps, "scheduler": scheduler, "guidance": guidance, "distilled": distilled, "size": size}
+        given = {"steps": steps, "scheduler": scheduler, "guidance": guidance, "distilled": distilled, "size": size, "tokens": tokens}
         settled = self.folder.usual() | {name: value for name, value in given.items() if value is not None}
         self.settings = Settings(**settled, eta=eta, dtype=dtype)
         self.null = null_class(self.folder, dataset)
         refuse(self.folder, self.settings, self.null)
         self.pipe, self.device = load(self.folder, self.settings, device), device
+        self.net = getattr(self.pipe, self.folder.kind.net)  # whose type the record has
 
     @staticmethod
     def asks(checkpoint: Path) -> tuple[str, ...]:
@@ -114,10 +117,14 @@ def refuse(folder: Any, settings: Settings, null: int | None) -> None:
     kind = getattr(library(), settings.scheduler, None) if settings.scheduler in Scheduler.__args__ else None
     guided, fixed = settings.guidance > 1, folder.name == "DiTPipeline"
     flows = folder.kind.text and flow(str(folder.parts["scheduler"][1]))
-    unit = 2 ** (len(folder.decoder.get("block_out_channels", (0,))) - 1)
+    most = folder.tokens[1]
     wrong = {
         f"the scheduler {settings.scheduler} is not on the list: -o scheduler={Scheduler.__args__[0]}, or another of genbench plugins diffusers": kind is None,
         f"{settings.scheduler} is for networks that were trained with flow matching, and no others are": flow(settings.scheduler) != flows,
+        f"{settings.scheduler} takes no sigmas, which its pipeline gives it": flows
+        and folder.name == "FluxPipeline"
+        and kind is not None
+        and "sigmas" not in inspect.signature(kind.set_timesteps).parameters,
         f"steps={settings.steps}: 1 to {folder.trained}, with which it was trained": not 1 <= settings.steps <= folder.trained,
         f"eta={settings.eta}: 0 to 1": settings.eta is not None and not 0 <= settings.eta <= 1,
         f"{settings.scheduler} has no eta": kind is not None and settings.eta is not None and "eta" not in inspect.signature(kind.step).parameters,
@@ -128,7 +135,12 @@ def refuse(folder: Any, settings: Settings, null: int | None) -> None:
         and folder.name != "FluxPipeline",
         f"distilled={settings.distilled}: its network takes no such number": settings.distilled is not None and not folder.told,
         f"size={settings.size}: its network takes {folder.size} alone": fixed and settings.size != folder.size,
-        f"size={settings.size}: give the side in pixels, a multiple of {unit}: -o size=": not settings.size or settings.size < 1 or settings.size % unit != 0,
+        f"size={settings.size}: give the side in pixels, a multiple of {folder.unit}: -o size=": not settings.size
+        or settings.size < 1
+        or settings.size % folder.unit != 0,
+        f"size={settings.size}: its network has places for {folder.largest} at most": bool(folder.largest and settings.size and settings.size > folder.largest),
+        f"tokens={settings.tokens}: it has no T5 that would take them": settings.tokens is not None and not most,
+        f"tokens={settings.tokens}: 1 to {most}": settings.tokens is not None and bool(most) and not 1 <= settings.tokens <= most,
     }
     for why, so in wrong.items():
         if so:

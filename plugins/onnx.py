@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +39,13 @@ class Onnx(Exported):
         inputs = self.session.get_inputs()
         z_size = positive(z_size or width(inputs[0]))
         super().__init__(self.run, z_size, z_type, output, device, classes_of(len(inputs) == 2, num_classes, dataset))
+
+    @staticmethod
+    def beside(checkpoint: Path) -> list[Path]:
+        """The files beside it in which a large network keeps its tensors: those that it names, in protobuf a key, a tag and the length of the name."""
+        named = re.findall(rb"\x0a\x08location\x12(?=([\x01-\x7f])(.{1,127}))", checkpoint.read_bytes(), re.DOTALL)
+        names = sorted({rest[: length[0]] for length, rest in named})
+        return [checkpoint.parent / os.fsdecode(name) for name in names if b"\0" not in name and (checkpoint.parent / os.fsdecode(name)).is_file()]
 
     @staticmethod
     def classes(checkpoint: Path) -> int | None:

@@ -72,6 +72,17 @@ class StyleGAN2:
             self.net.mapping.w_avg.copy_(self.mean_w())
 
     @staticmethod
+    def beside(checkpoint: Path) -> list[Path]:
+        """The JSON of the architecture, where the file itself does not say it."""
+        from genbench_plugins._stylegan2_files import _is_pickle, _metadata, is_rosinalitys
+
+        own = checkpoint.with_suffix(".json")
+        if not own.is_file() or _is_pickle(checkpoint) or _metadata(checkpoint).get(SETTINGS):
+            return []
+        tensors = genbench.load_checkpoint(checkpoint, parts=("g_ema", "state_dict"))
+        return [] if SETTINGS in tensors or is_rosinalitys(tensors) else [own]
+
+    @staticmethod
     def classes(checkpoint: Path) -> int:
         return read(checkpoint)[0].c_dim
 

@@ -54,6 +54,14 @@ class VQGAN:
         self.coder: Any = self.net.first_stage_model
 
     @staticmethod
+    def beside(checkpoint: Path) -> list[Path]:
+        """The YAML of taming-transformers; a file of our own has its architecture in it."""
+        from genbench_plugins._vqgan_files import place_of
+
+        config = place_of(checkpoint).config
+        return [config] if config and SETTINGS not in genbench.load_checkpoint(checkpoint) else []
+
+    @staticmethod
     def classes(checkpoint: Path) -> int:
         return read(checkpoint)[0].classes
 

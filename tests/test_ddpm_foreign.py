@@ -186,7 +186,7 @@ def test_what_lies_beside_is_read_as_data_and_refused_in_a_line(text, line, cli,
 
 
 def test_a_folder_of_a_training_is_its_checkpoint_with_its_settings(cli, here):
-    """Named as a folder, what lies beside is part of the run's identity; named as a file it is read all the same."""
+    """Named as a folder or as a file, what lies beside is read, and is part of the run's identity (test_beside.py)."""
     file, _ = saved("pytorch-ddpm", here / "a")
     assert torch.equal(drawn(here / "a"), drawn(file))
     words = ("run", "--plugin", "ddpm", "--checkpoint", here / "a", "--n", 20, "--metrics", "kd_digits", "--leaderboards", "none", "--json")

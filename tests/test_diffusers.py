@@ -6,18 +6,19 @@ import json
 import logging
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import diffusers
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_pipelines import CLASSES, KINDS, made
+from small_pipelines import CLASSES, KINDS, TEXTS, made
 
 import genbench
 from genbench.abilities import describe
 from genbench.conformance import check
-from genbench.generator import locate
+from genbench.generator import locate, options_of
 
 STEPS = ("steps=3",)
 
@@ -140,6 +141,79 @@ def test_half_precision_is_the_weights_own(folders):
     assert torch.isfinite(plugin.sample(2, torch.tensor([1, 2]), None, None)).all()
 
 
+SMALL = {"ldmtext": {"guidance": 8.0}, "pixart": {"size": 32}, "flux": {"size": 32}, "schnell": {"size": 32}}  # of 1024 pixels by themselves
+GUIDED = {"sdxl": (5.0, None), "sd3": (7.0, None), "pixart": (4.5, None), "sigma": (4.5, None), "flux": (1.0, 3.5)}  # classifier-free, and as a number
+TOKENS = {"sd3": 256, "pixart": 120, "sigma": 300, "flux": 512, "schnell": 256}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy, at the library's own lines
+@pytest.mark.parametrize("kind", sorted(TEXTS))
+def test_a_prompt_and_a_seed_are_an_image_in_any_batch(kind, folders):
+    """Alone as among four, again as before; another prompt is another image; the network was called as often as it is told."""
+    plugin = locate("diffusers").target(folders(kind), steps=2, **SMALL.get(kind, {}))
+    seeds, prompts, asked = torch.tensor([5, 6, 7, 2**33 + 1]), ["a photo of the digit 3", "red square", "blue", "on"], []
+    seen = plugin.net.register_forward_pre_hook(lambda _, given, named: asked.append(len((*given, named.get("hidden_states"))[0])), with_kwargs=True)
+    together = plugin.sample(4, seeds, None, prompts)
+    seen.remove()
+    assert sum(asked) == 4 * plugin.cost()["evaluations"]
+    assert together.shape == (4, 3, plugin.settings.size, plugin.settings.size)
+    assert levels(together).std() > 5
+    assert torch.equal(together, plugin.sample(4, seeds, None, prompts))
+    alone = torch.cat([plugin.sample(1, seeds[i : i + 1], None, prompts[i : i + 1]) for i in range(4)])
+    assert (together - alone).abs().max() < 1e-4
+    others = plugin.sample(4, seeds, None, prompts[::-1])
+    assert (together - others).abs().amax((1, 2, 3)).min() > 1e-3
+    usual = locate("diffusers").target.usual(folders(kind))
+    assert (usual["guidance"], usual["distilled"], usual["tokens"]) == (*GUIDED.get(kind, (1.0, None)), TOKENS.get(kind))
+
+
+def test_flux_has_both_forms_of_guidance_and_the_record_has_both(folders, tmp_path):
+    """The number that its network is told, and two calls of it; schnell has the second alone, and takes four steps."""
+    words = {"checkpoint": folders("flux"), "n": 40, "metrics": "kd_digits", "out": tmp_path}
+    own = {"steps": 2, "size": 16, "tokens": 8, "distilled": 2.5, "guidance": 3.0}
+    record = genbench.evaluate("diffusers", settings=own, **words)
+    assert {name: record.plan["identity"]["options"][name] for name in own} == own
+    assert (record.cost["evaluations_per_image"], record.cost["dtype"]) == (4, "float32")
+    assert record.cost["latency_p50_seconds"] > 0  # of the first prompt
+    seeds, prompts, images = torch.tensor([1, 2]), ["red", "blue"], []
+    for given in ({}, {"distilled": 1.0}, {"guidance": 3.0}):
+        images.append(locate("diffusers").target(folders("flux"), steps=2, size=16, **given).sample(2, seeds, None, prompts))
+    assert all((images[0] - one).abs().max() > 1e-2 for one in images[1:])
+    assert locate("diffusers").target.usual(folders("schnell"))["steps"] == 4
+    with pytest.raises(genbench.UserError, match="takes no such number"):
+        locate("diffusers").target(folders("schnell"), size=16, distilled=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "said"),
+    [
+        ("flux", {"size": 40}, "a multiple of 16"),
+        ("sd3", {"size": 40}, "a multiple of 16"),
+        ("sd3", {"size": 144}, "has places for 128 at most"),
+        ("ddpm", {"size": 15}, "a multiple of 2"),
+        ("schnell", {"size": 16, "tokens": 257}, "1 to 256"),
+        ("sdxl", {"tokens": 9}, "no T5"),
+        ("flux", {"size": 16, "scheduler": "FlowMatchHeunDiscreteScheduler"}, "takes no sigmas"),
+        ("sdxl", {"scheduler": "FlowMatchEulerDiscreteScheduler"}, "trained with flow matching"),
+        ("ldmtext", {"scheduler": "EulerDiscreteScheduler"}, "its call scales no noise"),
+    ],
+)
+def test_what_a_pipelines_own_call_would_round_or_get_wrong_is_refused(kind, words, said, folders):
+    with pytest.raises(genbench.UserError, match=said):
+        locate("diffusers").target(folders(kind), steps=2, **words)
+
+
+def test_sd3_goes_without_its_t5_and_a_model_of_sentencepiece_asks_for_its_library(folders, tmp_path, monkeypatch):
+    """A part that the index leaves out is none; the files that most published T5 tokenizers have are named with the line to type."""
+    lean = copy_of(folders("sd3"), tmp_path / "lean", {"text_encoder_3": [None, None], "tokenizer_3": [None, None]})
+    assert locate("diffusers").target(lean, steps=2).sample(1, torch.tensor([1]), None, ["red"]).shape == (1, 3, 64, 64)
+    old = copy_of(folders("sd3"), tmp_path / "old")
+    (old / "tokenizer_3" / "tokenizer.json").rename(old / "tokenizer_3" / "spiece.model")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(genbench.UserError, match="pip install sentencepiece protobuf"):
+        locate("diffusers").target(old, steps=2)
+
+
 WRONG = {
     "steps=0": "1 to 100",
     "steps=101": "1 to 100",
@@ -155,10 +229,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("word", WRONG)
-def test_options_that_cannot_be_are_one_line(word, folders, cli):
-    status, _, err = cli("run", "-p", "diffusers", "--checkpoint", folders("ddpm"), "-o", *word.split(), "--dry-run")
-    assert (status, len(err.strip().splitlines())) == (2, 1)
-    assert WRONG[word] in err
+def test_options_that_cannot_be_are_one_line(word, folders):
+    description = locate("diffusers")
+    with pytest.raises(genbench.UserError) as caught:
+        description.target(folders("ddpm"), **options_of(description, word.split(" -o "), folders("ddpm")))
+    assert WRONG[word] in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_folders_that_name_code_are_refused_and_nothing_runs(folders, tmp_path, cli):
@@ -247,8 +323,6 @@ def test_every_scheduler_on_the_list_is_one_of_the_librarys(folders):
 
 
 def test_a_missing_library_is_one_line(monkeypatch, folders):
-    import sys
-
     folder = folders("ddpm")
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(genbench.UserError, match=r'pip install "genbench\[diffusers\]"'):

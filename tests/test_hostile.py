@@ -152,6 +152,31 @@ def test_a_small_tensor_may_repeat_its_numbers(here):
     assert torch.equal(load_checkpoint("expanded.pt")["a"], torch.full((4, 5), 3.0))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("around", ["zip", "row", "bag", "TorchScript"])
+def test_a_hundred_tensors_of_which_each_may_be_are_together_refused(around, here, monkeypatch):
+    """Of one storage or of one number: what each tensor may say of itself, a file may not a hundred times; ten of them are read."""
+    for module in ("genbench.checkpoints", "genbench.pickles"):
+        monkeypatch.setattr(f"{module}.LARGEST_VIEW", 2**20)
+    one = torch.zeros(2**14)
+
+    def written(count):
+        if around == "TorchScript":
+            module = torch.nn.Module()
+            for i in range(count):
+                module.register_buffer(f"b{i}", one.view(2**14))
+            torch.jit.save(torch.jit.script(module), "many.pt")
+            return
+        tensors = {f"a{i}": one if around == "bag" else torch.ones(1).expand(2**14) for i in range(count)}
+        torch.save({"state_dict": tensors, **({"args": np.float64(1.0)} if around == "bag" else {})}, "many.pt", _use_new_zipfile_serialization=around != "row")
+
+    read = load_tensors if around == "TorchScript" else load_checkpoint
+    written(100)
+    refused("many.pt", "larger than the file", read)
+    written(10)
+    assert len(read("many.pt")) == 10
+
+
 @pytest.mark.parametrize("made", [lambda: torch.empty(10**9, device="meta"), lambda: torch.eye(3).to_sparse()], ids=["meta", "sparse"])
 def test_a_tensor_without_numbers_is_refused(made, here):
     torch.save({"a": made()}, "odd.pt")

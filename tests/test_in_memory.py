@@ -11,6 +11,7 @@ import torch
 import genbench
 from genbench.abilities import describe, in_memory, name_of
 from genbench.say import PluginFailed, UserError
+from genbench.sources import held_of
 
 SIDE = (3, 8, 8)
 
@@ -105,6 +106,41 @@ def test_a_callable_object_and_one_with_marked_methods():
 def test_what_is_no_generator_is_refused(tmp_path, thing, said):
     with pytest.raises(UserError, match=said):
         evaluated(thing, tmp_path / "runs")
+
+
+def test_two_models_in_memory_never_share_a_run_and_the_record_says_which_it_was(tmp_path):
+    """The same name and the same text with another level, another net or other weights: runs of their own; where it was defined, text and weights are told."""
+
+    def of(level):
+        def sample(n):
+            return torch.full((n, *SIDE), level, dtype=torch.uint8)
+
+        return sample
+
+    def through(net):
+        return lambda n, seeds: net(genbench.noise(seeds, (4,)).double()).view(n, *SIDE).clamp(0, 1).mul(255).byte()
+
+    torch.manual_seed(0)
+    nets = [Net(), Net()]
+    things = [of(3), of(200), through(nets[0].layer), through(nets[1].layer), nets[0], nets[0].sample]
+    found = [evaluated(thing, tmp_path / "runs", metrics=("kd",), n=40) for thing in things[:4]]
+    assert len({record.folder for record in found}) == 4
+    assert len({tuple(score.value for score in record.scores) for record in found}) == 4
+    told = [held_of(describe(in_memory(thing), name_of(thing), "memory")) for thing in things]
+    assert [record.plan["memory"] for record in found] == told[:4]
+    own = f"{__name__}.test_two_models_in_memory_never_share_a_run_and_the_record_says_which_it_was.<locals>"
+    assert [one["name"] for one in told] == [f"{own}.of.<locals>.sample"] * 2 + [f"{own}.through.<locals>.<lambda>"] * 2 + [
+        f"{__name__}.Net",
+        f"{__name__}.Net.sample",
+    ]
+    assert told[0] == told[1], "a level in a closure is no weight; the runs are two all the same"
+    assert told[0]["state"] == ""
+    assert len({one["state"] for one in told[2:5]}) == 3
+    assert told[4]["state"] == told[5]["state"]
+    with torch.no_grad():
+        nets[0].layer.bias[0] += 1
+    assert held_of(describe(in_memory(nets[0]), "net", "memory"))["state"] != told[4]["state"]
+    assert genbench.evaluate("noise", n=40, metrics="kd", out=tmp_path / "runs").plan["memory"] == {}
 
 
 def test_what_a_function_returns_is_checked(tmp_path):

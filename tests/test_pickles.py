@@ -180,6 +180,20 @@ def test_trees_without_end_are_refused(made, settings, line, here):
     refused(write_pickle("endless.pkl", made(), settings), line)
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+@pytest.mark.parametrize("shared", [True, False], ids=["a storage", "its bytes"])
+def test_a_storage_that_a_hundred_tensors_share_is_refused(shared, here, monkeypatch):
+    """Each is a copy, or each reads the same bytes again: together they are larger than the file."""
+    monkeypatch.setattr("genbench.pickles.LARGEST_VIEW", 2**20)
+    one = torch.zeros(2**14).storage()
+    content = legacy(one)
+    many = [Evil(torch._utils._rebuild_tensor_v2, one if shared else embedded(content), 0, (2**14,), (1,), False, {}) for _ in range(100)]
+    Path("many.pkl").write_bytes(pickle.dumps({"G_ema": many}, 4))
+    assert Path("many.pkl").stat().st_size < 2**17
+    with pytest.raises(UserError, match="together larger than the file"):
+        load_network("many.pkl")
+
+
 def test_other_versions_are_refused(here):
     """Version 6 of the format is known, and another is named."""
     refused(write_pickle("old.pkl", Generator(), SETTINGS, version=5), "version 5 of NVIDIA's persistence, and version 6 is known")

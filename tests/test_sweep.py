@@ -108,3 +108,37 @@ def test_a_wrong_point_is_heard_before_anything_is_drawn(tmp_path, capsys):
     assert main(["sweep", "--plugin", "ddpm", "-o", "steps=5,many", "--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "sweeps")]) == 2
     assert "-o steps=many" in capsys.readouterr().err
     assert not list(tmp_path.glob("runs/*"))
+
+
+SAYS = """
+import torch, genbench
+
+class Says:
+    def __init__(self, shift: int = 0) -> None:
+        self.shift = shift
+
+    @genbench.hookimpl
+    def sample(self, n, seeds, prompts):
+        levels = torch.tensor([len(prompt) + self.shift for prompt in prompts], dtype=torch.uint8)
+        return levels[:, None, None, None].expand(n, 3, 8, 8).contiguous()
+"""
+
+
+def test_a_sweep_takes_prompts_as_a_run_does(places, tmp_path, capsys):
+    """From a file with its column, and class names in a template; every point is the run of the same words."""
+    words, top = places
+    (tmp_path / "says.py").write_text(SAYS)
+    (tmp_path / "asked.csv").write_text("text\nred\nyellow\n")
+    common = ["-p", str(tmp_path / "says.py"), "--n", "40", "--metrics", "kd_digits", *words]
+    for own in (["--prompts", str(tmp_path / "asked.csv"), "--prompt-column", "text"], ["--template", "the digit {class}"]):
+        before = {path.parent for path in (top / "runs").glob("*/run.json")}
+        assert main(["sweep", *common, *own, "-o", "shift=0,9"]) == 0, capsys.readouterr().err
+        plans = [json.loads((path.parent / "plan.json").read_text()) for path in (top / "runs").glob("*/run.json") if path.parent not in before]
+        asked = [plan["identity"]["conditions"]["prompts"] for plan in plans]
+        assert len(plans) == 2
+        assert asked[0] == asked[1]
+        assert asked[0].get("template", "the digit {class}") == "the digit {class}"
+        assert asked[0]["count"] == (2 if "--prompts" in own else 10)
+        capsys.readouterr()
+        assert main(["run", *common, *own, "-o", "shift=9"]) == 0
+        assert "is finished" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options
+from genbench.placing import data_options, prompt_options
 
 
 @click.command()
@@ -26,9 +26,7 @@ from genbench.placing import data_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Range of seeds: sample i has seed S * 2^20 + i.")
 @click.option("--seeds", default="", metavar="FIRST-LAST", help="The seeds themselves, as papers name them: 50000-99999.")
 @click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
-@click.option("--prompts", type=click.Path(path_type=Path), metavar="FILE", help="Prompts, .txt, .jsonl, .csv or .tsv: image i has prompt i mod their number.")
-@click.option("--prompt-column", default="prompt", show_default=True, metavar="NAME", help="The column, or key, of the prompts in their file.")
-@click.option("--template", default="a photo of a {class}", show_default=True, metavar="TEXT", help="Prompts of class names, where no file is given.")
+@prompt_options
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator (genbench plugins NAME).")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
 @click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256 (TorchScript).")

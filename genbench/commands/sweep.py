@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options
+from genbench.placing import data_options, prompt_options
 
 PICTURE = "tradeoff.png"
 
@@ -26,6 +26,7 @@ PICTURE = "tradeoff.png"
 @click.option("--n", type=int, help="How many samples of each. Default: the protocol's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Range of seeds, the same for every point: differences are paired.")
 @click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
+@prompt_options
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
 @click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256 (TorchScript).")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call.")
