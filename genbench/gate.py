@@ -161,18 +161,22 @@ def _row(metric: str) -> Any:
         raise NotComparable(f"{error}; name the file that has it: --with FILE.py") from None
 
 
+def width_of(measure: Mapping[str, Any]) -> int:
+    """The dimensions of a measure's features; 0 where its extractor is not on the shelf."""
+    extractor, _, output = str(measure.get("features", "")).partition(".")
+    try:
+        return int(shelves.find("extractors", extractor).outputs[output])
+    except (UserError, KeyError):
+        return 0
+
+
 def _too_few(rule: Rule, row: Any, measure: Mapping[str, Any], score: Score, gate: Gate) -> str:
     """Why a number is shown and not judged, or ""."""
     if rule.part.startswith("class ") and score.n < gate.min_class:
         return f"{score.n} samples of the class; it is judged from {gate.min_class} (min_class)"
-    if row.name == "fd" and "features" in measure:
-        extractor, _, output = measure["features"].partition(".")
-        try:
-            width = int(shelves.find("extractors", extractor).outputs[output])
-        except (UserError, KeyError):
-            return ""
-        if score.n < SMALL * width:
-            return f"{score.n} samples in {width} dimensions: judged from {SMALL * width}; below that its bias is the model's own, and kd stands in"
+    width = width_of(measure) if row.name == "fd" else 0
+    if score.n < SMALL * width:
+        return f"{score.n} samples in {width} dimensions: judged from {SMALL * width}; below that its bias is the model's own, and kd stands in"
     return ""
 
 

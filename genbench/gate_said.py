@@ -149,13 +149,13 @@ def _plain_finding(one: Finding) -> dict[str, Any]:
     keys = ("protocol", "metric", "part", "against", "level", "verdict", "kind", "better", "baseline", "candidate", "n", "alpha", "p")
     known = {key: getattr(one, key) for key in keys} | {"reason": one.why, "margin": None if of is None else one.margin}
     if of is None:
-        return known | dict.fromkeys(("change", "plain", "low", "high", "se", "paired", "correlation", "needed_n", "detectable"))
+        return known | dict.fromkeys(("change", "corrected", "low", "high", "se", "paired", "correlation", "needed_n", "detectable"))
     low, high = (bound if math.isfinite(bound) else None for bound in of.bounds(one.alpha))
     n = noninferiority.settling(of, one.margin, one.n, one.alpha) if one.verdict == "INCONCLUSIVE" else None
     finite = math.isfinite(of.se)
     return known | {
-        "change": of.value, "plain": of.plain, "low": low, "high": high, "se": of.se if finite else None, "paired": of.paired, "correlation": of.correlation,
-        "needed_n": n, "detectable": noninferiority.detectable(of, one.alpha) if finite else None,
+        "change": of.value, "corrected": of.corrected, "low": low, "high": high, "se": of.se if finite else None, "paired": of.paired,
+        "correlation": of.correlation,        "needed_n": n, "detectable": noninferiority.detectable(of, one.alpha) if finite else None,
     }  # fmt: skip
 
 

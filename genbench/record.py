@@ -47,6 +47,7 @@ class Plan:
     training: Mapping[str, Any] = field(default_factory=dict)  # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
     memory: Mapping[str, str] = field(default_factory=dict)  # of a generator without a file: its name, hashes of its text and weights
+    looks: int = 1  # how often its numbers were looked at while samples were added (genbench extend)
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
     places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
     prompts: tuple[str, ...] = ()  # the list; written once, beside the record (PROMPTS)

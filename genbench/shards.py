@@ -97,15 +97,15 @@ def _all(plan: Plan) -> Shard:
     return Shard(BLOCKS, 0, np.arange(plan.n))
 
 
-def _path(folder: Path, shard: Shard, probe: str) -> Path:
+def path_of(folder: Path, shard: Shard, probe: str) -> Path:
     return folder / "shards" / f"{shard.name}.{probe}.safetensors"
 
 
-def _read(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
+def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
     """A probe's arrays and what its file says of itself (`images`: the SHA-256 of the images behind it); None where it is missing,
     damaged (named) or of another time."""
     try:
-        arrays, meta = read_arrays(_path(folder, shard, probe.name))
+        arrays, meta = read_arrays(path_of(folder, shard, probe.name))
     except FileNotFoundError:
         return None
     except Damaged as error:
@@ -132,7 +132,7 @@ def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Pa
 
 def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
     """The probes of a shard to compute; all of its images' when two present ones were made from different images."""
-    there = {name: _read(folder, shard, probe) for name, probe in probes.items() if not probe.ahead and probe.wanted(shard.indices)}
+    there = {name: read_probe(folder, shard, probe) for name, probe in probes.items() if not probe.ahead and probe.wanted(shard.indices)}
     origins = {found[1]["images"] for name, found in there.items() if found and probes[name].of_images}
     if len(origins) > 1:
         complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
@@ -167,7 +167,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
         return
     plan, clock, then = work.plan, work.clock, time.monotonic()
     probes = {name: probe for name, probe in probes_of(plan).items() if probe.of_images}
-    kept = _read(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
+    kept = read_probe(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
@@ -180,7 +180,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
     extracted = _seen(work, shard, images, missing)
     _wait_for(plan.device)
     then = clock.add("features", then)
-    others = {p.name: found for p in probes.values() if p not in missing and (found := _read(work.folder, shard, p))}
+    others = {p.name: found for p in probes.values() if p not in missing and (found := read_probe(work.folder, shard, p))}
     if any(found[1]["images"] != origin for found in others.values()):
         complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")
         missing = list(probes.values())
@@ -188,7 +188,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
     for probe in missing:
         array = pixels if probe.name == "images" else extracted[probe.name]
         said = {**probe.says, "shard": shard.name, "images": origin, "quantised": how}
-        write_arrays(_path(work.folder, shard, probe.name), {_array_of(probe): array}, said)
+        write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): array}, said)
     clock.add("write", then)
 
 
@@ -225,7 +225,7 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
             ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
             a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
             distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
-        write_arrays(_path(work.folder, shard, probe.name), {_array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
+        write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
         work.clock.add("paths", then)
 
 
@@ -234,7 +234,7 @@ def _of_classes(work: Work, probe: Probe) -> None:
     plan, then = work.plan, time.monotonic()
     kept = list(_parts(plan, work.folder, kept_images(plan)))
     origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
-    found = _read(work.folder, _all(plan), probe)
+    found = read_probe(work.folder, _all(plan), probe)
     if found and found[1]["images"] == origin:
         return
     order = np.argsort(np.concatenate([shard.indices for shard, *_ in kept]))
@@ -248,7 +248,7 @@ def _of_classes(work: Work, probe: Probe) -> None:
 
         ahead = ahead_of(labels, features, wide_at_once(images))
     said = {**probe.says, "shard": _all(plan).name, "images": origin}
-    write_arrays(_path(work.folder, _all(plan), probe.name), {_array_of(probe): ahead}, said)
+    write_arrays(path_of(work.folder, _all(plan), probe.name), {_array_of(probe): ahead}, said)
     work.clock.add("features", then)
 
 
@@ -263,9 +263,9 @@ def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndar
     for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
         if not probe.wanted(shard.indices):
             continue
-        found = _read(folder, shard, probe)
+        found = read_probe(folder, shard, probe)
         if found is None:
-            raise RunFailed(f"{_path(folder, shard, probe.name)} went missing while it was needed; genbench run with the same words draws it again")
+            raise RunFailed(f"{path_of(folder, shard, probe.name)} went missing while it was needed; genbench run with the same words draws it again")
         yield shard, found[0][_array_of(probe)], found[1]
 
 
@@ -287,7 +287,7 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     wanted = set(indices)
     for shard in shards_of(run_blocks(plan)):
         if wanted & set(shard.indices.tolist()):
-            kept = _read(folder, shard, kept_images(plan))
+            kept = read_probe(folder, shard, kept_images(plan))
             assert kept is not None, "called after draw"
             found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
@@ -296,5 +296,5 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
 def quantised(plan: Plan, folder: Path) -> str:
     """How the run's images became 8 bits: by the plan's `quantise`, or by the plugin; "" where no probe of images is there."""
     probe = next((probe for probe in probes_of(plan).values() if probe.of_images), None)
-    found = _read(folder, shards_of(run_blocks(plan))[0], probe) if probe else None
+    found = read_probe(folder, shards_of(run_blocks(plan))[0], probe) if probe else None
     return found[1]["quantised"] if found else ""
