@@ -45,12 +45,20 @@ def pairing(candidate: Record, baseline: Record, name: str, *, unpaired: bool) -
 def _apart(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> Iterator[tuple[str, Any, Any]]:
     """The fields of a protocol that decide its numbers and differ."""
     for key in RULED:
-        if key in SHARED:
-            yield from (
-                (f"{protocol}.{key}.{name}", was[key][name], value) for name, value in now.get(key, {}).items() if was.get(key, {}).get(name, value) != value
-            )
-        elif was.get(key) != now.get(key):
-            yield f"{protocol}.{key}", was.get(key), now.get(key)
+        pairs = [(f"{key}.{name}", was[key][name], one) for name, one in now[key].items() if name in was.get(key, {})] if key in SHARED else []
+        for name, there, here in pairs or [(key, was.get(key), now.get(key))]:
+            if there != here and key not in SHARED:
+                yield f"{protocol}.{name}", there, here
+            elif there != here:
+                yield from _within(f"{protocol}.{name}", there, here)
+
+
+def _within(name: str, there: Any, here: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Of two dictionaries the keys that differ, of anything else the whole."""
+    if not (isinstance(there, Mapping) and isinstance(here, Mapping)):
+        yield name, there, here
+        return
+    yield from ((f"{name}.{key}", there.get(key), here.get(key)) for key in sorted({*there, *here}) if there.get(key) != here.get(key))
 
 
 def _short(value: Any) -> str:

@@ -19,7 +19,10 @@ FLOORS = [
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
     "used",
-    "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
+    (
+        "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
+        " datasets/ extractors/ metrics/ protocols/"
+    ),
     "findings generator sources reference measures classes_labels classes_picture classes_within folders reported",
     "classes_sides classes_pooled gate reconstructions conditions costs",
     "classes_counts classes_over false_alarms gate_said samples_needed",
