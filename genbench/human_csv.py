@@ -100,8 +100,13 @@ def _summary(line: Mapping[str, Any], usual: int, where: str) -> Summary:
         raise UserError(f"{where}: without an id or a model")
     fooled, blamed, said = values["f_err_rt"], values["r_err_rt"], values["r_ans_rt"]
     whole = round(values["num_correct"] / (1 - values["err_rt"])) if values["err_rt"] < 1 else usual
-    tilt = fooled + blamed - 1  # answers "real" = fakes fooled + reals (1 - blamed)
-    fakes = round(whole * (said - 1 + blamed) / tilt) if abs(tilt) > 1e-6 else whole // 2
+    tilts = fooled + blamed - 1, fooled - blamed  # answers "real" = fakes fooled + reals (1 - blamed); wrong ones = fakes fooled + reals blamed
+    if max(map(abs, tilts)) < 1e-6:
+        fakes = whole // 2
+    elif abs(tilts[0]) > abs(tilts[1]):
+        fakes = round(whole * (said - 1 + blamed) / tilts[0])
+    else:
+        fakes = round(whole * (values["err_rt"] - blamed) / tilts[1])
     if not 0 <= fakes <= whole or whole < 1:
         raise UserError(f"{where}: its rates contradict each other")
     reals = whole - fakes

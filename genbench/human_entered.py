@@ -10,9 +10,8 @@ from typing import Any
 
 from genbench import boards, record
 from genbench.human_kinds import REAL
-from genbench.record import Record, Score
+from genbench.record import RATERS, Record, Score
 from genbench.say import UserError, clean
-from genbench.standings import RATERS
 
 #: A number of the results -> its name in the record, which direction is better, and what real pictures score by it.
 NAMES = {

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 OBVIOUS, IDENTICAL = 10, 10  # catch items that a study has
+LARGEST = 2**30  # bytes of pictures: the file is made in memory
 ANALYSIS = {
     "real-or-fake": "share of fakes taken for real, share of reals taken for fake, d' and criterion c from pooled counts (log-linear correction)",
     "which-is-real": "share of pairs in which the generated picture was taken for the real one",
@@ -68,7 +69,8 @@ def made(path: Path, runs: Sequence[Record], words: Words) -> dict[str, Any]:
     names = _names(runs)
     rng = np.random.default_rng([words.seed, 12_345])
     sides = [_samples(name, run, words.pictures, rng) for name, run in zip(names, runs, strict=True)]
-    real, source = _real(runs[0], sum(len(side.pictures) for side in sides), rng)
+    real, source = _real(runs[0], sum(len(side.pictures) for side in sides) if words.kind.name == "real-or-fake" else words.pictures, rng)
+    _refuse_large([*sides, real])
     for run, name, side in zip(runs, names, sides, strict=True):
         if side.pictures.shape[1:3] != real.pictures.shape[1:3] or plan_of(run).identity["dataset"] != plan_of(runs[0]).identity["dataset"]:
             raise UserError(f"{name}: pictures of another size or data set than {source['dataset']}'s; a study holds equal ones, or the size would tell")
@@ -76,7 +78,7 @@ def made(path: Path, runs: Sequence[Record], words: Words) -> dict[str, Any]:
     pictures, blind = _pictures(secret, [*sides, real], rng)
     items, pool = _items(words, [*sides, real], blind, rng)
     trials = largest(pool, words.trials // len(words.questions)) * len(words.questions)
-    if trials < words.trials:
+    if trials < words.trials // len(words.questions) * len(words.questions):
         raise UserError(f"--trials {words.trials}: the pictures are enough for {trials} without showing one twice; --pictures takes more of each run")
     design = {
         "kind": words.kind.name,
@@ -100,6 +102,14 @@ def made(path: Path, runs: Sequence[Record], words: Words) -> dict[str, Any]:
     about = {"design": {**design, "digest": digest(design)}, "secret": secret, "token": secrets.token_urlsafe(18), "pool": asdict(pool)}
     create(path, about, {"pictures": pictures, "items": items})
     return about["design"]
+
+
+def _refuse_large(sides: Sequence[Side]) -> None:
+    size = sum(side.pictures.nbytes for side in sides)
+    if size > LARGEST:
+        raise UserError(
+            f"the pictures take {size / 2**30:.1f} GiB, stored so that none is larger than another; at most {LARGEST >> 30}: --pictures fewer of each run"
+        )
 
 
 def _names(runs: Sequence[Record]) -> list[str]:

@@ -90,11 +90,10 @@ def trials_of(pool: Pool, seed: int, number: int, trials: int) -> list[Trial]:
 def _main(pool: Pool, seed: int, number: int, count: int) -> list[Trial]:
     """The next items of each stratum's seeded order, so that all come up equally often; every other one swapped."""
     found = []
+    before = np.sum([split(count, pool.shares, earlier) for earlier in range(number)] or [[0] * len(pool.strata)], axis=0)
     for k, (stratum, part) in enumerate(zip(pool.strata, split(count, pool.shares, number), strict=True)):
-        per_rater = -(-count * pool.shares[k] // sum(pool.shares))  # the most that a rater gets
         order = np.random.default_rng([seed, 1_000_003, k]).permutation(len(stratum))
-        first = int(number * per_rater)
-        taken = [stratum[order[(first + j) % len(stratum)]] for j in range(part)]
+        taken = [stratum[order[(int(before[k]) + j) % len(stratum)]] for j in range(part)]
         sides = np.random.default_rng([seed, number, 7, k]).permutation([(j + number) % 2 for j in range(part)])
         found += [Trial(item, bool(side)) for item, side in zip(taken, sides, strict=True)]
     return found

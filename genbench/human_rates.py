@@ -105,7 +105,8 @@ def share_interval(share: float, se: float, freedom: float, answers: int) -> tup
     if math.isnan(share) or math.isnan(se) or not freedom >= 1:
         return math.nan, math.nan
     n = share * (1 - share) / se**2 if se > 0 else math.inf
-    return wilson(share, min(n, answers) * (Z / float(scipy_stats.t.ppf(0.975, freedom))) ** 2)  # type: ignore[arg-type]
+    effective = min(n, answers) * (Z / float(scipy_stats.t.ppf(0.975, freedom))) ** 2
+    return wilson(share, effective) if effective >= 1 else (0.0, 1.0)  # type: ignore[arg-type]
 
 
 def detection(counts: Array) -> Array:

@@ -83,8 +83,8 @@ def _preference(study: Study, raters: Collection[int]) -> dict[str, Any]:
         return {"numbers": [], "differences": [], "notes": []}
     pairs = human_pairs.pairs_of(len(names))
     got = human_rates.spread(lambda counts: human_pairs.strengths(counts, len(names)), answers, draws=300)
-    rows = [_row(name, "preference", got, len(pairs) + k) for k, name in enumerate(names)]
-    chances = [_row(names[a], "preferred", got, k) for k, (a, b) in enumerate(pairs)]
+    rows = [_row(name, "preference", got, len(pairs) + k, got.answers) for k, name in enumerate(names)]
+    chances = [_row(names[a], "preferred", got, k, got.answers) for k, (a, b) in enumerate(pairs)]
     tests = [human_rates.two_sided(_of(got.value[k]) - 0.5, _of(got.se[k]), got.freedom) for k in range(len(pairs))]
     shown = holm(tests)
     differences = [{**chance, "than": names[b], "p_holm": float(p)} for chance, (_, b), p in zip(chances, pairs, shown, strict=True)]
@@ -104,17 +104,20 @@ def _rows(model: str, names: tuple[str, ...], statistic: human_rates.Statistic, 
     if not len(answers.kinds):
         return []
     got = human_rates.spread(statistic, answers)
-    return [_row(model, name, got, k) for k, name in enumerate(names) if math.isfinite(got.value[k])]
+    counts = np.bincount(answers.kinds, minlength=answers.count)
+    of = {"error_fakes": int(counts[:2].sum()), "error_reals": int(counts[2:].sum())}
+    return [_row(model, name, got, k, of.get(name, got.answers)) for k, name in enumerate(names) if math.isfinite(got.value[k])]
 
 
-def _row(model: str, name: str, got: Spread, k: int) -> Row:
+def _row(model: str, name: str, got: Spread, k: int, answers: int) -> Row:
+    """One number as plain data. answers: those that it is a share or a mean of."""
     value, se = float(got.value[k]), float(got.se[k])
     if name in (*SHARES, "preferred"):
-        low, high = human_rates.share_interval(value, se, got.freedom, got.answers)
+        low, high = human_rates.share_interval(value, se, got.freedom, answers)
     else:
         low, high = human_rates.plain_interval(value, se, got.freedom)
     flags = [ONE_RATER] if got.raters < 2 else [FEW] if got.raters < 5 else []
-    return {"model": model, "number": name, "value": value, "se": se, "low": low, "high": high, "raters": got.raters, "answers": got.answers, "flags": flags}
+    return {"model": model, "number": name, "value": value, "se": se, "low": low, "high": high, "raters": got.raters, "answers": answers, "flags": flags}
 
 
 def _differences(by: Mapping[str, Answers], statistic: human_rates.Statistic, number: int, name: str) -> list[Row]:

@@ -31,7 +31,7 @@ CREATE TABLE trials(rater INTEGER, trial INTEGER, item INTEGER NOT NULL, swapped
 CREATE TABLE answers(rater INTEGER, trial INTEGER, pressed TEXT NOT NULL, answer TEXT NOT NULL, reaction_ms REAL NOT NULL, shown_ms REAL NOT NULL,
     at TEXT NOT NULL, PRIMARY KEY(rater, trial)) WITHOUT ROWID;
 CREATE TABLE undone(rater INTEGER, trial INTEGER, pressed TEXT NOT NULL, reaction_ms REAL NOT NULL, PRIMARY KEY(rater, trial)) WITHOUT ROWID;
-CREATE TABLE summaries(rater TEXT, model TEXT, fakes INTEGER, wrong_fakes REAL, reals INTEGER, wrong_reals REAL, fakes_seconds REAL, reals_seconds REAL,
+CREATE TABLE summaries(rater TEXT, model TEXT, fakes INTEGER, wrong_fakes INTEGER, reals INTEGER, wrong_reals INTEGER, fakes_seconds REAL, reals_seconds REAL,
     PRIMARY KEY(rater, model)) WITHOUT ROWID;
 """
 OF_A_RATER = ("answers", "undone", "trials", "raters")
@@ -71,12 +71,12 @@ class Store:
         self.path = path
         if not path.is_file():
             raise UserError(f"{path} is no file: genbench human new {path} --run RUN makes a study")
-        with self._open() as base:
-            try:
+        try:
+            with self._open() as base:
                 found = [base.execute(f"PRAGMA {word}").fetchone()[0] for word in ("application_id", "user_version")]
                 self.about: dict[str, Any] = {name: json.loads(value) for name, value in base.execute("SELECT name, value FROM study")}
-            except (sqlite3.DatabaseError, ValueError) as error:
-                raise UserError(f"{path} is no study of genbench human ({error})") from None
+        except (sqlite3.DatabaseError, ValueError, RunFailed) as error:
+            raise UserError(f"{path} is no study of genbench human ({error})") from None
         if found[0] != APPLICATION:
             raise UserError(f"{path} is no study of genbench human: it is another program's file")
         if found[1] > SCHEMA:

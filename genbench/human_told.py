@@ -45,12 +45,12 @@ def _block(title: str, numbers: Mapping[str, Any]) -> list[str]:
     names = list(dict.fromkeys(row["number"] for row in rows))
     models = list(dict.fromkeys(row["model"] for row in rows))
     by = {(row["model"], row["number"]): row for row in rows}
-    headings = [title, *(HEADINGS.get(name, name.replace("rating_", "rating: ")) for name in names), "raters", "answers"]
+    headings = [title, *map(_heading, names), "raters", "answers"]
     cells = []
     for model in models:
         own = [by.get((model, name)) for name in names]
-        first = next(row for row in own if row)
-        cells.append([model, *(_cell(row) for row in own), str(first["raters"]), str(first["answers"])])
+        there = [row for row in own if row]
+        cells.append([model, *(_cell(row) for row in own), str(there[0]["raters"]), str(max(row["answers"] for row in there))])
     found = [table(headings, cells)]
     notes = [*numbers["notes"], *sorted({f"* {flag}" for row in rows for flag in row["flags"]})]
     found += ["\n".join(map(clean, notes))] if notes else []
@@ -60,13 +60,18 @@ def _block(title: str, numbers: Mapping[str, Any]) -> list[str]:
 def _compared(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
-    preferred = rows[0]["number"] == "preferred"
-    ordered = sorted(rows, key=lambda row: row["p_holm"])[:SHOWN]
-    cells = [[f"{row['model']} : {row['than']}", _cell(row), "yes" if row["p_holm"] <= 0.05 else "no"] for row in ordered]
-    left = len(rows) - len(ordered)
-    heading = "P(left is preferred)" if preferred else f"difference of {HEADINGS.get(rows[0]['number'], 'the ratings')}"
-    text = table(["pair", heading, "shown (Holm)"], cells)
-    return [text + (f"\n{left} more in --json" if left else "")]
+    found = []
+    for name in dict.fromkeys(row["number"] for row in rows):
+        ordered = sorted((row for row in rows if row["number"] == name), key=lambda row: row["p_holm"])
+        cells = [[f"{row['model']} : {row['than']}", _cell(row), "yes" if row["p_holm"] <= 0.05 else "no"] for row in ordered[:SHOWN]]
+        heading = "P(left is preferred)" if name == "preferred" else f"difference of {_heading(name)}"
+        left = len(ordered) - SHOWN
+        found.append(table(["pair", heading, "shown (Holm)"], cells) + (f"\n{left} more in --json" if left > 0 else ""))
+    return found
+
+
+def _heading(name: str) -> str:
+    return HEADINGS.get(name, name.replace("rating_", "rating: "))
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:

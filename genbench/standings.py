@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, record, reported
 from genbench.files import Damaged, digest
 from genbench.lazy import pd
-from genbench.record import Record, Score
+from genbench.record import RATERS, Record, Score
 from genbench.rows import Published
 from genbench.say import UserError, cell_of_csv, choices, clean, complain, plus_minus, table
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SECONDS = "s / image"
-RATERS = "raters"  # the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
 COST = (
     "images_per_second", "images_per_second_whole", "latency_p50_seconds", "latency_p95_seconds", "peak_memory_bytes", "peak_gpu_memory_bytes",
     "checkpoint_bytes", "parameters", "evaluations_per_image", "dtype", "device",

@@ -29,11 +29,11 @@ def command() -> None:
 @click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.toml", help="[[question]] text = ...; for ratings also name, points, low, high.")
 @click.option("--trials", type=click.IntRange(5, 2000), default=100, show_default=True, help="Of each rater, one in ten a catch trial.")
 @click.option("--raters", type=click.IntRange(1), default=30, show_default=True, help="How many are planned; the design says so beforehand.")
-@click.option("--pictures", type=click.IntRange(10), default=200, show_default=True, help="Of each run, drawn at random.")
+@click.option("--pictures", type=click.IntRange(10), help="Of each run, drawn at random. [default: 200; of a rating 40, so that raters meet]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of which pictures, and of every order.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
 def new(
-    study: Path, runs: tuple[str, ...], kind: str, questions: Path | None, trials: int, raters: int, pictures: int, seed: int, out: Path
+    study: Path, runs: tuple[str, ...], kind: str, questions: Path | None, trials: int, raters: int, pictures: int | None, seed: int, out: Path
 ) -> None:  # fmt: skip
     """Make a study: pictures of finished runs and real ones, blind, and the design as it is registered."""
     from genbench.human_kinds import KINDS as KNOWN
@@ -44,7 +44,7 @@ def new(
 
     named = [word for one in runs for word in ([one] if Path(one).exists() else one.split(","))]
     asked = questions_of(KNOWN[kind], questions)
-    design = made(study, [find(word, out) for word in named], Words(KNOWN[kind], asked, trials, raters, pictures, seed))
+    design = made(study, [find(word, out) for word in named], Words(KNOWN[kind], asked, trials, raters, pictures or (40 if kind == "rating" else 200), seed))
     models = ", ".join(f"{one['name']} ({one['pictures']})" for one in design["models"])
     real = design["real"]
     answer(

@@ -3,7 +3,7 @@
 
 const byId = (name) => document.getElementById(name);
 const words = Object.fromEntries([...document.querySelectorAll("[data-word]")].map((one) => [one.dataset.word, one.textContent]));
-const LARGEST = 480; // CSS pixels that a small picture is enlarged to, at most
+const LARGEST = 352; // CSS pixels that a small picture is enlarged to, at most
 const RETRIES = [300, 1000, 2000, 4000]; // milliseconds
 const LEFT = new Set(["f", "F", "ArrowLeft"]);
 const RIGHT = new Set(["j", "J", "ArrowRight"]);
@@ -15,6 +15,12 @@ let began = 0;
 let hidden = 0; // milliseconds for which the page could not be seen
 let hiddenSince = 0;
 const ahead = new Map(); // pictures fetched before their turn
+
+function opened(yes) {
+  open = yes;
+  if (yes) byId("stage").dataset.open = String(now.trial);
+  else delete byId("stage").dataset.open;
+}
 
 function note(text) {
   byId("note").textContent = text;
@@ -97,6 +103,7 @@ function button(pressed, key, text) {
 function answers() {
   const box = byId("answers");
   box.classList.toggle("points", Boolean(now.points));
+  box.classList.toggle("pair", now.pictures.length > 1);
   if (!now.points) {
     box.replaceChildren(button("left", "F", words[now.keys[0]]), button("right", "J", words[now.keys[1]]));
     return;
@@ -122,7 +129,7 @@ function frame() {
 async function show(state) {
   if (!state) return;
   now = state;
-  open = false;
+  opened(false);
   const resting = now.pause && paused !== now.trial;
   byId("count").textContent = now.done ? "" : `${now.trial + 1} ${words.of} ${now.of}`;
   byId("done-share").style.width = `${(100 * now.trial) / Math.max(now.of, 1)}%`;
@@ -160,7 +167,7 @@ async function present() {
   began = performance.now();
   hidden = 0;
   hiddenSince = document.hidden ? began : 0;
-  open = true;
+  opened(true);
   const kept = new Set([...mine.pictures, ...mine.next]);
   for (const name of ahead.keys()) if (!kept.has(name)) ahead.delete(name);
   mine.next.forEach(fetched);
@@ -170,7 +177,7 @@ async function give(pressed) {
   if (!open) return;
   const chosen = byId("answers").querySelector(`[data-pressed="${pressed}"]`);
   if (!chosen) return;
-  open = false;
+  opened(false);
   const whole = performance.now() - began;
   const away = hidden + (hiddenSince ? performance.now() - hiddenSince : 0);
   chosen.classList.add("chosen");
@@ -179,7 +186,7 @@ async function give(pressed) {
 
 async function back() {
   if (!now || !now.back || now.done || (!open && byId("pause").hidden)) return;
-  open = false;
+  opened(false);
   await show(await ask("/undo", { trial: now.trial }));
 }
 
