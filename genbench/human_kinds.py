@@ -92,4 +92,5 @@ def _question(row: Mapping[str, Any], file: Path) -> Question:
         raise UserError(f'{file}: a question needs a text: text = "How realistic is this picture?"')
     if row.get("points", 5) not in POINTS:
         raise UserError(f"{file}: points = {row['points']}: {POINTS[0]} to {POINTS[-1]}, the keys that answer")
-    return Question(**{key: clean(value) if isinstance(value, str) else value for key, value in row.items()})
+    words: dict[str, Any] = {key: clean(value) if isinstance(value, str) else value for key, value in row.items()}
+    return Question(**words)

@@ -99,9 +99,9 @@ def made(path: Path, runs: Sequence[Record], words: Words) -> dict[str, Any]:
         "genbench": VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    about = {"design": {**design, "digest": digest(design)}, "secret": secret, "token": secrets.token_urlsafe(18), "pool": asdict(pool)}
+    about: dict[str, Any] = {"design": {**design, "digest": digest(design)}, "secret": secret, "token": secrets.token_urlsafe(18), "pool": asdict(pool)}
     create(path, about, {"pictures": pictures, "items": items})
-    return about["design"]
+    return dict(about["design"])
 
 
 def _refuse_large(sides: Sequence[Side]) -> None:

@@ -85,7 +85,7 @@ def _preference(study: Study, raters: Collection[int]) -> dict[str, Any]:
     got = human_rates.spread(lambda counts: human_pairs.strengths(counts, len(names)), answers, draws=300)
     rows = [_row(name, "preference", got, len(pairs) + k, got.answers) for k, name in enumerate(names)]
     chances = [_row(names[a], "preferred", got, k, got.answers) for k, (a, b) in enumerate(pairs)]
-    tests = [human_rates.two_sided(_of(got.value[k]) - 0.5, _of(got.se[k]), got.freedom) for k in range(len(pairs))]
+    tests = [human_rates.two_sided(float(got.value[k]) - 0.5, float(got.se[k]), got.freedom) for k in range(len(pairs))]
     shown = holm(tests)
     differences = [{**chance, "than": names[b], "p_holm": float(p)} for chance, (_, b), p in zip(chances, pairs, shown, strict=True)]
     lacking = [] if np.isfinite(got.value).all() else ["the comparisons do not connect all models, so that no strength can be had"]
@@ -122,16 +122,16 @@ def _row(model: str, name: str, got: Spread, k: int, answers: int) -> Row:
 
 def _differences(by: Mapping[str, Answers], statistic: human_rates.Statistic, number: int, name: str) -> list[Row]:
     """Of each pair of models the difference of a number, with Holm's p over all pairs; raters and items that both share are resampled together."""
-    rows = []
+    rows: list[Row] = []
     for a, b in itertools.combinations([name for name, answers in by.items() if len(answers.kinds)], 2):
         both = _together(by[a], by[b])
         got = human_rates.spread(human_rates.gap(statistic, by[a].count, number), both)
-        low, high = human_rates.plain_interval(_of(got.value[0]), _of(got.se[0]), got.freedom)
-        p = human_rates.two_sided(_of(got.value[0]), _of(got.se[0]), got.freedom)
-        rows.append({"model": a, "than": b, "number": name, "value": _of(got.value[0]), "se": _of(got.se[0]), "low": low, "high": high, "p": p})
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = float(p)
-    return rows
+        value, se = float(got.value[0]), float(got.se[0])
+        low, high = human_rates.plain_interval(value, se, got.freedom)
+        p = human_rates.two_sided(value, se, got.freedom)
+        rows.append({"model": a, "than": b, "number": name, "value": value, "se": se, "low": low, "high": high, "p": p})
+    adjusted = holm([row["p"] for row in rows])
+    return [{**row, "p_holm": float(p)} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def _together(a: Answers, b: Answers) -> Answers:
@@ -139,10 +139,6 @@ def _together(a: Answers, b: Answers) -> Answers:
     shift = 0 if a.items is not None else int(a.raters.max()) + 1
     items = None if a.items is None or b.items is None else np.concatenate([a.items, b.items])
     return Answers(np.concatenate([a.kinds, b.kinds + a.count]), np.concatenate([a.raters, b.raters + shift]), items, a.count + b.count)
-
-
-def _of(value: Any) -> float:
-    return float(value)
 
 
 def plain(value: Any) -> Any:

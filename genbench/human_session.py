@@ -30,8 +30,8 @@ class Session:
         self.token = str(store.about["token"])
         self.cookie = f"rater_{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"  # cookies of two ports of one host are one jar
         self._secret = bytes.fromhex(store.about["secret"])
-        pool = store.about["pool"]
-        self._pool = Pool(**{key: tuple(map(_tuple, value)) if isinstance(value, list) else value for key, value in pool.items()})
+        pool: dict[str, Any] = {key: tuple(map(_tuple, value)) if isinstance(value, list) else value for key, value in store.about["pool"].items()}
+        self._pool = Pool(**pool)
 
     def join(self) -> str:
         """A new rater with trials of their own; the key that is the way back."""
