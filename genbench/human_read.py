@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genbench.files import digest
 from genbench.human_kinds import KINDS, REAL
 from genbench.human_raters import Answered, Judged, judged
 from genbench.human_rates import FAKE_AS_FAKE, FAKE_AS_REAL, REAL_AS_FAKE, REAL_AS_REAL, Answers
 from genbench.human_store import Store
 from genbench.lazy import np
+from genbench.say import UserError
 
 ANSWERS = """SELECT a.rater, a.trial, t.item, p.model, COALESCE(q.model, ''), i.stratum, i.expected, t.catch, t.question, a.pressed, a.answer, a.reaction_ms
     FROM answers a JOIN trials t ON t.rater = a.rater AND t.trial = a.trial JOIN items i ON i.item = t.item
@@ -60,6 +62,10 @@ class Study:
 def read(store: Store) -> Study:
     """A study's answers and what is known of its raters."""
     design = store.about["design"]
+    if digest({key: value for key, value in design.items() if key != "digest"}) != design["digest"]:
+        raise UserError(
+            f"{store.path}: the design was changed after it was registered as {design['digest'][:12]}; its results would not be those of any design"
+        )
     answers = tuple(Answered(*row) for row in store.rows(ANSWERS))
     points = () if KINDS[design["kind"]].keys else tuple(one["points"] for one in design["questions"])
     by_rater = {rater: list(own) for rater, own in itertools.groupby(answers, lambda one: one.rater)}

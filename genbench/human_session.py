@@ -32,6 +32,7 @@ class Session:
         self._secret = bytes.fromhex(store.about["secret"])
         pool: dict[str, Any] = {key: tuple(map(_tuple, value)) if isinstance(value, list) else value for key, value in store.about["pool"].items()}
         self._pool = Pool(**pool)
+        trials_of(self._pool, 0, 0, self.design["trials"])  # imports numpy here: two raters who join at once must not meet it half imported
 
     def join(self) -> str:
         """A new rater with trials of their own; the key that is the way back."""

@@ -446,6 +446,16 @@ def test_the_published_rates_are_reproduced(name, tmp_path, cli, shared_data):
         assert found["raters"]["joined"] == len({line["id"] for line in csv.DictReader(lines)})
 
 
+def test_a_design_that_was_changed_is_refused(runs, tmp_path, cli):
+    """After raters have answered the rule cannot be made another one without its being seen."""
+    path = study(tmp_path, runs)
+    base = sqlite3.connect(path)
+    base.execute("UPDATE study SET value = replace(value, '\"median_ms\": 400', '\"median_ms\": 40') WHERE name = 'design'")
+    base.commit()
+    base.close()
+    assert "the design was changed after it was registered" in cli("human", "results", path)[2]
+
+
 def test_a_given_answer_is_plain_data():
     """What the store keeps of an answer has no field that could name a person."""
     assert set(Given.__dataclass_fields__) == {"trial", "pressed", "answer", "reaction_ms", "shown_ms"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from human_studies import study, told, truths
@@ -239,6 +241,21 @@ def test_a_question_of_the_users_own_is_text(runs, tmp_path):
     assert json.loads(found.text)["high"] == "?[31mhigh"
     assert answer(client, 0, "6").status_code == 409
     assert answer(client, 0, "5").status_code == 200
+
+
+def test_raters_who_join_at_once_in_a_fresh_server_all_get_in(runs, tmp_path):
+    """Eight first requests in eight threads of a new process: all have joined, with their trials."""
+    path = study(tmp_path, runs, trials=20)
+    code = (
+        "import sys, pathlib, threading\n"
+        "from genbench.human_store import Store\nfrom genbench.human_session import Session\n"
+        "session = Session(Store(pathlib.Path(sys.argv[1])))\n"
+        "threads = [threading.Thread(target=session.join) for _ in range(8)]\n"
+        "[one.start() for one in threads], [one.join() for one in threads]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert Store(path).rows("SELECT COUNT(*) FROM trials GROUP BY rater") == [(20,)] * 8
 
 
 def test_a_whole_study_by_hand(served):

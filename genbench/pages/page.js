@@ -75,14 +75,14 @@ function fit() {
   const [width, height] = now.size;
   const ratio = window.devicePixelRatio || 1;
   const room = document.documentElement;
-  const around = byId("question").offsetHeight + byId("answers").offsetHeight + 170; // header, gaps, the line below
+  const around = byId("question").offsetHeight + byId("answers").offsetHeight + 190; // header, gaps, the line below
   const wide = (room.clientWidth - 32 - (images.length - 1) * (room.clientWidth < 640 ? 16 : 40)) / images.length;
   const high = Math.max(room.clientHeight - around, 96);
   const most = Math.min(wide / width, high / height, Math.max(LARGEST / Math.max(width, height), 1));
   const exact = Math.floor(most * ratio); // device pixels to a pixel of the picture: whole, unless the picture is larger than the screen
   for (const image of images) {
-    image.width = width * (exact ? exact / ratio : most);
-    image.height = height * (exact ? exact / ratio : most);
+    image.style.width = `${width * (exact ? exact / ratio : most)}px`;
+    image.style.height = `${height * (exact ? exact / ratio : most)}px`;
     image.classList.toggle("shrunk", !exact);
   }
 }
