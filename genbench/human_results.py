@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from genbench import human_pairs, human_rates, human_read
@@ -46,7 +46,20 @@ def found(study: Study) -> dict[str, Any]:
 
 def of(study: Study, raters: Collection[int]) -> dict[str, Any]:
     """The numbers of these raters: {"numbers": rows, "differences": rows, "notes": lines}."""
-    return KINDS[study.design["kind"]](study, raters)
+    got = KINDS[study.design["kind"]](study, raters)
+    return {**got, "ranks": ranks(got["differences"])}
+
+
+def ranks(differences: Sequence[Row]) -> dict[str, dict[str, tuple[int, int]]]:
+    """{number: {model: (best, worst)}}: simultaneous rank ranges, 1 + those shown better ... K - those shown worse; more is better in every one of them."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for number in dict.fromkeys(row["number"] for row in differences):
+        own = [row for row in differences if row["number"] == number]
+        names = list(dict.fromkeys(name for row in own for name in (row["model"], row["than"])))
+        centre = 0.5 if number == "preferred" else 0.0
+        won = [(row["model"], row["than"])[:: 1 if row["value"] > centre else -1] for row in own if row["p_holm"] <= 0.05]
+        found[number] = {name: (1 + sum(worse == name for _, worse in won), len(names) - sum(better == name for better, _ in won)) for name in names}
+    return found
 
 
 def _detection(study: Study, raters: Collection[int]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ HEADINGS = {
     "fooled": "fake taken for the real one",
     "preference": "mean P(preferred)",
 }
-SHOWN = 12  # differences
+SHOWN = 15  # differences: the pairs of six
 
 
 def as_text(path: str, found: Mapping[str, Any]) -> str:
@@ -45,12 +45,15 @@ def _block(title: str, numbers: Mapping[str, Any]) -> list[str]:
     names = list(dict.fromkeys(row["number"] for row in rows))
     models = list(dict.fromkeys(row["model"] for row in rows))
     by = {(row["model"], row["number"]): row for row in rows}
-    headings = [title, *map(_heading, names), "raters", "answers"]
+    models.sort(key=lambda model: -by[model, names[0]]["value"] if (model, names[0]) in by else math.inf)
+    ranks = numbers["ranks"]
+    headings = [title, *map(_heading, names), *(f"rank by {_heading(name)}" if len(ranks) > 1 else "rank" for name in ranks), "raters", "answers"]
     cells = []
     for model in models:
         own = [by.get((model, name)) for name in names]
         there = [row for row in own if row]
-        cells.append([model, *(_cell(row) for row in own), str(there[0]["raters"]), str(max(row["answers"] for row in there))])
+        places = [rank_text(tuple(by_model[model])) if model in by_model else "–" for by_model in ranks.values()]
+        cells.append([model, *(_cell(row) for row in own), *places, str(there[0]["raters"]), str(max(row["answers"] for row in there))])
     found = [table(headings, cells)]
     notes = [*numbers["notes"], *sorted({f"* {flag}" for row in rows for flag in row["flags"]})]
     found += ["\n".join(map(clean, notes))] if notes else []
@@ -63,11 +66,15 @@ def _compared(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     found = []
     for name in dict.fromkeys(row["number"] for row in rows):
         ordered = sorted((row for row in rows if row["number"] == name), key=lambda row: row["p_holm"])
-        cells = [[f"{row['model']} : {row['than']}", _cell(row), "yes" if row["p_holm"] <= 0.05 else "no"] for row in ordered[:SHOWN]]
+        cells = [[f"{row['model']} : {row['than']}", _cell(row), "yes" if row["p_holm"] <= 0.05 else "no"] for row in ordered]
         heading = "P(left is preferred)" if name == "preferred" else f"difference of {_heading(name)}"
-        left = len(ordered) - SHOWN
-        found.append(table(["pair", heading, "shown (Holm)"], cells) + (f"\n{left} more in --json" if left > 0 else ""))
+        if len(ordered) <= SHOWN:  # of more the ranks are easier to read, and --json has all
+            found.append(table(["pair", heading, "shown (Holm)"], cells))
     return found
+
+
+def rank_text(pair: tuple[int, ...]) -> str:
+    return "-".join(map(str, dict.fromkeys(pair)))
 
 
 def _heading(name: str) -> str:

@@ -109,6 +109,16 @@ def test_a_rater_who_sees_everything(runs, tmp_path):
     assert by["vae", "error_fakes"]["answers"] + by["noise", "error_fakes"]["answers"] + by["vae", "error_reals"]["answers"] == 3 * 18
 
 
+def test_ranks_are_ranges_of_what_was_shown():
+    """Only differences that Holm's rule shows separate; of preferences one half is the middle; one of a pair that is not shown may be either."""
+
+    def row(a, b, value, p, number="error_fakes"):
+        return {"model": a, "than": b, "number": number, "value": value, "p_holm": p}
+
+    got = human_results.ranks([row("a", "b", 0.2, 0.01), row("a", "c", 0.3, 0.01), row("b", "c", 0.1, 0.2), row("a", "b", 0.4, 0.01, "preferred")])
+    assert got == {"error_fakes": {"a": (1, 1), "b": (2, 3), "c": (2, 3)}, "preferred": {"a": (2, 2), "b": (1, 1)}}
+
+
 def test_exclusions_are_counted_and_both_results_shown(runs, tmp_path, cli):
     """A rater who always says fake is excluded by no rule but the streak, one too fast by time, one who stopped as unfinished; all are in the other table."""
     path = study(tmp_path, runs, trials=40)
