@@ -16,7 +16,7 @@ def command() -> None:
     """Ask people: real or fake, which is real, which is better, or ratings.
 
     \b
-    genbench human new study.db --run 1d185d63 --run 84d53cec
+    genbench human new study.db --run RUN --run RUN
     genbench human serve study.db
     genbench human results study.db
     """
