@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "F",
     "Image",
+    "evalica",
     "hf_datasets",
+    "jinja2",
     "linalg",
     "lmdb",
     "mpl_agg",
@@ -53,6 +55,8 @@ class _Lazy(types.ModuleType):
 
 if TYPE_CHECKING:
     import datasets as hf_datasets
+    import evalica as evalica
+    import jinja2 as jinja2
     import lmdb as lmdb
     import matplotlib.backends.backend_agg as mpl_agg
     import matplotlib.figure as mpl_figure
@@ -84,6 +88,8 @@ else:
     np = _Lazy("numpy")
     pd = _Lazy("pandas")
     hf_datasets = _Lazy("datasets")
+    evalica = _Lazy("evalica")
+    jinja2 = _Lazy("jinja2")
     lmdb = _Lazy("lmdb")
     parquet = _Lazy("pyarrow.parquet")
     optuna = _Lazy("optuna")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 PROMPTS = "prompts.json"  # in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
+RATERS = "raters"  # the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema k -> the step from k to k + 1
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals, record, reported
 from genbench.files import Damaged, digest
 from genbench.lazy import pd
-from genbench.record import Record, Score
+from genbench.record import RATERS, Record, Score
 from genbench.rows import Published
 from genbench.say import UserError, cell_of_csv, choices, clean, complain, plus_minus, table
 
@@ -118,7 +118,8 @@ def others_of(board: Path, found: Sequence[Entry]) -> list[Published]:
 def metrics_of(found: Sequence[Entry]) -> list[str]:
     """The board's metrics that any entry has, in the order of the protocol's measures, those of single entries after."""
     ordered = [measure["name"] for entry in found for measure in entry.protocol["measures"] if not measure.get("skip")]
-    return list(dict.fromkeys(ordered))
+    asked = [score.metric for entry in found for score in entry.record.scores if score.method == RATERS and score.part == "all"]
+    return list(dict.fromkeys(ordered + asked))
 
 
 def direction(found: Sequence[Entry], metric: str) -> str:
@@ -127,7 +128,7 @@ def direction(found: Sequence[Entry], metric: str) -> str:
 
 def ranks(found: Sequence[Entry], metric: str) -> dict[str, tuple[int, int]]:
     """{entry id: (best, worst) rank} by a metric: simultaneous 95 % ranges over the ranked entries that have it."""
-    running = [(entry, score) for entry in found if entry.ranked and (score := entry.score(metric)) is not None]
+    running = [(entry, score) for entry in found if entry.ranked and (score := entry.score(metric)) is not None and score.method != RATERS]
     if not running:
         return {}
     estimates = [_estimate(entry, score) for entry, score in running]
@@ -293,7 +294,7 @@ def result(found: Record, root: Path | None) -> str:
 
 
 def _row(score: Score, entry: str, place: Mapping[str, tuple[int, int]]) -> list[str]:
-    real, high = ("", "") if score.real is None else (f"{score.real:#.3g}", f"{number(score.real_high):#.3g}")
+    real, high = ("" if one is None else f"{one:#.3g}" for one in (score.real, score.real_high))
     name = f"{score.metric} {ARROW[score.better]}{'*' if score.flags else ''}"
     rank = f"{rank_text(place[entry])} of {len(place)}" if entry in place else "–"
     return [name, plus_minus(number(score.value), number(score.low), number(score.high)), real, high, rank]

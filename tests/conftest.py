@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from genbench import shelves
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work on few cores: more threads only wait for each other
 CHECKOUT = Path(__file__).parents[1]
 MISSING = "shared data missing"
+NO_BROWSER = "not run: no browser"
 SLOW = ("test_parity_whole.py", "test_parity_distances.py")
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
 # Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
@@ -117,6 +120,12 @@ def shared_data():
     return folder
 
 
+def chromium():
+    """The browser that tests drive: $GENBENCH_CHROMIUM, else Debian's; None where it or playwright is missing."""
+    named = os.environ.get("GENBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    return named if named and importlib.util.find_spec("playwright") else None
+
+
 def pytest_collection_modifyitems(items):
     """Files that take minutes go first, so that no process ends alone with one."""
     items.sort(key=lambda item: item.path.name not in SLOW)
@@ -125,9 +134,14 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup(item):
     if item.get_closest_marker("shared") and _shared() is None:
         pytest.skip(f"{MISSING}: set GENBENCH_TEST_DATA")
+    if item.get_closest_marker("browser") and chromium() is None:
+        pytest.skip(f"{NO_BROWSER}: needs playwright and chromium, or $GENBENCH_CHROMIUM")
 
 
 def pytest_terminal_summary(terminalreporter):
     left_out = [report.nodeid for report in terminalreporter.getreports("skipped") if MISSING in str(report.longrepr)]
     if left_out:
         terminalreporter.write_line(f"not run: {MISSING}: {', '.join(left_out)}")
+    unseen = [report.nodeid for report in terminalreporter.getreports("skipped") if NO_BROWSER in str(report.longrepr)]
+    if unseen:
+        terminalreporter.write_line(f"{NO_BROWSER}: {', '.join(unseen)}")

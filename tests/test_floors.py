@@ -15,23 +15,23 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows prompts bpe hookspecs longtail augment pickles threads suites gates",
-    "archives record shelves weights stats precision draws inception_weights decoding labels loading contents",
-    "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
-    "used",
+    "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told",
+    "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
+    "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
+    "used human_rates",
     (
         "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
         " datasets/ extractors/ metrics/ protocols/"
     ),
-    "findings generator sources reference measures classes_labels classes_picture classes_within folders reported",
-    "classes_sides classes_pooled gate reconstructions conditions costs",
+    "findings generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",
+    "classes_sides classes_pooled gate reconstructions conditions costs human_csv human_results human_serve",
     "classes_counts classes_over false_alarms gate_said samples_needed",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read",
     "baselines boards extending listings selftests exports tradeoffs tuning",
-    "gate_run",
+    "gate_run human_new human_entered",
     "commands/",
     "cli",
     "__init__ __main__",
@@ -39,6 +39,7 @@ FLOORS = [
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}
 HEAVY = {
     "datasets",
+    "evalica",
     "lmdb",
     "optuna",
     "pyarrow",
@@ -58,7 +59,10 @@ PRINTS = {
     "_diffusers.py": "that a safety checker is left out",
     "_exported.py": "which range of values it inferred; a plugin's prints go to standard error",
 }
-WRITES = {"conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps"}
+WRITES = {
+    "conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps",
+    "human_store.py": "raters' answers, each committed by SQLite (write-ahead log, synchronous=FULL) before the next trial; a new study goes through files.py",
+}
 OWN = sorted((ROOT / "genbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*OWN, *PLUGINS]}
@@ -188,7 +192,7 @@ def _prints(path):
 
 
 def _writes(path):
-    whole = ("os.replace", "os.rename", "shutil.copy", "shutil.copyfile", "shutil.move", "shutil.copytree")
+    whole = ("os.replace", "os.rename", "shutil.copy", "shutil.copyfile", "shutil.move", "shutil.copytree", "sqlite3.connect")
     methods = (".write_text", ".write_bytes", ".tofile", ".savez", ".savefig")
     found = []
     for line, function, words in _calls(path):
