@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from genbench import rows
@@ -111,11 +112,27 @@ def every(shelf: str) -> dict[str, Any]:
     return {name: find(shelf, name) for name in standing(shelf)}
 
 
-@cache
+class _AsWritten(importlib.machinery.SourceFileLoader):
+    """Compiles the text that is there: a bytecode file is told by second and size alone, and an edit may keep both."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def module_of(path: Path) -> ModuleType:
-    """A Python file as a module, imported once under a name of its own; neighbours that it imports are its own too, not the next file's."""
-    name = f"genbench_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    """A Python file as a module, imported once as it stands: edited, or with an edited neighbour, it is imported again, so that what runs is what is recorded."""
+    try:
+        text = tuple(sorted((near.name, near.read_bytes()) for near in path.parent.glob("*.py")))
+    except OSError:
+        text = ()
+    return _imported(path, hashlib.sha256(repr(text).encode()).hexdigest())
+
+
+@cache
+def _imported(path: Path, text: str) -> ModuleType:
+    """The module of a file, under a name of its own; neighbours that it imports are its own too, not the next file's."""
+    name = f"genbench_file_{path.stem}_{hashlib.sha256(f'{path}{text}'.encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_AsWritten(name, str(path))) if path.suffix == ".py" else None
     if spec is None or spec.loader is None:
         raise ImportError(f"{path.name} is not a Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
