@@ -56,6 +56,7 @@ class Request:
     prompts: Path | None = None
     prompt_column: str = COLUMN
     template: str = TEMPLATE
+    method: str = ""
 
 
 def settle(request: Request, description: Description) -> Plan:
@@ -108,6 +109,7 @@ def settle(request: Request, description: Description) -> Plan:
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device,
         keep_images=asked.kept,
+        method=clean(request.method.strip()),
         **_said(checkpoint),
     )
 

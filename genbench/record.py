@@ -46,6 +46,7 @@ class Plan:
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
     training: Mapping[str, Any] = field(default_factory=dict)  # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
+    method: str = ""  # the name of what its checkpoint is one training of, as the user gave it
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
     places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
     prompts: tuple[str, ...] = ()  # the list; written once, beside the record (PROMPTS)

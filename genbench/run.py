@@ -191,7 +191,7 @@ def _answers(earlier: Record, plan: Plan) -> bool:
     """Whether a record holds every number that the plan asks for, made from the same data by the same code."""
     before = earlier.plan["protocols"]
     asked = asdict(plan)["protocols"]
-    if earlier.plan["quantise"] != plan.quantise or (plan.tuned and plan.tuned != earlier.plan.get("tuned")):
+    if earlier.plan["quantise"] != plan.quantise or any((now := getattr(plan, key)) and now != earlier.plan.get(key) for key in ("tuned", "method")):
         return False
     for name, protocol in asked.items():
         known = before.get(name)
@@ -232,8 +232,8 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
             parts = {part: {**before[part], **now[part]} for part in ("splits", "extractors")}
             board = now["board"] and before.get("board", True)  # a kept number of foreign weights keeps the whole off boards
             merged[name] = {**now, **parts, "board": board, "measures": [*now["measures"], *others]}
-    tuned = plan.tuned or (earlier.plan.get("tuned", {}) if earlier else {})  # what was once chosen stays so
-    return replace(plan, protocols=merged, tuned=tuned)
+    said: dict[str, Any] = {key: getattr(plan, key) or (earlier.plan.get(key, empty) if earlier else empty) for key, empty in (("tuned", {}), ("method", ""))}
+    return replace(plan, protocols=merged, **said)  # what was once chosen, or named, stays so
 
 
 def constructed(description: Description, request: Request, device: str) -> Generator:
