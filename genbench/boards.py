@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from genbench import record
+from genbench import methods, record
 from genbench.files import Damaged, folder_to_write, locked, sweep, write
+from genbench.lazy import pd
 from genbench.record import Record, Score
 from genbench.rows import Published
 from genbench.say import UserError, clean, complain
-from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, number, ordered, others_of, shown, sorting
+from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, markdown, metrics_of, number, ordered, others_of, shown, sorting
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 NEAREST = "-nearest.png"  # after an entry's id
@@ -80,11 +81,14 @@ def _same(a: Score, b: Score) -> bool:
 
 
 def _rewrite(board: Path) -> None:
-    """table.csv and README.md from the entries; files that would not change are left untouched."""
+    """table.csv, methods.csv where any has two trainings, and README.md from the entries; files that would not change are left untouched."""
     found = entries(board)
     sort = sorting(found, None)
     others = others_of(board, found)
-    for name, text in {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}.items():
+    texts = {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}
+    if several := methods.numbers(_ranked(found), metrics_of(found)):
+        texts["methods.csv"] = str(pd.DataFrame(several).to_csv(index=False))
+    for name, text in texts.items():
         path = board / name
         if not path.is_file() or path.read_bytes() != text.encode():
             write(path, text.encode())
@@ -100,12 +104,24 @@ def readme(board: Path, found: Sequence[Entry], sort: str, others: Sequence[Publ
         f"Data set `{protocol['dataset']}`, protocol `{name}`: n = {protocol['n']}, labels {protocol['labels']}. {MADE}",
         shown(found, sort, "markdown", others),
         LEGEND,
+        *_methods(_ranked(found), sort),
         *_real_line(best_first, sort),
         *_better_than_real(best_first),
         *(re.sub("^#", "##", path.read_text(encoding="utf-8").strip(), flags=re.MULTILINE) for path in sorted(board.glob(FINDINGS))),
         *(_picture(board, entry) for entry in best_first if (board / "entries" / f"{entry.id}.png").is_file()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _ranked(found: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in found if entry.ranked]
+
+
+def _methods(found: Sequence[Entry], sort: str) -> list[str]:
+    """The methods of a board that have several trainings."""
+    rows = methods.people(found, sort)
+    said = "± is half the 95 % t interval of the mean over trainings, sd the standard deviation between them; `genbench leaderboard --methods` compares them."
+    return ["## Methods", markdown(pd.DataFrame(rows)), said] if rows else []
 
 
 def _real_line(found: Sequence[Entry], sort: str) -> list[str]:

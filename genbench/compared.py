@@ -68,10 +68,8 @@ def sections(block: Block) -> Iterator[Section]:
 def _values(block: Block) -> Iterator[dict[str, str]]:
     """A row to a unit, best first by the first number."""
     told = {metric: {row["first"]: row for row in comparisons.values(block, metric)} for metric in block.metrics}
-    first = block.metrics[0]
-    sign = 1 if direction(block.entries, first) == "lower" else -1
-    for unit in sorted(block.units, key=lambda one: sign * told[first][one.name]["value"] if one.name in told[first] else math.inf):
-        place = told[first].get(unit.name, {})
+    for unit in block.units:
+        place = told[block.metrics[0]].get(unit.name, {})
         cells = {"rank": _rank(place) or "–", "model": clean(unit.name), "trainings": _trainings(unit)}
         yield cells | {f"{metric} {ARROW[direction(block.entries, metric)]}": _cell(told[metric].get(unit.name)) for metric in block.metrics}
 
@@ -181,7 +179,9 @@ def methods_text(runs: Sequence[Record]) -> str:
     rows = methods_plain(runs)
     if not rows:
         return ""
-    told = table(["metric", "method", "mean over trainings", "sd", "trainings"], [[*list(_method(row).values())[:4], str(row["trainings"])] for row in rows], left=2)
+    told = table(
+        ["metric", "method", "mean over trainings", "sd", "trainings"], [[*list(_method(row).values())[:4], str(row["trainings"])] for row in rows], left=2
+    )
     return f"{told}\n\n±: half the 95 % t interval of the mean over trainings; sd: between trainings, the samples' own error included."
 
 

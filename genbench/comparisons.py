@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,8 +97,15 @@ def blocks_of(entries: Sequence[Entry], metrics: Sequence[str] = (), *, by: str 
     for name in metrics:
         if name not in known:
             raise UserError(f"--metrics {name}: {choices(name, known)}")
-    chosen = [[name for name in metrics_of(one) if not metrics or name in metrics] for one in found]
-    return [Block(tuple(one), tuple(_units(one, by)), tuple(names)) for one, names in zip(found, chosen, strict=True) if names]
+    there = [{name for name in metrics_of(one) if any(entry.score(name) for entry in one)} for one in found]
+    chosen = [[name for name in metrics_of(one) if name in has and (not metrics or name in metrics)] for one, has in zip(found, there, strict=True)]
+    return [Block(tuple(one), tuple(_ordered(one, _units(one, by), names[0])), tuple(names)) for one, names in zip(found, chosen, strict=True) if names]
+
+
+def _ordered(entries: Sequence[Entry], units: Iterable[Unit], metric: str) -> list[Unit]:
+    """Best first by the first number, so that a difference is that of the better one less the other."""
+    sign = 1 if direction(entries, metric) == "lower" else -1
+    return sorted(units, key=lambda unit: sign * found.value if (found := unit.estimate(metric)) else math.inf)
 
 
 def _ruler(entry: Entry) -> str:
@@ -266,8 +273,8 @@ def refuse(found: Sequence[Block]) -> None:
     """NotComparable, saying why, where no two of anything can be set against each other."""
     if compared(found):
         return
-    if len(found) == 1:
-        units = found[0].units
+    if len(found) < 2:
+        units = found[0].units if found else ()
         why = next((said for pair in itertools.combinations(units, 2) if (said := why_not(*pair))), "")
         raise NotComparable(f"nothing to compare: {why or 'no number is there twice'}" + ("; --by checkpoint compares runs" if why else ""))
     raise NotComparable(f"nothing to compare: no two share a protocol; they differ in {', '.join(_apart(found[0].entries[0], found[1].entries[0]))}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from genbench import intervals
 from genbench.files import digest
 from genbench.lazy import np
-from genbench.say import UserError, clean
-from genbench.standings import Entry, number
+from genbench.say import UserError, cell_of_csv, clean, plus_minus
+from genbench.standings import Entry, direction, headings, number
 
 if TYPE_CHECKING:
     from genbench.record import Plan
@@ -101,6 +101,32 @@ def methods_of(entries: Sequence[Entry], least: int = 2) -> list[Method]:
     return [_told_apart(one, found) for one in found if len(one.trainings) >= least]
 
 
+def numbers(entries: Sequence[Entry], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """A row to every method of two trainings and more, for programs: `method`, `trainings`, and for each metric mean, sd, low, high."""
+    rows = []
+    for one in methods_of(entries):
+        row: dict[str, Any] = {"method": cell_of_csv(one.name), "trainings": len(one.trainings)}
+        for metric in metrics:
+            found = one.row(metric) if len(one.values(metric)) > 1 else {}
+            row |= {metric if key == "mean" else f"{metric}_{key}": found.get(key) for key in ("mean", "sd", "low", "high")}
+        rows.append(row | {"entries": " ".join(entry.id for entry in one.entries)})
+    return rows
+
+
+def people(entries: Sequence[Entry], sort: str) -> list[dict[str, str]]:
+    """The same for people, best first: mean ± half its t interval, and the standard deviation between trainings."""
+    found = [one for one in methods_of(entries) if len(one.values(sort)) > 1]
+    sign = 1 if direction(entries, sort) == "lower" else -1
+    rows = []
+    for one in sorted(found, key=lambda one: sign * float(np.mean(one.values(sort)))):
+        cells = {"method": clean(one.name), "trainings": str(len(one.trainings))}
+        for name, heading in headings(entries, sort).items():
+            row = one.row(name) if len(one.values(name)) > 1 else None
+            cells[heading] = f"{plus_minus(row['mean'], row['low'], row['high'])} (sd {row['sd']:.2g})" if row else "–"
+        rows.append(cells)
+    return rows
+
+
 def _told_apart(one: Method, found: Sequence[Method]) -> Method:
     """A method whose name others have too, with what its recipe or options have of their own behind it."""
     said = [_words(other) for other in found if other.name == one.name]
@@ -119,11 +145,11 @@ def _words(one: Method) -> dict[str, str]:
         "dataset": str(how.get("dataset", "")),
         "steps": f"{how['steps']} steps" if "steps" in how else "",
         "batch_size": f"batch {how['batch_size']}" if "batch_size" in how else "",
-        "tail": "" if tail.get("mode") == "natural" else " ".join(str(tail[key]) for key in sorted(tail) if key != "last_stage"),
+        "tail": "" if tail.get("mode") == "natural" else " ".join(str(tail[key]) for key in sorted(tail, key=lambda key: key != "mode") if key != "last_stage"),
         "augment": str(how.get("augment", "")),
         "parent": f"from {str(how.get('parent', ''))[:6]}" if how.get("parent") else "",
     }
-    return found | {name: f"{name}={value}" for name, value in plan["identity"].get("options", {}).items()}
+    return found | {f"-o {name}": f"{name}={value}" for name, value in plan["identity"].get("options", {}).items()}
 
 
 def of_trainings(values: Sequence[float]) -> intervals.Estimate:

@@ -90,7 +90,9 @@ def command(
         )
     said = {name for name in words if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
     wanted = suites.read(suite) if suite else [{"plugin": one} for one in plugin]
-    jobs = [one for each in wanted for one in jobs_of(words | {name: value for name, value in each.items() if name not in said})]  # all that is wrong is heard now
+    jobs = [
+        one for each in wanted for one in jobs_of(words | {name: value for name, value in each.items() if name not in said})
+    ]  # all that is wrong is heard now
     if not dry_run:
         go(jobs, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)
         return
