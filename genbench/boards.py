@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from genbench import methods, record
-from genbench.files import Damaged, folder_to_write, locked, sweep, write
+from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
 from genbench.lazy import pd
-from genbench.record import Record, Score
+from genbench.record import Record, Score, content_of
 from genbench.rows import Published
 from genbench.say import UserError, clean, complain
 from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, markdown, metrics_of, number, ordered, others_of, shown, sorting
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 NEAREST = "-nearest.png"  # after an entry's id
+REPRODUCED = "reproduced"  # in a board's folder: the verdicts of `genbench reproduce`, by entry
 FINDINGS = "finding*.md"  # in a board's folder: what its entries were made to show, written by people or their scripts
 SAME = 1e-3  # two measurements of one thing on two processors agree to this, relative to the value or its standard error
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
@@ -43,6 +45,39 @@ def enter(found: Record, root: Path) -> list[str]:
             _rewrite(board)
         names.append(board.name)
     return names
+
+
+def attach(found: Record, verdict: Mapping[str, Any], root: Path) -> list[str]:
+    """Put a verdict of `genbench reproduce` beside every entry of a run, reproduced/<entry id>.json, and say so on the boards' pages; the boards."""
+    names = []
+    for name, protocol in found.plan["protocols"].items():
+        entry = entry_of(found, name, protocol)
+        board = root / board_name(protocol["dataset"], name)
+        if not (board / "entries" / f"{entry.id}.json").is_file():
+            continue
+        with locked(board / ".lock", f"another genbench writes {board}; waiting for it"):
+            write_json(folder_to_write(board / REPRODUCED, "--leaderboards") / f"{entry.id}.json", verdict)
+            _rewrite(board)
+        names.append(board.name)
+    return names
+
+
+def _reproduced(board: Path, found: Sequence[Entry]) -> list[str]:
+    """A line to each entry that was drawn again and still says what it said then."""
+    lines = []
+    for entry in found:
+        try:
+            said = read_json(board / REPRODUCED / f"{entry.id}.json")
+            bits = all(one["verdict"] in ("equal", "holds") for one in said["checks"])
+            how = "to the bit" if bits else "within tolerance" if said["verdict"] == "reproduced" else "its checks differ"
+            if said["content"] == content_of(entry.record):
+                drawn = f"{said['drawn']} of {said['of']} shards drawn again, seed {said['seed']}, on {said['machine']} machine"
+                lines.append(f"- {escaped(entry.label)}: **{escaped(said['verdict'])}**, {how}; {escaped(drawn)}, {escaped(said['created'][:10])}.")
+        except FileNotFoundError:
+            continue
+        except (Damaged, KeyError, TypeError) as error:
+            complain(f"damaged verdict left out: {error}")
+    return ["## Reproduced", "\n".join(lines)] if lines else []
 
 
 def _keep(entry: Entry, folder: Path, run: Path) -> None:
@@ -106,6 +141,7 @@ def readme(board: Path, found: Sequence[Entry], sort: str, others: Sequence[Publ
         LEGEND,
         *_methods(_ranked(found), sort),
         *_real_line(best_first, sort),
+        *_reproduced(board, best_first),
         *_better_than_real(best_first),
         *(re.sub("^#", "##", path.read_text(encoding="utf-8").strip(), flags=re.MULTILINE) for path in sorted(board.glob(FINDINGS))),
         *(_picture(board, entry) for entry in best_first if (board / "entries" / f"{entry.id}.png").is_file()),

@@ -98,7 +98,9 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
-    done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), shards.quantised(plan, folder), stored="holds" in description.attributes)
+    told = shards.told(plan, folder)
+    quantised = next((one["quantised"] for one in told.values()), "")
+    done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes)
     if plan.keep_images:
         write(folder / "samples.png", samples_png(plan, folder))
     if plan.keep_images and closest:
@@ -110,6 +112,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         environment=record.environment(plan.device),
         cost={**_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}), "batch_size": plan.batch_size},
         dataset=described(dataset_of(request.dataset)),
+        shards={name: [one["images"][: record.MARK], one.get("sketch", "")] for name, one in told.items()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         genbench=VERSION,
     )

@@ -26,7 +26,7 @@ FLOORS = [
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
-    "classes_read methods",
+    "classes_read methods recounted",
     "comparisons boards listings selftests exports tradeoffs tuning results",
     "compared tracks redrawn",
     "commands/",
