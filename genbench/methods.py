@@ -116,6 +116,8 @@ def numbers(entries: Sequence[Entry], metrics: Sequence[str]) -> list[dict[str, 
 def people(entries: Sequence[Entry], sort: str) -> list[dict[str, str]]:
     """The same for people, best first: mean ± half its t interval, and the standard deviation between trainings."""
     found = [one for one in methods_of(entries) if len(one.values(sort)) > 1]
+    if not found:
+        return []
     sign = 1 if direction(entries, sort) == "lower" else -1
     rows = []
     for one in sorted(found, key=lambda one: sign * float(np.mean(one.values(sort)))):

@@ -109,8 +109,7 @@ def settle(request: Request, description: Description) -> Plan:
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device,
         keep_images=asked.kept,
-        method=clean(request.method.strip()),
-        **_said(checkpoint),
+        **_said(checkpoint, clean(request.method.strip())),
     )
 
 
@@ -196,10 +195,13 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
     return first, n
 
 
-def _said(checkpoint: Path | None) -> dict[str, Any]:
-    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training."""
+def _said(checkpoint: Path | None, method: str) -> dict[str, Any]:
+    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training.
+
+    method: what the user says it is a training of.
+    """
     if checkpoint is None or checkpoint.suffix != ".safetensors":
-        return {}
+        return {"method": method}
     from genbench.lazy import safetensors
 
     try:
@@ -208,7 +210,7 @@ def _said(checkpoint: Path | None) -> dict[str, Any]:
             more = dict(found.get("training", {}))
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
-    return {"parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
+    return {"method": method, "parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
 
 
 def _label(description: Description, chosen: Mapping[str, Any], usual: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:
