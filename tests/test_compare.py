@@ -178,9 +178,7 @@ def test_an_unranked_block_has_no_rank_of_the_other(cli, here):
     assert [block["n"] for block in told] == [870, 200]
     for block in told:
         assert {row["rank_high"] for row in block["value"] if row["metric"] == "fd_digits"} <= {1, 2}
-        assert {(row["first"], row["second"]) for row in block["difference"]} == {
-            tuple(one["label"] for one in sorted(block["runs"], key=order))
-        }
+        assert {(row["first"], row["second"]) for row in block["difference"]} == {tuple(one["label"] for one in sorted(block["runs"], key=order))}
 
 
 def order(run):

@@ -36,9 +36,7 @@ def _count(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
 @click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @data_options
-def command(
-    entry: str | None, attach: bool, out: Path, leaderboards: Path, with_files: tuple[Path, ...], as_json: bool, **words: Any
-) -> int:
+def command(entry: str | None, attach: bool, out: Path, leaderboards: Path, with_files: tuple[Path, ...], as_json: bool, **words: Any) -> int:
     """Draw random shards of a run again, compare them, and take its numbers again.
 
     ENTRY is an entry file, a run folder, the beginning of an id, or nothing for the newest run. Images are compared with the stored ones, or with what the
@@ -72,7 +70,9 @@ def shown(verdict: dict[str, Any]) -> str:
     """The verdict for people: what it is first, then a line to each thing that was looked at."""
     from genbench.say import clean, table
 
-    machine = "a machine of the same kind: equal to the bit is expected" if verdict["machine"] == "the same kind" else "another machine: within tolerance is expected"
+    machine = (
+        "a machine of the same kind: equal to the bit is expected" if verdict["machine"] == "the same kind" else "another machine: within tolerance is expected"
+    )
     head = f"{verdict['verdict'].upper()} {clean(verdict['label'])} (run {verdict['run']}): {verdict['drawn']} of {verdict['of']} shards, seed {verdict['seed']}, on {machine}"
     rows = [[one["what"], WORDS[one["verdict"]], one["said"]] for one in verdict["checks"]]
     return "\n\n".join([head, table(["what", "verdict", ""], rows, left=3), *(clean(note) for note in verdict["notes"])])
