@@ -70,9 +70,8 @@ def shown(verdict: dict[str, Any]) -> str:
     """The verdict for people: what it is first, then a line to each thing that was looked at."""
     from genbench.say import clean, table
 
-    machine = (
-        "a machine of the same kind: equal to the bit is expected" if verdict["machine"] == "the same kind" else "another machine: within tolerance is expected"
-    )
-    head = f"{verdict['verdict'].upper()} {clean(verdict['label'])} (run {verdict['run']}): {verdict['drawn']} of {verdict['of']} shards, seed {verdict['seed']}, on {machine}"
+    machine = "a machine of the same kind (bits are expected)" if verdict["machine"] == "the same kind" else "another machine (a tolerance is expected)"
+    drawn = f"{verdict['drawn']} of {verdict['of']} shards, seed {verdict['seed']}, on {machine}"
+    head = f"{verdict['verdict'].upper()} {clean(verdict['label'])} (run {verdict['run']}): {drawn}"
     rows = [[one["what"], WORDS[one["verdict"]], one["said"]] for one in verdict["checks"]]
     return "\n\n".join([head, table(["what", "verdict", ""], rows, left=3), *(clean(note) for note in verdict["notes"])])
