@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import comparisons
 from genbench.comparisons import Block, Row
 from genbench.lazy import pd
+from genbench.results import SIGNS
 from genbench.say import cell_of_csv, clean, number, plus_minus, table
 from genbench.standings import ARROW, direction, escaped, markdown, rank_text
 
@@ -154,7 +155,7 @@ def _plain(frame: DataFrame) -> str:
 def _latex(found: Sequence[Block]) -> str:
     """Tables for booktabs; signs that LaTeX's fonts lack as mathematics."""
     text = _text(found, lambda frame: str(frame.to_latex(index=False, escape=True)), lambda words: f"% {words}")
-    for sign, words in {"±": r"$\pm$", "−": "$-$", "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$"}.items():
+    for sign, words in SIGNS.items():
         text = text.replace(sign, words)
     return text
 
