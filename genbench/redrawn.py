@@ -220,7 +220,7 @@ def _by_features(scene: Scene, shard: shards.Shard, images: torch.Tensor, probes
         if shelves.find("extractors", probe.extractor).wants:
             continue  # of texts too, which are compared by the images alone
         drawn = rows_of(loaded[probe.extractor], images, [probe.output])[probe.output].cpu().numpy().astype(np.float64)
-        worst = max(worst, float(np.linalg.norm(stored - drawn) / max(np.linalg.norm(stored), 1e-300)))
+        worst = max(worst, float(np.linalg.norm(stored - drawn)) / max(float(np.linalg.norm(stored)), 1e-300))
     said = f"{len(images)} images, their features differ by {worst:.2g} of their length"
     return Check(f"shard {shard.name}", "close" if worst <= CLOSE else "different", said)
 

@@ -102,11 +102,14 @@ def _card(rows: list[Result], named: Named) -> str:
     found, first = rows[0].entry.record, rows[0]
     cells = [{"metric": f"{one.score.metric} {ARROW[one.score.better]}", **_cells(one)} for one in rows]
     where = f"[the record]({_address(named.url)})" if named.url else f"run `{found.id}`"
+    worth = (
+        f"{escaped(first.label)}, seeds from {found.plan['identity']['first_seed']}; ± is half a 95 % interval over the samples against this reference, "
+        f"real the median of real images against real images. Measured {escaped(found.created[:10])} by genbench {escaped(found.genbench)}: {where}."
+    )
     lines = [
         f"## Evaluation on {escaped(named.dataset or first.dataset)}",
         markdown(pd.DataFrame(cells)),
-        f"{escaped(first.label)}, seeds from {found.plan['identity']['first_seed']}; ± is half a 95 % interval over the samples against this reference, "
-        f"real the median of real images against real images. Measured {escaped(found.created[:10])} by genbench {escaped(found.genbench)}: {where}.",
+        worth,
     ]
     return "\n\n".join(lines) + "\n"
 

@@ -80,7 +80,8 @@ def tracked(track: Track, out: Path) -> tuple[dict[str, Any], Record | None]:
     plans = [settle(request, track.description) for request in requests]
     protocol = next(iter(plans[0].protocols.values()))
     name, row = number_named(plans[0], track.by or next(one["name"] for one in protocol["measures"] if not one["skip"]))
-    points, runs = [], []
+    points: list[Point] = []
+    runs = []
     for (step, path), plan, request in zip(track.checkpoints, plans, requests, strict=True):
         tell(f"step {step}: {path.name}")
         try:
