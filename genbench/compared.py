@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench import comparisons
+from genbench import comparisons, tradeoffs
 from genbench.comparisons import Block, Row
 from genbench.lazy import pd
 from genbench.results import SIGNS
@@ -46,6 +46,12 @@ def shown(found: Sequence[Block], how: str) -> str:
 def heading(block: Block) -> str:
     said = block.heading
     return clean(f"protocol {said['protocol']} on {said['dataset']} · n = {said['n']} · labels {said['labels']}")
+
+
+def picture(block: Block) -> bytes:
+    """The runs of a block in the plane: distance against recall, precision against recall, distance against cost."""
+    names = {unit.entry.id: clean(unit.name) for unit in block.units if not unit.method}
+    return tradeoffs.plane(block.entries, [names.get(one.id, clean(one.label)) for one in block.entries], f"{heading(block)}; bars: 95 %")
 
 
 def sections(block: Block) -> Iterator[Section]:

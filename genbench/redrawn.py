@@ -25,7 +25,7 @@ from genbench.recounted import CLOSE, EXACT, Check
 from genbench.reference import networks
 from genbench.rows import source_of
 from genbench.run import deterministic
-from genbench.say import VERSION, NotComparable, UserError, aside
+from genbench.say import VERSION, NotComparable, UserError, aside, clean
 from genbench.sources import code_of
 from genbench.used import place_of_vocabulary
 
@@ -82,7 +82,7 @@ def reproduced(found: Record, wish: Wish, out: Path) -> dict[str, Any]:
     return {
         "schema": 1,
         "run": found.id,
-        "label": found.plan["label"],
+        "label": clean(found.plan["label"]),
         "verdict": said or "not comparable",
         "drawn": len(chosen) if held or whole else 0,
         "of": len(every),

@@ -87,7 +87,7 @@ def tracked(track: Track, out: Path) -> tuple[dict[str, Any], Record | None]:
         try:
             found = execute(plan, track.description, request, out)
         except RunFailed as error:
-            points.append({"step": step, "checkpoint": path.name, "run": plan.id, "value": None, "reason": clean(str(error))})
+            points.append({"step": step, "checkpoint": clean(path.name), "run": plan.id, "value": None, "reason": clean(str(error))})
             continue
         runs.append(found)
         points.append(_point(step, path, found, name))
@@ -109,7 +109,7 @@ def _score(found: Record, name: str) -> Score | None:
 
 def _point(step: int, path: Path, found: Record, name: str) -> Point:
     score = _score(found, name)
-    point = {"step": step, "checkpoint": path.name, "sha256": found.plan["identity"]["checkpoint"], "run": found.id}
+    point = {"step": step, "checkpoint": clean(path.name), "sha256": found.plan["identity"]["checkpoint"], "run": found.id}
     if score is None or score.status != "ok":
         return point | {"value": None, "reason": score.reason if score else "not measured"}
     return point | {key: getattr(score, key) for key in ("value", "low", "high", "se", "real", "real_high")} | {"reason": ""}
@@ -148,7 +148,7 @@ def shown(said: Mapping[str, Any], label: str) -> str:
         chosen = point["step"] == said["chosen"]
         value = plus_minus(point["value"], point["low"], point["high"]) if point["value"] is not None else f"failed: {point['reason']}"
         rows.append([str(point["step"]), clean(point["checkpoint"]), value, "chosen" if chosen else _apart(point)])
-    lines = [f"{clean(label)} · {clean(said['dataset'])} · n = {said['n']} · seeds of {said['seed']}, the same for every checkpoint"]
+    lines = [f"track of {clean(label)} · {clean(said['dataset'])} · n = {said['n']} · seeds of {said['seed']}, the same for every checkpoint"]
     lines.append(table(["step", "checkpoint", said["metric"], "against the chosen"], rows, left=2))
     reported = said["reported"]
     if reported and reported["value"] is not None:

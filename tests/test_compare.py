@@ -353,6 +353,14 @@ def test_hostile_names_do_no_harm(cli, hostile, how):
         assert json.loads(out)["blocks"]
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_the_trade_off_plane_is_a_picture_whatever_the_names(cli, here):
+    """A point to a run; names that matplotlib would read as mathematics are letters."""
+    paths = written(here, DDPM, VAE, replace(VAE, id="1" * 16, plan={**VAE.plan, "label": "$\\frac{", "identity": {**VAE.plan["identity"], "checkpoint": "x"}}))
+    assert cli("compare", *paths, "--picture", "plane.png")[0] == 0
+    assert (here / "plane.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_comparison_is_written_where_it_is_told(cli, here):
     paths = written(here, DDPM, VAE)
     status, out, _ = cli("compare", *paths, "--format", "html", "--to", "page.html")

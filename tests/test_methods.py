@@ -99,6 +99,12 @@ def test_what_is_no_method_is_refused_before_anything_is_drawn(cli, trainings):
     assert not Path("runs").exists()
 
 
+def test_a_suite_has_a_method_as_a_list_of_checkpoints(cli, trainings):
+    Path("suite.toml").write_text(f"[[run]]\nplugin = 'grey.py'\nmethod = 'Ours'\nmetrics = ['kd']\ncheckpoint = {trainings}\n")
+    out = cli("run", "--suite", "suite.toml", "--json", "--n", "40")[1]
+    assert [(row["first"], row["trainings"]) for row in json.loads(out)["methods"]] == [("Ours", 3)]
+
+
 def test_one_checkpoint_is_marked_one_training(cli, trainings):
     """In compare beside another model of one training."""
     assert run(cli, trainings[:1], "--n", "40")[0] == 0

@@ -17,8 +17,9 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html")
 @click.option("--format", "how", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there instead of printing it.")
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.png", help="The first block's trade-off plane: a point to a run, with its bars.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, as_json: bool, to: Path | None, out: Path) -> None:
+def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, as_json: bool, to: Path | None, picture: Path | None, out: Path) -> None:
     """Set runs against each other: differences with intervals, rank ranges, classes, cost.
 
     RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest. Runs of the same seeds are paired seed by seed. What does not
@@ -33,6 +34,7 @@ def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, 
     genbench compare
     """
     from genbench import compared, comparisons, rulers
+    from genbench.files import write
     from genbench.record import find
     from genbench.say import NotComparable, UserError
 
@@ -49,6 +51,8 @@ def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, 
         return
     blocks = comparisons.blocks(named, chosen, by=by)
     comparisons.refuse(blocks)
+    if picture:
+        write(picture, compared.picture(blocks[0]))
     said(compared.shown(blocks, "json" if as_json else how), to)
 
 
