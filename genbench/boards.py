@@ -48,15 +48,20 @@ def enter(found: Record, root: Path) -> list[str]:
 
 
 def attach(found: Record, verdict: Mapping[str, Any], root: Path) -> list[str]:
-    """Put a verdict of `genbench reproduce` beside every entry of a run, reproduced/<entry id>.json, and say so on the boards' pages; the boards."""
+    """Put a verdict of `genbench reproduce` beside every entry that says what the record says, reproduced/<entry id>.json; the boards.
+
+    Their pages say so.
+    """
     names = []
     for name, protocol in found.plan["protocols"].items():
         entry = entry_of(found, name, protocol)
         board = root / board_name(protocol["dataset"], name)
-        if not (board / "entries" / f"{entry.id}.json").is_file():
+        content = content_of(entry.record)
+        path = board / "entries" / f"{entry.id}.json"
+        if not path.is_file() or content_of(record.read(path)) != content:  # of an entry that says something else the verdict says nothing
             continue
         with locked(board / ".lock", f"another genbench writes {board}; waiting for it"):
-            write_json(folder_to_write(board / REPRODUCED, "--leaderboards") / f"{entry.id}.json", verdict)
+            write_json(folder_to_write(board / REPRODUCED, "--leaderboards") / f"{entry.id}.json", {**verdict, "content": content})
             _rewrite(board)
         names.append(board.name)
     return names

@@ -20,7 +20,7 @@ from genbench.generator import Generator, checkpoint_of, construct, device_of, l
 from genbench.images import sketch
 from genbench.lazy import np, torch
 from genbench.probes import Probe, probes_of, rows_of
-from genbench.record import PROMPTS, Plan, Record, content_of, environment, plan_of
+from genbench.record import PROMPTS, Plan, Record, environment, plan_of
 from genbench.recounted import CLOSE, EXACT, Check
 from genbench.reference import networks
 from genbench.rows import source_of
@@ -90,7 +90,6 @@ def reproduced(found: Record, wish: Wish, out: Path) -> dict[str, Any]:
         "machine": "the same kind" if scene.same else "another",
         "checks": [asdict(one) for one in checks],
         "notes": list(scene.notes),
-        "content": content_of(found),
         "environment": environment(scene.plan.device),
         "genbench": VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

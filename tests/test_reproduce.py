@@ -171,6 +171,29 @@ def test_the_verdict_is_attached_and_stands_on_the_page_while_it_is_true(cli, ru
     assert "## Reproduced" not in (board / "README.md").read_text()
 
 
+def test_a_verdict_on_a_run_is_none_on_an_entry_that_says_something_else(cli, run):
+    """The run is reproduced, its entry was changed: nothing is attached, and on the entry's own file the verdict is the other one."""
+    record.write(run[1], replace(record.read(run[1]), scores=tuple(map(shifted, record.read(run[1]).scores))))
+    status, _, err = cli("reproduce", run[0], "--attach")
+    assert (status, "name the entry's file" in err) == (2, True)
+    assert cli("reproduce", run[1], "--attach")[0] == 1
+    assert json.loads((run[1].parents[1] / "reproduced" / run[1].name).read_text())["verdict"] == "not reproduced"
+
+
+def test_a_run_under_two_protocols_has_a_verdict_on_its_board(cli, here):
+    """An entry is the record cut to its protocol: what stands on the board is about that."""
+    plugin()
+    assert cli("run", "--plugin", "grey.py", "--n", "60", "--metrics", "kd", "--dataset", "digits")[0] == 0
+    (entry,) = Path("leaderboards").glob("*/entries/*.json")
+    old = record.read(entry)
+    protocol = next(iter(old.plan["protocols"].values()))
+    whole = replace(old, plan={**old.plan, "protocols": {**old.plan["protocols"], "other": {**protocol, "board": False}}})
+    record.write(next(Path("runs").glob("*/run.json")), whole)
+    assert cli("reproduce", "--attach")[0] == 0
+    assert (entry.parents[1] / "reproduced" / entry.name).is_file()
+    assert "## Reproduced" in (entry.parents[1] / "README.md").read_text()
+
+
 def test_a_verdict_without_an_entry_cannot_be_attached(cli, run):
     shutil.rmtree("leaderboards")
     assert cli("reproduce", run[0], "--attach")[0] == 2

@@ -60,7 +60,7 @@ def command(entry: str | None, attach: bool, out: Path, leaderboards: Path, with
     if attach:
         at = boards.attach(found, verdict, leaderboards)
         if not at:
-            raise UserError(f"--attach: no board in {leaderboards} has an entry of the run {found.id}")
+            raise UserError(f"--attach: no board in {leaderboards} has an entry that says what the run {found.id} says; name the entry's file")
         tell(f"the verdict stands on {', '.join(at)}")
     answer(json.dumps(verdict, indent=1, ensure_ascii=False) if as_json else shown(verdict))
     return STATUS[verdict["verdict"]]
