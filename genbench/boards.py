@@ -76,7 +76,8 @@ def _reproduced(board: Path, found: Sequence[Entry]) -> list[str]:
             bits = all(one["verdict"] in ("equal", "holds") for one in said["checks"])
             how = "to the bit" if bits else "within tolerance" if said["verdict"] == "reproduced" else "its checks differ"
             if said["content"] == content_of(entry.record):
-                drawn = f"{said['drawn']} of {said['of']} shards drawn again, seed {said['seed']}, on {said['machine']} machine"
+                where = "another machine" if said["machine"] == "another" else "a machine of the same kind"
+                drawn = f"{said['drawn']} of {said['of']} shards drawn again, seed {said['seed']}, on {where}"
                 lines.append(f"- {escaped(entry.label)}: **{escaped(said['verdict'])}**, {how}; {escaped(drawn)}, {escaped(said['created'][:10])}.")
         except FileNotFoundError:
             continue

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import record
+from genbench import record, standings
 from genbench.files import read_arrays, write_arrays
 
 PLUGIN = """
@@ -202,3 +202,13 @@ def test_a_verdict_without_an_entry_cannot_be_attached(cli, run):
 def test_a_word_for_the_number_of_shards_is_refused(cli, run):
     assert cli("reproduce", run[0], "--shards", "none")[0] == 2
     assert cli("reproduce", run[0], "--shards", "0")[0] == 2
+
+
+@pytest.mark.parametrize("label", ["noise", "vae"])
+def test_the_committed_board_is_reproduced_from_its_entries(cli, here, label):
+    """By the marks that they keep, to the bit or, on another machine, within tolerance."""
+    board = Path(__file__).parents[1] / "leaderboards" / "digits"
+    entry = next(one for one in standings.entries(board) if one.label == label)
+    status, found = verdict(cli, board / "entries" / f"{entry.id}.json")
+    assert (status, found["verdict"], found["drawn"]) == (0, "reproduced", 3)
+    assert seen(found, "shard") <= {"equal", "close"}
