@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from genbench import record
-from genbench.files import Damaged, folder_to_write, locked, sweep, write
-from genbench.record import Record, Score
+from genbench import methods, record
+from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
+from genbench.lazy import pd
+from genbench.record import Record, Score, content_of
 from genbench.rows import Published
 from genbench.say import UserError, clean, complain
-from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, number, ordered, others_of, shown, sorting
+from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, markdown, metrics_of, number, ordered, others_of, shown, sorting
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 NEAREST = "-nearest.png"  # after an entry's id
+REPRODUCED = "reproduced"  # in a board's folder: the verdicts of `genbench reproduce`, by entry
 FINDINGS = "finding*.md"  # in a board's folder: what its entries were made to show, written by people or their scripts
 SAME = 1e-3  # two measurements of one thing on two processors agree to this, relative to the value or its standard error
 MADE = "Rewritten from `entries/` by `genbench run`; do not edit."
@@ -44,6 +47,45 @@ def enter(found: Record, root: Path) -> list[str]:
     return names
 
 
+def attach(found: Record, verdict: Mapping[str, Any], root: Path) -> list[str]:
+    """Put a verdict of `genbench reproduce` beside every entry that says what the record says, reproduced/<entry id>.json; the boards.
+
+    Their pages say so.
+    """
+    names = []
+    for name, protocol in found.plan["protocols"].items():
+        entry = entry_of(found, name, protocol)
+        board = root / board_name(protocol["dataset"], name)
+        content = content_of(entry.record)
+        path = board / "entries" / f"{entry.id}.json"
+        if not path.is_file() or content_of(record.read(path)) != content:  # of an entry that says something else the verdict says nothing
+            continue
+        with locked(board / ".lock", f"another genbench writes {board}; waiting for it"):
+            write_json(folder_to_write(board / REPRODUCED, "--leaderboards") / f"{entry.id}.json", {**verdict, "content": content})
+            _rewrite(board)
+        names.append(board.name)
+    return names
+
+
+def _reproduced(board: Path, found: Sequence[Entry]) -> list[str]:
+    """A line to each entry that was drawn again and still says what it said then."""
+    lines = []
+    for entry in found:
+        try:
+            said = read_json(board / REPRODUCED / f"{entry.id}.json")
+            bits = all(one["verdict"] in ("equal", "holds") for one in said["checks"])
+            how = "to the bit" if bits else "within tolerance" if said["verdict"] == "reproduced" else "its checks differ"
+            if said["content"] == content_of(entry.record):
+                where = "another machine" if said["machine"] == "another" else "a machine of the same kind"
+                drawn = f"{said['drawn']} of {said['of']} shards drawn again, seed {said['seed']}, on {where}"
+                lines.append(f"- {escaped(entry.label)}: **{escaped(said['verdict'])}**, {how}; {escaped(drawn)}, {escaped(said['created'][:10])}.")
+        except FileNotFoundError:
+            continue
+        except (Damaged, KeyError, TypeError) as error:
+            complain(f"damaged verdict left out: {error}")
+    return ["## Reproduced", "\n".join(lines)] if lines else []
+
+
 def _keep(entry: Entry, folder: Path, run: Path) -> None:
     path = folder / f"{entry.id}.json"
     if _agrees(path, entry):
@@ -65,7 +107,7 @@ def _agrees(path: Path, entry: Entry) -> bool:
         complain(f"damaged entry: {error}; writing it again")
         return False
     known = {(one.metric, one.part): one for one in theirs.scores}
-    same = theirs.plan.get("tuned") == entry.record.plan.get("tuned")
+    same = theirs.plan.get("tuned") == entry.record.plan.get("tuned") and theirs.plan.get("method", "") == entry.record.plan.get("method", "")
     same &= all((one.metric, one.part) in known and _same(one, known[one.metric, one.part]) for one in entry.record.scores)
     return same and entry.formulas_agree(Entry(path.stem, theirs))
 
@@ -80,11 +122,14 @@ def _same(a: Score, b: Score) -> bool:
 
 
 def _rewrite(board: Path) -> None:
-    """table.csv and README.md from the entries; files that would not change are left untouched."""
+    """table.csv, methods.csv where any has two trainings, and README.md from the entries; files that would not change are left untouched."""
     found = entries(board)
     sort = sorting(found, None)
     others = others_of(board, found)
-    for name, text in {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}.items():
+    texts = {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}
+    if several := methods.numbers(_ranked(found), metrics_of(found)):
+        texts["methods.csv"] = str(pd.DataFrame(several).to_csv(index=False))
+    for name, text in texts.items():
         path = board / name
         if not path.is_file() or path.read_bytes() != text.encode():
             write(path, text.encode())
@@ -100,12 +145,25 @@ def readme(board: Path, found: Sequence[Entry], sort: str, others: Sequence[Publ
         f"Data set `{protocol['dataset']}`, protocol `{name}`: n = {protocol['n']}, labels {protocol['labels']}. {MADE}",
         shown(found, sort, "markdown", others),
         LEGEND,
+        *_methods(_ranked(found), sort),
         *_real_line(best_first, sort),
+        *_reproduced(board, best_first),
         *_better_than_real(best_first),
         *(re.sub("^#", "##", path.read_text(encoding="utf-8").strip(), flags=re.MULTILINE) for path in sorted(board.glob(FINDINGS))),
         *(_picture(board, entry) for entry in best_first if (board / "entries" / f"{entry.id}.png").is_file()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _ranked(found: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in found if entry.ranked]
+
+
+def _methods(found: Sequence[Entry], sort: str) -> list[str]:
+    """The methods of a board that have several trainings."""
+    rows = methods.people(found, sort)
+    said = "± is half the 95 % t interval of the mean over trainings, sd the standard deviation between them; `genbench leaderboard --methods` compares them."
+    return ["## Methods", markdown(pd.DataFrame(rows)), said] if rows else []
 
 
 def _real_line(found: Sequence[Entry], sort: str) -> list[str]:

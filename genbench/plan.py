@@ -56,6 +56,7 @@ class Request:
     prompts: Path | None = None
     prompt_column: str = COLUMN
     template: str = TEMPLATE
+    method: str = ""
 
 
 def settle(request: Request, description: Description) -> Plan:
@@ -108,7 +109,7 @@ def settle(request: Request, description: Description) -> Plan:
         batch_size=_positive(request.batch_size, "--batch-size"),
         device=device,
         keep_images=asked.kept,
-        **_said(checkpoint) | {"memory": held_of(description)},
+        **_said(checkpoint, clean(request.method.strip())) | {"memory": held_of(description)},
     )
 
 
@@ -194,10 +195,13 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
     return first, n
 
 
-def _said(checkpoint: Path | None) -> dict[str, Any]:
-    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training."""
+def _said(checkpoint: Path | None, method: str) -> dict[str, Any]:
+    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training.
+
+    method: what the user says it is a training of.
+    """
     if checkpoint is None or checkpoint.suffix != ".safetensors":
-        return {}
+        return {"method": method}
     from genbench.lazy import safetensors
 
     try:
@@ -206,7 +210,7 @@ def _said(checkpoint: Path | None) -> dict[str, Any]:
             more = dict(found.get("training", {}))
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
-    return {"parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
+    return {"method": method, "parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
 
 
 def _label(description: Description, chosen: Mapping[str, Any], usual: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:

@@ -1,6 +1,6 @@
 """The schema of what a run leaves: Plan, Score, Record; reading old ones, writing new ones.
 
-A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "digest"}. A reader of schema k
+A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "shards", "digest"}. A reader of schema k
 upgrades older files step by step and refuses newer ones with the way out.
 """
 
@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA = 1
+MARK = 16  # hexadecimal digits of a shard's SHA-256 that a record keeps
 PROMPTS = "prompts.json"  # in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
 RATERS = "raters"  # the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema k -> the step from k to k + 1
@@ -49,6 +50,7 @@ class Plan:
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
     memory: Mapping[str, str] = field(default_factory=dict)  # of a generator without a file: its name, hashes of its text and weights
     looks: int = 1  # how often its numbers were looked at while samples were added (genbench extend)
+    method: str = ""  # the name of what its checkpoint is one training of, as the user gave it
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
     places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
     prompts: tuple[str, ...] = ()  # the list; written once, beside the record (PROMPTS)
@@ -104,6 +106,7 @@ class Record:
     created: str
     genbench: str
     dataset: Mapping[str, Any] = field(default_factory=dict)  # name, classes, train_counts, groups; {} in records of before
+    shards: Mapping[str, Sequence[str]] = field(default_factory=dict)  # shard -> first digits of its images' SHA-256, images.sketch; {} in earlier ones
     schema: int = SCHEMA
     folder: str = field(default="", compare=False)  # where it was read from; not written
 
@@ -173,6 +176,12 @@ def _check(found: Record) -> None:
     for score in found.scores:
         if score.status == "ok" and not all(isinstance(v, int | float) for v in (score.value, score.low, score.high)):
             raise ValueError(f"{score.metric} has no value or no interval")
+
+
+def content_of(found: Record) -> str:
+    """What a verdict on a record is about: it holds no longer where the record says something else."""
+    content = found.to_json()
+    return digest([content[key] for key in ("id", "plan", "scores", "shards")])[:16]
 
 
 def read(path: Path) -> Record:

@@ -27,11 +27,13 @@ class Reading:
         return self.score.metric
 
 
+def of_one_model(runs: Sequence[Record]) -> bool:
+    """Whether runs differ in nothing but their seeds and protocols."""
+    return len({_treatment(run) for run in runs}) == 1
+
+
 def readings(runs: Sequence[Record]) -> list[Reading]:
-    """Every number of these runs; NotComparable when the runs are of different models, or no number is there twice."""
-    kinds = {_treatment(run) for run in runs}
-    if len(kinds) > 1:
-        raise NotComparable(f"runs of one model are compared, with other seeds; these differ in {_apart(runs)}")
+    """Every number of these runs of one model; NotComparable when no number is there twice."""
     found = [
         Reading(run.id, int(run.plan["identity"]["first_seed"]), score.protocol, not _ruled(run.plan["protocols"][score.protocol]), score)
         for run in runs
@@ -51,11 +53,6 @@ def _ruled(protocol: Mapping[str, Any]) -> bool:
 
 def _treatment(run: Record) -> str:
     return str({key: value for key, value in run.plan["identity"].items() if key != "first_seed"})
-
-
-def _apart(runs: Sequence[Record]) -> str:
-    first = runs[0].plan["identity"]
-    return ", ".join(key for key in first if key != "first_seed" and any(run.plan["identity"].get(key) != first[key] for run in runs))
 
 
 def spread(found: Sequence[Reading], name: str) -> dict[str, float]:

@@ -98,7 +98,9 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
-    done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), shards.quantised(plan, folder), stored="holds" in description.attributes)
+    told = shards.told(plan, folder)
+    quantised = next((one["quantised"] for one in told.values()), "")
+    done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes)
     if plan.keep_images:
         write(folder / "samples.png", samples_png(plan, folder))
     if plan.keep_images and closest:
@@ -110,6 +112,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         environment=record.environment(plan.device),
         cost={**_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}), "batch_size": plan.batch_size},
         dataset=described(dataset_of(request.dataset)),
+        shards={name: [one["images"][: record.MARK], one.get("sketch", "")] for name, one in told.items()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         genbench=VERSION,
     )
@@ -191,7 +194,7 @@ def _answers(earlier: Record, plan: Plan) -> bool:
     """Whether a record holds every number that the plan asks for, made from the same data by the same code."""
     before = earlier.plan["protocols"]
     asked = asdict(plan)["protocols"]
-    if earlier.plan["quantise"] != plan.quantise or (plan.tuned and plan.tuned != earlier.plan.get("tuned")):
+    if earlier.plan["quantise"] != plan.quantise or any((now := getattr(plan, key)) and now != earlier.plan.get(key) for key in ("tuned", "method")):
         return False
     for name, protocol in asked.items():
         known = before.get(name)
@@ -232,8 +235,8 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
             parts = {part: {**before[part], **now[part]} for part in ("splits", "extractors")}
             board = now["board"] and before.get("board", True)  # a kept number of foreign weights keeps the whole off boards
             merged[name] = {**now, **parts, "board": board, "measures": [*now["measures"], *others]}
-    tuned = plan.tuned or (earlier.plan.get("tuned", {}) if earlier else {})  # what was once chosen stays so
-    return replace(plan, protocols=merged, tuned=tuned)
+    said: dict[str, Any] = {key: getattr(plan, key) or (earlier.plan.get(key, empty) if earlier else empty) for key, empty in (("tuned", {}), ("method", ""))}
+    return replace(plan, protocols=merged, **said)  # what was once chosen, or named, stays so
 
 
 def constructed(description: Description, request: Request, device: str) -> Generator:

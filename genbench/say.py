@@ -96,7 +96,7 @@ def clean(text: str) -> str:
 
 def cell_of_csv(text: str) -> str:
     """A stranger's words that no spreadsheet takes for a formula."""
-    return f"'{clean(text)}" if text[:1] in "=+-@" else clean(text)
+    return f"'{clean(text)}" if text.startswith(("=", "+", "-", "@")) else clean(text)
 
 
 def answer(text: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import prompts, shelves
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
+from genbench.images import sketch
 from genbench.lazy import np, torch
 from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, kept_images, probes_of, rows_of, sums_of, wide_at_once
 from genbench.say import RunFailed, complain, progress
@@ -176,7 +177,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
     _wait_for(plan.device)
     then = clock.add("sample", then)
     pixels = images.cpu().numpy()
-    origin = sha256(pixels.tobytes())
+    origin, drawn = sha256(pixels.tobytes()), sketch(pixels)
     extracted = _seen(work, shard, images, missing)
     _wait_for(plan.device)
     then = clock.add("features", then)
@@ -187,7 +188,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
         extracted = _seen(work, shard, images, missing)
     for probe in missing:
         array = pixels if probe.name == "images" else extracted[probe.name]
-        said = {**probe.says, "shard": shard.name, "images": origin, "quantised": how}
+        said = {**probe.says, "shard": shard.name, "images": origin, "sketch": drawn, "quantised": how}
         write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): array}, said)
     clock.add("write", then)
 
@@ -293,8 +294,7 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
 
 
-def quantised(plan: Plan, folder: Path) -> str:
-    """How the run's images became 8 bits: by the plan's `quantise`, or by the plugin; "" where no probe of images is there."""
-    probe = next((probe for probe in probes_of(plan).values() if probe.of_images), None)
-    found = read_probe(folder, shards_of(run_blocks(plan))[0], probe) if probe else None
-    return found[1]["quantised"] if found else ""
+def told(plan: Plan, folder: Path) -> dict[str, dict[str, str]]:
+    """What the file of each shard says of its images: `images`, their SHA-256, `sketch` and `quantised`, how they became 8 bits."""
+    probe = min((one for one in probes_of(plan).values() if one.of_images), key=lambda one: one.name == "images", default=None)
+    return {shard.name: found[1] for shard in shards_of(run_blocks(plan)) if probe and (found := read_probe(folder, shard, probe))}

@@ -120,7 +120,7 @@ class _AsWritten(importlib.machinery.SourceFileLoader):
 
 
 def module_of(path: Path) -> ModuleType:
-    """A Python file as a module, imported once as it stands: edited, or with an edited neighbour, it is imported again, so that what runs is what is recorded."""
+    """A Python file as a module, imported once as it stands; edited, or with an edited neighbour, again, so that what runs is what is recorded."""
     try:
         text = tuple(sorted((near.name, near.read_bytes()) for near in path.parent.glob("*.py")))
     except OSError:

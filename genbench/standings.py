@@ -58,7 +58,7 @@ class Entry:
     def tuned(self) -> str:
         """By what its options were chosen, in words; "" where they were given."""
         told = self.record.plan.get("tuned")
-        return f"tuned on {told['metric']} against {told['half']}, {told['trials']} trials" if told else ""
+        return f"tuned on {told['metric']} against {told['half']}, {told['trials']} {told.get('of', 'trials')}" if told else ""
 
     def comparable(self, other: Entry) -> bool:
         """Whether what both were measured with, real images, extractors and the code of the numbers that both have, is equal by content."""

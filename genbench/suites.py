@@ -11,7 +11,8 @@
     options = { truncation = 0.7 }
     checkpoint = "cats.safetensors"
 
-Keys are the long options of `genbench run`, in the plural where several may be given: protocols, metrics, options, weights.
+Keys are the long options of `genbench run`, in the plural where several may be given: protocols, metrics, options, weights. A list of checkpoints is
+one method: its trainings.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ TEXTS = (
     "seeds",
     "labels",
     "checkpoint",
+    "method",
     "trust",
     "reference",
     "device",
@@ -93,6 +95,8 @@ def _word(name: str, value: Any, where: str) -> Any:
         return value
     if name == "save_samples" and isinstance(value, bool):
         return value
+    if name == "checkpoint" and texts:
+        return tuple(value)  # trainings of one method
     if name in LISTS and (texts or isinstance(value, str)):
         return (value,) if isinstance(value, str) else tuple(value)
     if name in TEXTS and (isinstance(value, str) or (name == "imbalance" and type(value) in (int, float)) or (texts and name in SEVERAL)):
@@ -102,6 +106,6 @@ def _word(name: str, value: Any, where: str) -> Any:
         if name in NUMBERS
         else "a table, { steps = 10 }"
         if name == "options"
-        else "a text" + " or a list of texts" * (name in (*LISTS, *SEVERAL))
+        else "a text" + " or a list of texts" * (name in (*LISTS, *SEVERAL, "checkpoint"))
     )
     raise UserError(f"{where}: {name} = {clean(str(value))[:60]}; wanted is {wanted}")

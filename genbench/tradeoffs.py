@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST = 200  # points of a grid
 COST = "seconds per image"
 LINES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
+MARKERS = "osD^v"
+WIDE = 20  # times from the least to the most of an axis that is drawn by decades
 Bounded = tuple[float, float, float]  # value, low, high
 
 
@@ -69,6 +71,33 @@ def picture(found: Sequence[Entry], swept: Sequence[str], title: str) -> bytes:
         return buffer.getvalue()
 
 
+def plane(found: Sequence[Entry], names: Sequence[str], title: str) -> bytes:
+    """A PNG of entries against each other, a named point with interval bars to each."""
+    pairs = pairs_of(found)
+    figure = mpl_figure.Figure(figsize=(4.4 * len(pairs), 4.2 + 0.16 * len(names)), dpi=110, layout="constrained")
+    panels = figure.subplots(1, len(pairs), squeeze=False)[0]
+    for axes, pair in zip(panels, pairs, strict=True):
+        there: list[Bounded] = []
+        for place, (entry, name) in enumerate(zip(found, names, strict=True)):
+            across, up = _point(entry, pair[0]), _point(entry, pair[1])
+            if across and up:
+                bars = [[[side[0] - side[1]], [side[2] - side[0]]] for side in (across, up)]
+                look = {"color": LINES[place % len(LINES)], "marker": MARKERS[place // len(LINES) % len(MARKERS)], "label": name}
+                there.append(up)
+                axes.errorbar([across[0]], [up[0]], xerr=bars[0], yerr=bars[1], markersize=5, linestyle="none", elinewidth=0.8, capsize=2, **look)
+        _dressed(axes, found, pair)
+        if there and min(low for _, low, _ in there) > 0 and max(high for *_, high in there) > WIDE * min(low for _, low, _ in there):
+            axes.set_yscale("log")
+    handles, labels = panels[-1].get_legend_handles_labels()
+    for text in figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7).get_texts():
+        text.set_parse_math(False)
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left", parse_math=False)
+    with io.BytesIO() as buffer:
+        canvas: Any = mpl_agg.FigureCanvasAgg(figure)
+        canvas.print_png(buffer)
+        return buffer.getvalue()
+
+
 def _options(entry: Entry) -> Mapping[str, Any]:
     return dict(entry.record.plan["identity"]["options"])
 
@@ -112,7 +141,8 @@ def _dressed(axes: Axes, found: Sequence[Entry], pair: tuple[str, str]) -> None:
             label(f"{COST}, on this machine", fontsize=8)
             axes.set_xscale("log")
             ticks: Any = axes.get_xaxis()
-            ticks.get_major_locator().set_params(subs=(1, 2, 5))
+            least, most = axes.get_xlim()
+            ticks.get_major_locator().set_params(subs=(1,) if most > 10 * WIDE * least else (1, 2, 5))
             ticks.set_major_formatter("{x:g}")
             axes.minorticks_off()
             continue

@@ -41,6 +41,7 @@ class Training:
     augment: str = ""
     options: tuple[str, ...] = ()
     device: str = "auto"
+    every: int | None = None  # a checkpoint after so many steps, again and again, beside the last
 
 
 class Batches(Sequence["Batch"]):
@@ -80,6 +81,8 @@ def train(plugin: str, wish: Training) -> str:
             raise UserError(f"{description.name} has no {hook} hook, so it cannot be trained here")
     if wish.out.suffix != ".safetensors":
         raise UserError(f"--out {wish.out}: a checkpoint is written as safetensors; name it {wish.out.stem}.safetensors")
+    if wish.every is not None and wish.every < 1:
+        raise UserError(f"--every {wish.every}: at least 1")
     if wish.init is not None and not wish.init.is_file():
         raise UserError(f"--init {wish.init}: there is no such file")
     folder_to_write(wish.out.absolute().parent, "the folder of --out")
@@ -100,30 +103,50 @@ def train(plugin: str, wish: Training) -> str:
     device = device_of(wish.device)
     generator = construct(description, options.chosen(wish.options, description.options, description.name), wish.init, device, dataset)
     batches = Batches(images, labels, steps, drawn, counts=counts, device=device)
-    _step_through(generator, batches, wish)
-    meta = {
-        "genbench": VERSION,
-        "plugin": description.name,
-        "code": code_of(description),
-        "dataset": dataset.name,
-        "fingerprint": dataset.fingerprint("train"),
-        "epochs": f"{steps / -(-len(images) // size):.10g}",
-        "steps": str(steps),
-        "batch_size": str(size),
-        "seed": str(wish.seed),
-        "parent": file_sha256(wish.init) if wish.init else "",
-        "training": {
-            "train_counts": list(counts),
-            "tail": wish.tail.says() | _last_stage(wish, description),
-            "dropped": list(dropped(counts, wish.tail)),
-            "augment": wish.augment,
-            "epochs_of_an_image": batches.epochs(),
-        },
-    }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.call("state").items()}
-    write(wish.out, safetensors_torch.save(state, {SEAL: json.dumps(meta, sort_keys=True)}))
+    made = Made(wish, description, dataset, batches, size, counts)
+    _step_through(generator, batches, wish, made)
+    made.keep(generator, wish.out)
     done = f"{steps} steps of {dataset.name}{_strategy(wish)}"
     return f"{wish.out}: {description.name}, {done}, {wish.out.stat().st_size} bytes, SHA-256 {file_sha256(wish.out)}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a checkpoint says of the training that it comes from, at whatever step it is written."""
+
+    wish: Training
+    description: Description
+    dataset: Dataset
+    batches: Batches
+    size: int
+    counts: tuple[int, ...]
+
+    def keep(self, generator: Generator, path: Path) -> None:
+        """The generator's state as safetensors, with its training up to now."""
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.call("state").items()}
+        write(path, safetensors_torch.save(state, {SEAL: json.dumps(self.meta(), sort_keys=True)}))
+
+    def meta(self) -> dict[str, Any]:
+        steps, wish = self.batches.drawn(), self.wish
+        return {
+            "genbench": VERSION,
+            "plugin": self.description.name,
+            "code": code_of(self.description),
+            "dataset": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint("train"),
+            "epochs": f"{steps / -(-sum(self.counts) // self.size):.10g}",
+            "steps": str(steps),
+            "batch_size": str(self.size),
+            "seed": str(wish.seed),
+            "parent": file_sha256(wish.init) if wish.init else "",
+            "training": {
+                "train_counts": list(self.counts),
+                "tail": wish.tail.says() | _last_stage(wish, self.description),
+                "dropped": list(dropped(self.counts, wish.tail)),
+                "augment": wish.augment,
+                "epochs_of_an_image": self.batches.epochs(),
+            },
+        }
 
 
 def _held(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
@@ -171,16 +194,24 @@ def _length(wish: Training, dataset: Dataset, description: Description) -> tuple
     return wish.steps or epochs * -(-whole // size), size
 
 
-def _step_through(generator: Generator, batches: Batches, wish: Training) -> None:
+def kept_at(out: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies, beside the last one."""
+    return out.with_name(f"{out.stem}-{step:06d}{out.suffix}")
+
+
+def _step_through(generator: Generator, batches: Batches, wish: Training, made: Made) -> None:
     given: dict[str, Any] = {wish.augment: augment.KINDS[wish.augment]} if wish.augment else {}
     if (begins := last_stage(wish.tail, len(batches))) < len(batches):
         given["late"] = lambda: batches.drawn() > begins
     with progress(f"training {generator.description.name}", len(batches), "steps") as done, torch.enable_grad():
-        before = 0
+        before = saved = 0
         losses: dict[str, float] = {}
         for step, of, losses in generator.steps("train", batches=batches, seed=wish.seed, **given):
             done((step - before) * len(batches) / max(of, 1))
             before = step
             if any(loss != loss for loss in losses.values()):
                 raise PluginFailed(f"{generator.description.name}: its loss became NaN at step {step} of {of}: {losses}; lower the learning rate")
+            if wish.every and batches.drawn() // wish.every > saved and batches.drawn() < len(batches):
+                saved = batches.drawn() // wish.every
+                made.keep(generator, kept_at(wish.out, batches.drawn()))
     tell(f"trained {before} steps; last " + ", ".join(f"{name} {loss:.4g}" for name, loss in losses.items()))

@@ -71,7 +71,7 @@ def search_of(request: Request, description: Description, metric: str, trials: i
         ends = [word_of(one, end) for end in (one.low, one.high)] if isinstance(one, Range) else one
         options.chosen([f"{name}={word}" for word in ends], description.options, description.name)
     plan = settle(on_half(draft, (), SEARCHED), description)
-    name, row = _number(plan, metric)
+    name, row = number_named(plan, metric)
     found = replace(draft, metric=name, better=row.better)
     return replace(found, identity=digest([found.plain, plan.identity, {key: one["measures"] for key, one in plan.protocols.items()}])[:16])
 
@@ -115,7 +115,7 @@ def word_of(one: Range, value: float) -> str:
     return str(int(value)) if one.whole else f"{value:.{DIGITS}g}"
 
 
-def _number(plan: Plan, word: str) -> tuple[str, Any]:
+def number_named(plan: Plan, word: str) -> tuple[str, Any]:
     """The name on boards of the number that --tune means, and its metric's row."""
     for protocol in plan.protocols.values():
         for measure in protocol["measures"]:

@@ -51,7 +51,7 @@ def test_the_keys_of_the_file_are_the_documented_ones(tmp_path):
     """run.json has the keys that record.py's docstring names, and no others."""
     record.write(tmp_path / "run.json", FOUND)
     found = json.loads((tmp_path / "run.json").read_text())
-    assert set(found) == {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "digest"}
+    assert set(found) == {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "shards", "digest"}
     assert all(f'"{key}"' in record.__doc__ for key in found)
 
 

@@ -13,14 +13,15 @@ import click
 @click.option("--format", "how", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--all", "every", is_flag=True, help="Every entry, not the newest of each label alone.")
+@click.option("--methods", is_flag=True, help="Methods of three trainings in place of their checkpoints, compared; with each pair's difference.")
 @click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
-def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, leaderboards: Path) -> None:
+def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, methods: bool, leaderboards: Path) -> None:
     """Show a board: table, csv, markdown, latex or json.
 
     Without BOARD the only one there is, or the list of them. Below it, never ranked: the numbers that the protocol's papers report, and those of
     reported.csv in the board's folder (generator,metric,value,source).
     """
-    from genbench import standings
+    from genbench import compared, comparisons, standings
     from genbench.say import UserError, answer, choices
 
     names = standings.boards(leaderboards)
@@ -37,4 +38,7 @@ def command(board: str | None, sort: str | None, how: str, as_json: bool, every:
     found = standings.entries(folder, every=every)
     if not found:
         raise UserError(f"the board {board or names[0]} has no entries: genbench run writes one")
+    if methods:
+        answer(compared.shown(comparisons.blocks_of(found, [sort] if sort else ()), "json" if as_json else how))
+        return
     answer(standings.shown(found, standings.sorting(found, sort), "json" if as_json else how, standings.others_of(folder, found)))

@@ -28,7 +28,8 @@ from genbench.placing import data_options, prompt_options
 @click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
 @prompt_options
 @click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator (genbench plugins NAME).")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator. Default: its own for this data set.")
+@click.option("--checkpoint", multiple=True, type=click.Path(path_type=Path), help="Weights. Default: its own for this data set. Several: a method.")
+@click.option("--method", default="", metavar="NAME", help="What the checkpoints are trainings of. Default, of several: the plugin with its options.")
 @click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256 (TorchScript).")
 @click.option("--weights", multiple=True, metavar="NAME=PATH", help="Weights of an extractor, from this file (genbench weights).")
 @click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
@@ -67,6 +68,9 @@ def command(
     genbench run --plugin ddpm -o steps=10 --seed 1
     genbench run --plugin ddpm --plugin dcgan
     genbench run --suite table2.toml
+    genbench run --plugin ddpm --checkpoint seed0.safetensors --checkpoint seed1.safetensors --checkpoint seed2.safetensors
+
+    Several checkpoints are trainings of one method: a run for each, and the method's mean, spread between trainings and t interval.
 
     The same command again goes on where it was stopped; finished, it prints the result at once.
     """
@@ -84,13 +88,30 @@ def command(
         )
     said = {name for name in words if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE}
     wanted = suites.read(suite) if suite else [{"plugin": one} for one in plugin]
-    jobs = [job(words | {name: value for name, value in one.items() if name not in said}) for one in wanted]  # what is wrong with any is heard now
+    jobs = [
+        one for each in wanted for one in jobs_of(words | {name: value for name, value in each.items() if name not in said})
+    ]  # all that is wrong is heard now
     if not dry_run:
         go(jobs, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)
         return
     for plan, description, request in jobs:
         constructed(description, request, plan.device)  # what the constructor refuses is refused here too
         show_plan(plan, out, as_json)
+
+
+def jobs_of(words: dict[str, Any]) -> list[tuple[Any, Any, Any]]:
+    """A job for each checkpoint; of several each says which method it is a training of."""
+    from dataclasses import replace
+
+    from genbench.methods import named, same_recipe
+
+    given = words.get("checkpoint") or ()
+    paths = [given] if isinstance(given, str | Path) else list(given) or [None]
+    jobs = [job({**words, "checkpoint": path}) for path in paths]
+    if len(jobs) == 1:
+        return jobs
+    same_recipe([plan for plan, _, _ in jobs])
+    return [(replace(plan, method=plan.method or named(plan.label)), description, request) for plan, description, request in jobs]
 
 
 def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -115,7 +136,7 @@ def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
 
 def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh: bool, as_json: bool) -> None:
     """Execute each plan, enter the boards, print the answers; where one of several fails, the others are done all the same."""
-    from genbench import boards, standings
+    from genbench import boards, compared, standings
     from genbench.files import folder_to_write
     from genbench.run import execute, failed
     from genbench.say import RunFailed, answer, tell
@@ -140,7 +161,9 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh
                 raise
             wrong.append(f"{plan.label}: {error}")
     if as_json and len(jobs) > 1:
-        answer(json.dumps({"runs": [one.to_json() for one in done]}, indent=1, ensure_ascii=False))
+        answer(json.dumps({"runs": [one.to_json() for one in done], "methods": compared.methods_plain(done)}, indent=1, ensure_ascii=False))
+    elif text := compared.methods_text(done):
+        answer(f"\n{text}")
     if wrong:
         raise RunFailed(f"{len(wrong)} of {len(jobs)} runs failed: {'; '.join(wrong)}")
 

@@ -20,6 +20,7 @@ from genbench.placing import data_options
 @click.option("--init", type=click.Path(path_type=Path), help="Begin with these weights (fine-tuning); their hash is recorded as the parent.")
 @click.option("--epochs", type=int, help="Passes over the train split. Default: the generator's, in as many steps as on the whole split.")
 @click.option("--steps", type=int, help="Batches in all, in place of --epochs.")
+@click.option("--every", type=int, metavar="STEPS", help="Write a checkpoint after each so many steps too, NAME-STEP.safetensors (genbench track).")
 @click.option("--batch-size", type=int, help="Images to a step. Default: the generator's.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the initial weights, the order of the images and all noise.")
 @click.option("--tail", "mode", default="natural", show_default=True, metavar="MODE", help="What is done for rare classes: drop, oversample or staged.")
