@@ -61,7 +61,7 @@ def _rules(candidate: Record, baseline: Record, gate: Gate) -> Iterator[tuple[Ru
     """Each rule with the two scores that it is about; None where a side lacks it."""
     ours, theirs = ({(s.protocol, s.metric, s.part): s for s in one.scores} for one in (candidate, baseline))
     common = [name for name in candidate.plan["protocols"] if name in baseline.plan["protocols"]]
-    for rule in gate.rules or tuple(_usual(candidate, common)):
+    for rule in gate.rules or tuple(_usual(candidate, baseline, common)):
         if rule.protocol and rule.protocol not in common:
             raise UserError(f"the gate's rule for {rule.metric} names the protocol {clean(rule.protocol)}: {choices(rule.protocol, common)}")
         wanted = [rule.protocol] if rule.protocol else [name for name in common if (name, rule.metric, "all") in ours or (name, rule.metric, "all") in theirs]
@@ -73,14 +73,14 @@ def _rules(candidate: Record, baseline: Record, gate: Gate) -> Iterator[tuple[Ru
                 yield replace(rule, protocol=protocol, part=key[2]), ours.get(key), theirs.get(key)
 
 
-def _usual(candidate: Record, common: Sequence[str]) -> Iterator[Rule]:
+def _usual(candidate: Record, baseline: Record, common: Sequence[str]) -> Iterator[Rule]:
     """Without rules of one's own: the first number of each protocol fails, its others and the classes warn."""
     for protocol in common:
         names = list(dict.fromkeys(s.metric for s in candidate.scores if s.protocol == protocol and s.status == "ok"))
         first = next((m["name"] for m in candidate.plan["protocols"][protocol]["measures"] if not m.get("skip")), "")
         for name in names or [first]:
             yield Rule(name, protocol=protocol, level="fail" if name == first else "warn")
-            if any((s.protocol, s.metric) == (protocol, name) and s.part.startswith("class ") for s in candidate.scores):
+            if all(any((s.protocol, s.metric) == (protocol, name) and s.part.startswith("class ") for s in one.scores) for one in (candidate, baseline)):
                 yield Rule(name, "class", protocol, level="warn")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from genbench import false_alarms, gate_said
 from genbench.baselines import baseline as baseline_of
+from genbench.class_parts import with_classes
 from genbench.files import folder_to_write, write
 from genbench.findings import Checked
 from genbench.gate import check
@@ -25,10 +26,10 @@ def checked(
 ) -> Checked:
     """Judge a candidate's record; NotComparable where it or a baseline is not there."""
     rules = _gate(gate, inconclusive)
-    ours = _candidate(candidate, out)
-    sides = {"previous": baseline_of(baseline, ours, baselines, out)}
+    ours = with_classes(_candidate(candidate, out))
+    sides = {"previous": with_classes(baseline_of(baseline, ours, baselines, out))}
     if word := anchor or rules.anchor:
-        sides["anchor"] = baseline_of(word, ours, baselines, out)
+        sides["anchor"] = with_classes(baseline_of(word, ours, baselines, out))
     return check(ours, sides, rules, datetime.datetime.now(datetime.UTC).date(), unpaired=unpaired)
 
 

@@ -162,3 +162,24 @@ def test_a_gate_is_what_it_says():
     """Shares may be numbers or per cent; what is not said is the default."""
     found = gate_of({"margin": "3 %", "rule": [{"metric": "fid", "margin": 0.02}], "cost": [{"metric": "parameters", "tolerance": "0 %"}]})
     assert (found.margin, found.rules[0].margin, found.costs[0].tolerance, found.alpha) == (0.03, 0.02, 0.0, Gate().alpha)
+
+
+def test_a_forgotten_class_is_named(cli, here):
+    """A model that draws a 4 for every 9 is warned of for class 9 alone of the classes, by the kernel distance of each class."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    from genbench.generator import locate
+
+    shipped = str(locate("dcgan").module.__file__).replace("dcgan.py", "weights/ddpm-digits.safetensors")
+    tensors = load_file(shipped)
+    tensors["embedding.weight"][9] = tensors["embedding.weight"][4]
+    with safe_open(shipped, "pt") as file:
+        save_file(tensors, "forgetful.safetensors", metadata=file.metadata())
+    words = ("run", "--plugin", "ddpm", "-o", "steps=5", "--n", "640", "--metrics", "fd_digits,kd_digits", "--leaderboards", "none", "--quiet")
+    assert cli(*words)[0] == 0
+    assert cli("baseline", "save")[0] == 0
+    assert cli(*words, "--checkpoint", "forgetful.safetensors")[0] == 0
+    found = json.loads(cli("check", "--baseline", "main", "--json", "--to", "none")[1])
+    assert {one["part"] for one in found["rules"] if one["verdict"] == "FAIL"} == {"all", "class 9"}
+    assert sum(one["part"].startswith("class ") for one in found["rules"]) == 10

@@ -30,7 +30,7 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
-    "baselines comparisons boards extending listings selftests exports tradeoffs tuning results",
+    "baselines class_parts comparisons boards extending listings selftests exports tradeoffs tuning results",
     "compared tracks redrawn gate_run human_new human_entered",
     "commands/",
     "cli",

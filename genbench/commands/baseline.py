@@ -26,10 +26,11 @@ def save(run: str | None, name: str, force: bool, out: Path, baselines: Path) ->
     RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest.
     """
     from genbench.baselines import save as keep
+    from genbench.class_parts import with_classes
     from genbench.record import find
     from genbench.say import answer
 
-    path = keep(find(run, out), name, baselines, force=force)
+    path = keep(with_classes(find(run, out)), name, baselines, force=force)
     answer(f"{path}: {path.stat().st_size} bytes")
 
 
