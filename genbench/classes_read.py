@@ -35,7 +35,7 @@ def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: 
     sides = _sides(found, protocol, rule, shares)
     named, attributes = _grouped(found, sides, protocol, groups) if groups else ({}, {})
     made = table(replace(sides, pools=named))
-    name, _, measure = _measure(plan_of(found), protocol)
+    name, _, measure = measure_of(plan_of(found), protocol)
     said = {"protocol": name, "features": measure["features"], "reference": measure["reference"], "rule": rule}
     return replace(made, over={**said, **made.over, "attributes": attributes})
 
@@ -52,7 +52,7 @@ def refuse(runs: Sequence[Record], protocol: str = "") -> None:
     seen: dict[str, tuple[Any, str]] = {}
     for found in runs:
         plan = plan_of(found)
-        features = _measure(plan, protocol)[2]["features"]
+        features = measure_of(plan, protocol)[2]["features"]
         dataset = dataset_of(plan.dataset or plan.identity["dataset"])
         for what, now, shown in (("classes", dataset.classes, f"those of {dataset.name}"), ("features", features, features)):
             before, said = seen.setdefault(what, (now, f"{shown} in {found.id}"))
@@ -62,21 +62,21 @@ def refuse(runs: Sequence[Record], protocol: str = "") -> None:
 
 def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     plan = plan_of(found)
-    _, under, measure = _measure(plan, protocol)
+    _, under, measure = measure_of(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     if len(dataset.classes) < 2:
         raise UserError(f"the data set {dataset.name} has no classes: a folder of a sub-folder to a class has")
     feature, reference = measure["features"], measure["reference"]
     folder = Path(found.folder)
-    samples = _gathered(plan, folder, feature)
+    samples = gathered(plan, folder, feature)
     said = described(dataset, rule)
-    held, labels = _real(dataset, reference, feature, plan)
-    train = _real(dataset, under["train"], feature, plan) if under["train"] in dataset.splits and under["train"] != reference else None
+    held, labels = real_rows(dataset, reference, feature, plan)
+    train = real_rows(dataset, under["train"], feature, plan) if under["train"] in dataset.splits and under["train"] != reference else None
     asked = shards.labels_for(plan)
     reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
     counts = tuple(said.get("train_counts", ()))
     splits = _exchangeable(under, reference)
-    pool = [_real(dataset, split, feature, plan) for split in splits]
+    pool = [real_rows(dataset, split, feature, plan) for split in splits]
     diversity, diversity_real, lacks = classes_diversity.of_run(found, plan, dataset, splits, lambda: shards.images_at(plan, folder, [0]))
     sides = Sides(
         samples=samples,
@@ -106,9 +106,9 @@ def _grouped(found: Record, sides: Sides, protocol: str, groups: str) -> tuple[d
     plan, attribute = plan_of(found), classes_groups.attribute(groups)
     if not plan.keep_images:
         raise UserError(f"--groups {clean(groups)}: the run has kept no images to look at; run it with --save-samples")
-    _, under, measure = _measure(plan, protocol)
+    _, under, measure = measure_of(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
-    reference, *pool = (_real(dataset, split, attribute.feature, plan)[0] for split in (measure["reference"], *_exchangeable(under, measure["reference"])))
+    reference, *pool = (real_rows(dataset, split, attribute.feature, plan)[0] for split in (measure["reference"], *_exchangeable(under, measure["reference"])))
     return {}, classes_groups.recognised(plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool)))
 
 
@@ -117,7 +117,7 @@ def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(under["real"] or [reference]))
 
 
-def _measure(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+def measure_of(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
     """The protocol that is read, by name and whole, and its first measure that holds rows of samples against rows of real images."""
     if protocol and protocol not in plan.protocols:
         raise UserError(f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}")
@@ -129,7 +129,7 @@ def _measure(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping
     raise UserError("no measure of this run compares samples with real images by rows of features: run it with --metrics kd or fd, without --reference")
 
 
-def _gathered(plan: Plan, folder: Path, feature: str) -> Array:
+def gathered(plan: Plan, folder: Path, feature: str) -> Array:
     """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
     if not (folder / "shards").is_dir():
         raise UserError(f"{folder} holds no samples: name the folder of the run, and not an entry of a board")
@@ -142,7 +142,7 @@ def _finite(rows: Array, feature: str, of: str) -> Array:
     return rows
 
 
-def _real(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array, Array]:
+def real_rows(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array, Array]:
     """Features float32 [m, d] and labels int64 [m] of a split, from the cache where a run has left them."""
     extractor, _, output = feature.partition(".")
     row = shelves.find("extractors", extractor)
@@ -161,8 +161,8 @@ def _reader(plan: Plan, folder: Path, dataset: Dataset, given: tuple[Array, str,
     """
     samples, reference, held, labels = given
     if dataset.recogniser in probes_of(plan):
-        logits, _ = _real(dataset, reference, dataset.recogniser, plan)
-        found = recogniser(dataset.recogniser.partition(".")[0], _gathered(plan, folder, dataset.recogniser), logits, labels, len(dataset.classes))
+        logits, _ = real_rows(dataset, reference, dataset.recogniser, plan)
+        found = recogniser(dataset.recogniser.partition(".")[0], gathered(plan, folder, dataset.recogniser), logits, labels, len(dataset.classes))
     else:
         try:
             found = fitted(samples, held, labels, len(dataset.classes))

@@ -15,10 +15,13 @@ __all__ = [
     "F",
     "Image",
     "hf_datasets",
+    "jinja2",
     "linalg",
     "lmdb",
+    "mpl",
     "mpl_agg",
     "mpl_figure",
+    "mpl_svg",
     "np",
     "optuna",
     "parquet",
@@ -52,8 +55,11 @@ class _Lazy(types.ModuleType):
 
 if TYPE_CHECKING:
     import datasets as hf_datasets
+    import jinja2 as jinja2
     import lmdb as lmdb
+    import matplotlib as mpl
     import matplotlib.backends.backend_agg as mpl_agg
+    import matplotlib.backends.backend_svg as mpl_svg
     import matplotlib.figure as mpl_figure
     import numpy as np
     import optuna as optuna
@@ -77,7 +83,10 @@ if TYPE_CHECKING:
     import torchvision.datasets as torchvision_datasets
     import torchvision.models as torchvision_models
 else:
+    jinja2 = _Lazy("jinja2")
+    mpl = _Lazy("matplotlib")
     mpl_agg = _Lazy("matplotlib.backends.backend_agg")
+    mpl_svg = _Lazy("matplotlib.backends.backend_svg")
     mpl_figure = _Lazy("matplotlib.figure")
     np = _Lazy("numpy")
     pd = _Lazy("pandas")

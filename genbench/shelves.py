@@ -20,8 +20,15 @@ from typing import Any
 
 from genbench import rows
 from genbench.say import UserError, aside, choices, clean
+from genbench.section import Section
 
-KINDS: dict[str, type] = {"datasets": rows.Dataset, "extractors": rows.Extractor, "metrics": rows.Metric, "protocols": rows.Protocol}
+KINDS: dict[str, type] = {
+    "datasets": rows.Dataset,
+    "extractors": rows.Extractor,
+    "metrics": rows.Metric,
+    "protocols": rows.Protocol,
+    "sections": Section,
+}
 SHELVED = {**KINDS, "measures": rows.Measure}  # kinds of rows; those without a folder of their own stand in other kinds' leaves
 FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in KINDS}}
 _with: list[tuple[str, ModuleType]] = []  # the catalogue of files that this process was told to read

@@ -15,10 +15,11 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows prompts bpe hookspecs longtail augment pickles threads suites",
+    "files rows prompts bpe hookspecs longtail augment pickles threads suites plots",
+    "section",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest",
-    "used",
+    "used sheets",
     "abilities anchors cas classes_shares classes_copies classes_pairs classes_carried statistics stacks hub placing datasets/ extractors/ metrics/ protocols/",
     "generator sources reference measures classes_labels classes_picture classes_within folders reported",
     "classes_sides classes_pooled reconstructions conditions costs",
@@ -27,8 +28,9 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read",
-    "boards listings selftests exports tradeoffs tuning",
-    "commands/",
+    "boards listings selftests exports tradeoffs tuning evidence",
+    "report",
+    "commands/ sections/",
     "cli",
     "__init__ __main__",
 ]
