@@ -70,9 +70,9 @@ def _dressed(text: str, name: str, alt: str, size: tuple[float, float]) -> str:
     return re.sub(r"\n\s*", "\n", re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1))
 
 
-def points(axes: Axes, across: Sequence[Bounded], up: Sequence[Bounded], letters: Sequence[str]) -> None:
-    """A point with its interval bars for each run, in its colour and shape, its letter beside it."""
-    for place, (x, y, letter) in enumerate(zip(across, up, letters, strict=True)):
+def points(axes: Axes, across: Sequence[Bounded], up: Sequence[Bounded], named: Sequence[tuple[int, str]]) -> None:
+    """A point with its interval bars for each run, in the colour and shape of its place, its letter beside it."""
+    for x, y, (place, letter) in zip(across, up, named, strict=True):
         style: dict[str, Any] = {"color": colour(place), "marker": marker(place)}
         bars = [np.clip([[one[0] - one[1]], [one[2] - one[0]]], 0, None) for one in (x, y)]
         axes.errorbar([x[0]], [y[0]], xerr=bars[0], yerr=bars[1], markersize=6, elinewidth=1.2, capsize=2.5, linestyle="none", **style)

@@ -43,7 +43,9 @@ def against_real(score: Score, measure: Mapping[str, Any]) -> Verdict:
     near = abs((high if score.better == "lower" else low) - value) if gap > 0 else abs((low if score.better == "lower" else high) - value)
     shown = abs(gap) > max(near, T19 * math.hypot(score.se or 0.0, score.se_reference or 0.0))
     if gap > 0 and shown:
-        return Verdict("beyond", "it lies on the better side of real images by more than both errors: it draws what is typical and leaves out what is rare, or copies")
+        return Verdict(
+            "beyond", "it lies on the better side of real images by more than both errors: it draws what is typical and leaves out what is rare, or copies"
+        )
     if score.better == "lower":
         over = value > score.real_high
         words = "more than 95 % of real sets of these sizes" if over else f"95 % of real sets of these sizes lie below {score.real_high:.3g}"

@@ -36,7 +36,14 @@ def repeating(run: Any) -> tuple[str, str]:
     plan = run.record.plan
     identity, conditions = plan["identity"], plan["identity"]["conditions"]
     origin = str(plan.get("origin", ""))
-    words = ["genbench", "run", "--plugin", origin if origin.endswith(".py") else identity["generator"], "--dataset", plan.get("dataset") or identity["dataset"]]
+    words = [
+        "genbench",
+        "run",
+        "--plugin",
+        origin if origin.endswith(".py") else identity["generator"],
+        "--dataset",
+        plan.get("dataset") or identity["dataset"],
+    ]
     remarks = []
     for name, value in (identity.get("options") or {}).items():
         words += ["-o", f"{name}={'none' if value is None else value}"]

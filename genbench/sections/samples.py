@@ -33,7 +33,13 @@ def render(report: Any) -> Any:
     if all(one["reason"] for one in grids):
         return "; ".join(dict.fromkeys(one["reason"] for one in grids))
     same = len({(run.first_seed, run.labels is None) for run in report.runs}) == 1
-    seeds = "" if len(report.runs) == 1 else "All runs have the same seeds." if same else "The runs differ in seeds or conditions: columns do not answer each other."
+    seeds = (
+        ""
+        if len(report.runs) == 1
+        else "All runs have the same seeds."
+        if same
+        else "The runs differ in seeds or conditions: columns do not answer each other."
+    )
     return report.html(TEMPLATE, grids=grids, rule=_rule(report.runs), seeds=seeds)
 
 

@@ -1,0 +1,144 @@
+"""Samples beside their nearest training images, in features and in pixels: is anything copied?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genbench import nearest
+from genbench.lazy import np
+from genbench.plots import FAINT, INK
+from genbench.section import Section
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    Array = ndarray[Any, Any]
+
+SHOWN, NEAR, PIXELS = 8, 4, 2
+LARGEST = 20_000  # samples that are searched, the first so many
+COPYING = ("authpct", "nearest_train", "duplicates", "ct")
+TEMPLATE = """
+<p class="quiet">Chosen by a rule: the {{ shown }} samples whose nearest training image is nearest{% if held %} beside their nearest held-out image (smallest ratio of the two){% endif %}, in the features of
+the protocol. In each row: the sample, outlined; its {{ near }} nearest training images by features; its {{ pixels }} nearest by pixels. <b>Percentile</b>: how many of 100 {{ 'held-out' if held else 'other training' }} images lie
+nearer to a training image than this sample does; about 0 for a copy.</p>
+<div class="figures">
+{% for one in found %}
+<figure><p class="title">{% if runs|length > 1 %}<span class="swatch" style="background: {{ one.run.colour }}"></span>{% endif %}{{ one.run.name }}</p>
+{% if one.reason %}<p class="reason">Not shown: {{ one.reason }}</p>
+{% else %}
+<div class="grid"><ul aria-hidden="true">{% for row in one.rows %}<li>{{ row.seed }}<small>{{ '%.0f'|format(row.percentile) }} %</small></li>{% endfor %}</ul>
+{{ report.picture(one.sheet, one.alt) }}</div>
+<figcaption>{{ one.words }}</figcaption>
+{% endif %}</figure>
+{% endfor %}
+</div>
+<div class="figures plots">{% for one in found if not one.reason %}<figure><p class="title">{{ one.run.name }}</p>{{ one.plot }}<figcaption>{{ one.says }}</figcaption></figure>{% endfor %}</div>
+{% if scores %}<ul>{% for line in scores %}<li>{{ line }}</li>{% endfor %}</ul>{% else %}<p class="quiet">No number of memorisation was taken: <code>genbench run --metrics authpct,nearest_train,duplicates</code> with the same words adds them.</p>{% endif %}
+"""
+
+
+def render(report: Any) -> Any:
+    """A picture and a plot of distances for each run; what the record says of copying."""
+    from genbench.say import UserError
+
+    found = []
+    for run in report.runs:
+        try:
+            found.append(_found(report, run))
+        except UserError as error:
+            found.append({"run": run, "reason": str(error)})
+    if all(one["reason"] for one in found):
+        return "; ".join(dict.fromkeys(one["reason"] for one in found))
+    held = all(one.get("held") for one in found if not one["reason"])
+    return report.html(TEMPLATE, found=found, shown=SHOWN, near=NEAR, pixels=PIXELS, held=held, scores=[line for run in report.runs for line in _scores(run)])
+
+
+def _scores(run: Any) -> list[str]:
+    from genbench.say import plus_minus
+
+    of = {one["name"] for under in run.record.plan["protocols"].values() for one in under["measures"] if one.get("metric") in COPYING}
+    good = [one for one in run.record.scores if one.metric in of and one.part == "all" and one.status == "ok"]
+    return [f"{run.name}: {one.metric} {plus_minus(one.value, one.low, one.high)}" + (f", real {one.real:.3g}" if one.real is not None else "") for one in good]
+
+
+def _found(report: Any, run: Any) -> dict[str, Any]:
+    from genbench.say import UserError
+
+    if run.train not in run.dataset.splits:
+        raise UserError(f"the data set {run.dataset.name} has no training split")
+    samples, (train, _) = run.samples[:LARGEST], run.real(run.train)
+    if len(train) < NEAR + 1:
+        raise UserError(f"{len(train)} training images are too few")
+    squares, places = nearest.nearest(samples, train, NEAR)
+    held = run.real(run.reference)[0] if run.reference != run.train else None
+    usual = np.sqrt((nearest.nearest_others(train, 1) if held is None else nearest.nearest(held, train, 1))[0][:, 0])
+    apart = np.sqrt(squares[:, 0])
+    ratio = apart / np.maximum(np.sqrt(nearest.nearest(samples, held, 1)[0][:, 0]), 1e-12) if held is not None else apart
+    chosen = np.lexsort((apart, ratio))[:SHOWN]
+    rows = [{"seed": f"seed {run.first_seed + int(at)}", "percentile": 100 * float((usual < apart[at]).mean())} for at in chosen]
+    sheet = report.sheet(_pictures(run, chosen, places[chosen]), "half", outlined={0}, least=1 + NEAR)
+    return {
+        "run": run, "reason": "", "held": held is not None, "rows": rows, "sheet": sheet,
+        "alt": f"Samples of {run.label}, each beside its nearest training images by features and by pixels",
+        "words": f"features {run.measured[2]['features']}, training split {run.train}" + (f"; {sheet.note}" if sheet.note else ""),
+        "plot": _plot(report, run, apart, usual, held is not None),
+        "says": _says(apart, usual, held is not None),
+    }  # fmt: skip
+
+
+def _says(apart: Array, usual: Array, held: bool) -> str:
+    other = "held-out images" if held else "training images to each other"
+    return f"Median distance to the nearest training image: samples {np.median(apart):.3g}, {other} {np.median(usual):.3g}. A curve of samples that rises to the left of the other means copies."
+
+
+def _pictures(run: Any, chosen: Array, near: Array) -> Array:
+    """Sample, nearest by features, nearest by pixels: uint8 [rows, 1 + NEAR + PIXELS, 3, h, w] of the samples' size."""
+    ours = run.images(chosen.tolist())
+    wanted = {int(place) for place in near.ravel()}
+    pixels, best = {}, [[] for _ in chosen]  # type: ignore[var-annotated]
+    flat = ours.reshape(len(ours), -1).astype(np.float32)
+    for at, images in run.real_images(run.train):
+        pixels |= {place: images[place - at] for place in wanted if at <= place < at + len(images)}
+        if images.shape[1:] != ours.shape[1:]:
+            continue
+        theirs = images.reshape(len(images), -1).astype(np.float32)
+        squares = (flat**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * flat @ theirs.T
+        for row, own in enumerate(squares):
+            first = np.argsort(own, kind="stable")[:PIXELS]
+            best[row] = sorted([*best[row], *((float(own[i]), at + int(i), images[i]) for i in first)], key=lambda one: one[:2])[:PIXELS]
+    size = ours.shape[1:]
+    return np.stack([np.stack([ours[row], *(_fitting(pixels[int(p)], size) for p in near[row]), *(one[2] for one in best[row])]) for row in range(len(ours))])
+
+
+def _fitting(image: Array, size: tuple[int, ...]) -> Array:
+    """An image of another size from its upper left, on grey."""
+    if image.shape == size:
+        return image
+    found = np.full(size, 128, dtype=np.uint8)
+    h, w = min(size[1], image.shape[1]), min(size[2], image.shape[2])
+    found[:, :h, :w] = image[:, :h, :w]
+    return found
+
+
+def _plot(report: Any, run: Any, apart: Array, usual: Array, held: bool) -> Any:
+    other = "held-out images" if held else "training images, to each other"
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        axes.grid(color=FAINT)
+        for values, label, style in (
+            (usual, other, {"color": INK, "linestyle": "--", "linewidth": 1.2}),
+            (apart, "samples", {"color": run.colour, "linewidth": 2}),
+        ):
+            points = np.quantile(values, np.linspace(0, 1, min(len(values), 200)))
+            axes.plot(points, np.linspace(0, 1, len(points)), label=label, **style)
+        axes.set_xlim(left=0)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("distance to the nearest training image")
+        axes.set_ylabel("share below")
+        axes.legend(loc="lower right")
+
+    return report.plot(draw, f"Share of samples of {run.label} and of {other} below each distance to the nearest training image. {_says(apart, usual, held)}")
+
+
+ROW = Section("neighbours", "Nearest training images", 70, render, pictures=True)
