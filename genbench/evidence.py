@@ -20,7 +20,7 @@ from genbench.generator import Generator, checkpoint_of, construct, locate, opti
 from genbench.given import Drawn, Given, given_of
 from genbench.lazy import np
 from genbench.options import plain
-from genbench.plots import colour
+from genbench.plots import colour, paint
 from genbench.probes import probe_name, probes_of
 from genbench.record import Plan, Record, Score, plan_of
 from genbench.reference import Real
@@ -61,7 +61,13 @@ class Run:
 
     @property
     def colour(self) -> str:
+        """What its marks in a plot are drawn with."""
         return colour(self.place)
+
+    @property
+    def paint(self) -> str:
+        """The same colour in a page: it follows the theme."""
+        return paint(self.place)
 
     @property
     def n(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
@@ -18,8 +18,8 @@ Bounded = tuple[float, float, float]  # value, low, high
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito's, without yellow and black, which one of two themes swallows
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT = "#010203", "#040506"  # stand for the page's own colours until the SVG is there
-PAGE = {INK: "currentColor", FAINT: "var(--faint)"}
-STYLE: Mapping[str, Any] = {
+PAGE = {INK: "currentColor", FAINT: "var(--faint)"} | {colour: f"var(--run-{at})" for at, colour in enumerate(COLOURS, 1)}  # the page lightens for dark
+STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "text.color": INK,
@@ -81,6 +81,11 @@ def points(axes: Axes, across: Sequence[Bounded], up: Sequence[Bounded], named: 
 
 def colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
+
+
+def paint(place: int) -> str:
+    """The colour of a place as the page's style has it."""
+    return f"var(--run-{place % len(COLOURS) + 1})"
 
 
 def marker(place: int) -> str:

@@ -7,18 +7,18 @@ import hashlib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import plots, shelves
 from genbench.evidence import Run
-from genbench.lazy import jinja2, np
-from genbench.say import VERSION, PluginFailed, RunFailed, UserError, aside, clean, number, plus_minus
+from genbench.lazy import jinja2, markupsafe, np
+from genbench.say import VERSION, PluginFailed, RunFailed, UserError, aside, clean, plus_minus
 from genbench.section import Section
 from genbench.sheets import Sheet, sheet
 
 if TYPE_CHECKING:
-    from jinja2.utils import markupsafe
     from numpy import ndarray
 
 SIZE, STOP = 3_000_000, 15_000_000  # bytes: what the page stays below by giving up pictures, and what no page exceeds
@@ -46,12 +46,16 @@ class Report:
     def html(self, template: str, **values: Any) -> markupsafe.Markup:
         """A Jinja template filled in: every value is escaped, unless it came out of this object; `report` and `runs` are known to it."""
         found = _environment().from_string(template).render(report=self, runs=self.runs, **values)
-        return jinja2.utils.markupsafe.Markup(found)  # noqa: S704 - by an environment that escapes
+        return markupsafe.Markup(found)
 
     def plot(self, draw: Callable[[Any], None], alt: str, size: tuple[float, float] = (4.4, 3.2)) -> markupsafe.Markup:
         """An inline SVG of what draw(matplotlib figure) draws; alt: what it shows, in words."""
         self._plots += 1
-        return jinja2.utils.markupsafe.Markup(plots.svg(draw, f"plot{self._plots}", alt, size))  # noqa: S704 - matplotlib escapes its texts
+        return markupsafe.Markup(plots.svg(draw, f"plot{self._plots}", alt, size))
+
+    def badge(self, run: Run) -> markupsafe.Markup:
+        """A run's name, after its colour where it is one of several."""
+        return self.html('{% if runs|length > 1 %}<span class="swatch" style="background: {{ run.paint }}"></span>{% endif %}{{ run.name }}', run=run)
 
     def sheet(self, images: ndarray[Any, Any], share: str = "whole", **words: Any) -> Sheet:
         """Images uint8 [rows, columns, 3, h, w] as one picture; share: which part of the page's pictures they may be, over all runs."""
@@ -59,7 +63,7 @@ class Report:
 
     def picture(self, of: Sheet, alt: str, scale: int = 0) -> markupsafe.Markup:
         """A sheet as an image that a key or a click enlarges; small ones are shown at a whole multiple of their pixels."""
-        times = scale or max(1, min(4, 640 // max(of.width, 1)))
+        times = scale or max(1, min(4, 700 // len(self.runs) // max(of.width, 1)))
         shown = {"sheet": of, "alt": clean(alt), "width": of.width * times, "height": of.height * times}
         return self.html('<img class="sheet" src="{{ sheet.address }}" width="{{ width }}" height="{{ height }}" alt="{{ alt }}">', **shown)
 
@@ -71,16 +75,12 @@ def _finalize(value: Any) -> Any:
     return clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-_made: list[Any] = []
-
-
+@cache
 def _environment() -> Any:
-    if not _made:
-        found = jinja2.Environment(autoescape=True, finalize=_finalize, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
-        found.filters |= {"interval": lambda one: plus_minus(one.value, one.low, one.high), "number": lambda value: number(value, 0.0)}
-        _made.append(found)
-    return _made[0]
+    found = jinja2.Environment(autoescape=True, finalize=_finalize, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.policies["json.dumps_kwargs"] = {"sort_keys": True, "allow_nan": False}
+    found.filters |= {"interval": lambda one: plus_minus(one.value, one.low, one.high)}
+    return found
 
 
 def parts_of(report: Report, told: Callable[[str], None]) -> list[Part]:
@@ -138,7 +138,9 @@ def written(runs: Sequence[Run], told: Callable[[str], None], size: int = SIZE) 
 def _page(report: Report, parts: Sequence[Part]) -> bytes:
     style, script = ((PAGE / name).read_text(encoding="utf-8").strip() for name in ("page.css", "page.js"))
     seal = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    safe = jinja2.utils.markupsafe.Markup
-    title = " and ".join(run.label for run in report.runs) if len(report.runs) < 3 else f"{len(report.runs)} runs"
-    said = {"title": title, "style": safe(style), "script": safe(script), "seal": seal, "version": VERSION, "parts": parts}  # noqa: S704 - our own files
+    safe = markupsafe.Markup
+    sets = sorted({clean(str(run.record.plan["identity"].get("dataset", "real images"))) for run in report.runs})
+    title = " and ".join(f"{report.runs[0].label} on {one}" if len(report.runs) == 1 else one for one in sets)
+    title = title if len(report.runs) == 1 else f"{len(report.runs)} runs on {title}"
+    said = {"title": title, "style": safe(style), "script": safe(script), "seal": seal, "version": VERSION, "parts": parts}
     return str(report.html((PAGE / "page.html").read_text(encoding="utf-8"), **said)).encode()

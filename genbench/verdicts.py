@@ -48,7 +48,7 @@ def against_real(score: Score, measure: Mapping[str, Any]) -> Verdict:
         )
     if score.better == "lower":
         over = value > score.real_high
-        words = "more than 95 % of real sets of these sizes" if over else f"95 % of real sets of these sizes lie below {score.real_high:.3g}"
+        words = "it lies above 95 % of real sets of these sizes" if over else f"95 % of real sets of these sizes lie below {score.real_high:.3g}"
         return Verdict("worse", words) if over else Verdict("same", f"{words}; that is not the same as being real")
     if gap < 0 and shown:
         return Verdict("worse", f"real sets of these sizes score {score.real:.3g}, which lies outside the errors of both sides")

@@ -10,10 +10,10 @@ from genbench.section import Section
 TEMPLATE = """
 {% for run in runs %}
 {% for name, score, verdict in lines[run.place] %}
-<p class="verdict">{% if runs|length > 1 %}<span class="swatch" style="background: {{ run.colour }}"></span>{{ run.name }}: {% endif %}
-{{ score.metric }} <strong>{{ score|interval }}</strong>{% if score.real is not none %}, real images {{ '%.3g'|format(score.real) }}{% endif %}
+<p class="verdict">{{ report.badge(run) ~ ': ' if runs|length > 1 else '' }}{{ score.metric }} <strong>{{ score|interval }}</strong>
+<span>{{ 'against %.3g for real images'|format(score.real) if score.real is not none else '' }}</span>
 <span class="chip {{ verdict.kind }}">{{ verdict.chip }}</span></p>
-<p class="quiet">{% if runs|length == 1 %}{{ verdict.words|capitalize if verdict.words[0].isalpha() else verdict.words }}. {% endif %}{{ counted[run.place, name] }}</p>
+<p class="quiet">{{ 'Why: ' ~ verdict.words ~ '. ' if runs|length == 1 else '' }}{{ counted[run.place, name] }}</p>
 {% else %}
 <p class="verdict">{{ run.name }}: no number came out</p>
 {% endfor %}
@@ -32,7 +32,8 @@ LABELS = {"balanced": "every class equally often", "iid": "drawn", "training": "
 
 def render(report: Any) -> Any:
     """A line for each run and protocol, by the protocol's first number; what was measured, once for each protocol."""
-    lines, counted, cards = {}, {}, {}
+    lines, counted = {}, {}
+    cards: dict[str, Any] = {}
     for run in report.runs:
         lines[run.place] = [(name, *found) for name, entry in run.entries.items() if (found := _first(entry))]
         for name, entry in run.entries.items():
@@ -59,8 +60,9 @@ def _counted(entry: Any) -> str:
     if not told:
         return "No number here has a line of real images to be held against."
     worse, beyond = (sum(one.kind == kind for one in told) for kind in ("worse", "beyond"))
-    more = f", {beyond} lie beyond real images, on the better side" if beyond else ""
-    return f"Of {len(told)} numbers that real images are scored by too, {worse} differ from real images for the worse{more}; none of them is corrected for the others."
+    more = f", {beyond} on the better side of them" if beyond else ""
+    below = f"{worse or 'none'} on the worse side of real images by more than chance"
+    return f"Of {len(told)} numbers that real images are scored by too, {below}{more}; not corrected for their number."
 
 
 def _card(runs: Any, name: str, under: Any) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import intervals
 from genbench.lazy import np
-from genbench.plots import FAINT, INK
+from genbench.plots import FAINT, INK, marker
+from genbench.say import UserError, plus_minus
 from genbench.section import Section
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ METRICS = ("fd", "kd")
 GROUPS = (5, 4, 2, 1)  # how many disjoint parts the blocks of a run are put into
 WIDEST = 512  # features, up to which the intercept gets an interval: it takes 20 times the work
 TEMPLATE = """
-<p class="quiet">Small points: disjoint parts of the run, made of its own blocks; large: their mean. The line is fitted to the means, in 1/n. A Fréchet distance falls with n for every generator, by an amount that
-depends on the generator, so distances at different n are not to be compared; a kernel distance does not.</p>
+<p class="quiet">Small points: disjoint parts of the run, made of its own blocks; large: their mean. The line is fitted to the means, in 1/n. A Fréchet
+distance falls with n, by an amount that
+depends on the generator: distances at different n are not to be compared. A kernel distance has no such bias; where every class comes equally often it
+still rises with n by an offset that is the same for every
+generator and for real images. The reference stays whole throughout, and so does its part of the bias.</p>
 <div class="figures plots">
 {% for one in plots %}<figure><p class="title">{{ one.title }}</p>{{ one.svg }}<figcaption>{{ one.says }}</figcaption></figure>{% endfor %}
 </div>
@@ -48,8 +52,6 @@ class Line:
 
 def render(report: Any) -> Any:
     """A plot for each of the two kinds of distance, with a line for each run."""
-    from genbench.say import UserError
-
     plots, lacks = [], []
     for kind in METRICS:
         lines, name = {}, ""
@@ -65,25 +67,25 @@ def render(report: Any) -> Any:
 
 def _of(run: Any, kind: str) -> tuple[str, Line]:
     """The first measure of a metric that is taken of all samples at once."""
-    from genbench.say import UserError
-
     for name, under in run.plan.protocols.items():
         for measure in under["measures"]:
             if measure["metric"] == kind and not measure["skip"] and int(under.get("repeats", 1)) == 1:
-                metric, given = run.given(name, measure)
-                blocks, width = given.blocks["samples"], given.arrays["samples"].shape[1]
-                constants = dict(measure["constants"])
-                least = 2 * width if kind == "fd" else 2
-                return measure["name"], fitted(
-                    blocks, lambda rows: float(metric.value(given.arrays.keep("samples", rows), **constants)), least, width <= WIDEST
-                )  # noqa: B023
+                return measure["name"], _measured(run, name, measure)
     raise UserError("the run has no such number over single repeats")
+
+
+def _measured(run: Any, name: str, measure: Any) -> Line:
+    metric, given = run.given(name, measure)
+    width, constants = given.arrays["samples"].shape[1], dict(measure["constants"])
+
+    def value(rows: Array) -> float:
+        return float(metric.value(given.arrays.keep("samples", rows), **constants))
+
+    return fitted(given.blocks["samples"], value, 2 * width if measure["metric"] == "fd" else 2, width <= WIDEST)
 
 
 def fitted(blocks: Array, value: Callable[[Array], float], least: int, bounded: bool) -> Line:
     """The line of a value over parts of blocks int64 [n]; of parts smaller than `least` none is taken. UserError where two sizes do not remain."""
-    from genbench.say import UserError
-
     count = int(blocks.max()) + 1
     groups = [[[b for b in range(count) if b % k == part] for part in range(k)] for k in GROUPS if k <= count // 2 or k == 1]
     groups = [one for one in groups if min(int(np.isin(blocks, part).sum()) for part in one) >= least]
@@ -116,8 +118,6 @@ def _line(sizes: tuple[float, ...], values: list[list[float]]) -> tuple[float, f
 
 
 def _plot(report: Any, lines: dict[Any, Line], name: str) -> dict[str, Any]:
-    from genbench.plots import marker
-
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         axes.grid(color=FAINT)
@@ -146,12 +146,14 @@ def _plot(report: Any, lines: dict[Any, Line], name: str) -> dict[str, Any]:
 
 def _says(lines: dict[Any, Line]) -> str:
     """The intercepts; one without an interval is no number, and is not said."""
-    from genbench.say import plus_minus
-
     told = []
     for run, line in lines.items():
         whole = f"{run.name}: " if len(lines) > 1 else ""
-        end = "no interval of the value without end was taken" if math.isnan(line.low) else f"without end {plus_minus(line.intercept, line.low, line.high)}"
+        end = (
+            "no interval of the intercept was taken, and so none is said"
+            if math.isnan(line.low)
+            else f"at n → ∞ {plus_minus(line.intercept, line.low, line.high)}"
+        )
         told.append(f"{whole}at n = {line.sizes[-1]:.0f} {line.means[-1]:.3g}, {end}")
     return "; ".join(told) + "."
 

@@ -8,10 +8,9 @@ from genbench.section import Section
 
 TEMPLATE = """
 <p class="quiet">Measured once, on the machine of the run, while it ran; nothing is ranked by it.</p>
-<div class="scroll" tabindex="0" role="region" aria-label="Cost"><table class="sortable">
-<thead><tr><th scope="col">Run</th>{% for heading in headings %}<th scope="col">{{ heading }}</th>{% endfor %}</tr></thead><tbody>
-{% for run, cells in rows %}<tr><th scope="row" data-value="{{ run.place }}">{% if runs|length > 1 %}<span class="swatch" style="background: {{ run.colour }}"></span>{% endif %}{{ run.name }}</th>
-{% for value, text in cells %}<td data-value="{{ value if value is not none else '' }}">{{ text }}</td>{% endfor %}</tr>
+<div class="scroll" tabindex="0" role="region" aria-label="Cost"><table>
+<thead><tr><th scope="col">Cost</th>{% for run in runs %}<th scope="col">{{ report.badge(run) }}</th>{% endfor %}</tr></thead><tbody>
+{% for title, cells in rows %}<tr><th scope="row">{{ title }}</th>{% for text in cells %}<td>{{ text }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 """
 
@@ -31,26 +30,26 @@ def _bytes(value: float) -> str:
     return f"{value:.0f} B"
 
 
-COLUMNS = {
-    "images_per_second": ("Images/s, sampling", _plain),
-    "images_per_second_whole": ("Images/s, with features", _plain),
-    "latency_p50_seconds": ("One image, median", _seconds),
-    "latency_p95_seconds": ("95 %", _seconds),
-    "evaluations_per_image": ("Evaluations/image", _plain),
+ROWS = {
+    "images_per_second": ("Images per second, sampling alone", _plain),
+    "images_per_second_whole": ("Images per second, with features and files", _plain),
+    "latency_p50_seconds": ("One image alone, median", _seconds),
+    "latency_p95_seconds": ("One image alone, 95 %", _seconds),
+    "evaluations_per_image": ("Network evaluations per image", _plain),
     "parameters": ("Parameters", _plain),
     "checkpoint_bytes": ("Checkpoint", _bytes),
     "peak_memory_bytes": ("Peak memory", _bytes),
-    "peak_gpu_memory_bytes": ("Peak GPU memory", _bytes),
+    "peak_gpu_memory_bytes": ("Peak memory of the GPU", _bytes),
 }
 
 
 def render(report: Any) -> Any:
-    """A row for each run; columns of which a run has a number."""
-    held = {key: column for key, column in COLUMNS.items() if any(_number(run, key) is not None for run in report.runs)}
+    """A column for each run; rows of which a run has a number."""
+    held = {key: row for key, row in ROWS.items() if any(_number(run, key) is not None for run in report.runs)}
     if not held:
         return "no run measured what it cost"
-    rows = [(run, [_cell(run, key, said) for key, (_, said) in held.items()] + [(None, _where(run))]) for run in report.runs]
-    return report.html(TEMPLATE, headings=[*(title for title, _ in held.values()), "Where"], rows=rows)
+    rows = [(title, [_text(run, key, said) for run in report.runs]) for key, (title, said) in held.items()]
+    return report.html(TEMPLATE, rows=[*rows, ("Where", [_where(run) for run in report.runs])])
 
 
 def _number(run: Any, key: str) -> float | None:
@@ -58,9 +57,9 @@ def _number(run: Any, key: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _cell(run: Any, key: str, said: Any) -> tuple[float | None, str]:
+def _text(run: Any, key: str, said: Any) -> str:
     value = _number(run, key)
-    return value, "–" if value is None else said(value)
+    return "–" if value is None else str(said(value))
 
 
 def _where(run: Any) -> str:

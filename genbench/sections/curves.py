@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from genbench.lazy import mpl_ticker
 from genbench.plots import FAINT, INK, points
 from genbench.section import Section
 from genbench.standings import ARROW, direction, metrics_of
 
 TEMPLATE = """
-<p class="quiet">Points are runs{% if runs|length > 1 %}, by their letters{% endif %}; bars are 95 % intervals; dashed lines are real images.{% if runs|length == 1 %} One run is one point: name several, or the points of
+<p class="quiet">Points are runs{% if runs|length > 1 %}, by their letters{% endif %}; bars are 95 % intervals; dashed lines are real
+images.{% if runs|length == 1 %} One run is one point: name several, or the points of
 <code>genbench sweep</code>, for a curve.{% endif %}</p>
 <div class="figures plots">
 {% for one in plots %}<figure><p class="title">{{ one.title }}</p>{{ one.svg }}<figcaption>{{ one.says }}</figcaption></figure>{% endfor %}
@@ -69,8 +71,11 @@ def _cost(report: Any, runs: Any, name: str, metric: str) -> dict[str, Any]:
         axes = figure.subplots()
         axes.set_xscale("log")
         _drawn(axes, there, across, up)
-        if len(across) == 1:
-            axes.set_xlim(across[0][0] / 4, across[0][0] * 4)
+        middle = [x[0] for x in across]
+        axes.set_xlim(min(middle) / 4, max(middle) * 4)
+        axes.xaxis.set_major_locator(mpl_ticker.LogLocator(subs=(1.0,), numticks=6))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         best = math.inf
         line = []
         for x, y in sorted((x[0], y[0]) for x, y in zip(across, up, strict=True)):
@@ -110,8 +115,9 @@ def _shares(report: Any, runs: Any, name: str, precision: str, recall: str) -> d
     told = "; ".join(f"{run.name}: recall {x[0]:.3g}, precision {y[0]:.3g}" for run, x, y in zip(there, across, up, strict=True))
     measure = next(one for run in there for one in run.entries[name].protocol["measures"] if one["name"] == precision)
     constants = ", ".join(f"{key} = {value}" for key, value in (measure.get("constants") or {}).items())
-    says = f"n = {', '.join(sorted({str(run.n) for run in there}))}; features {measure.get('features', '')}{'; ' + constants if constants else ''}. Upper right is better."
+    sizes = ", ".join(sorted({str(run.n) for run in there}))
+    says = f"n = {sizes}; features {measure.get('features', '')}{'; ' + constants if constants else ''}. Upper right is better."
     return {"title": "Precision against recall", "svg": report.plot(draw, f"{precision} against {recall}. {told}"), "says": says}
 
 
-ROW = Section("curves", "Quality, cost, precision, recall", 60, render)
+ROW = Section("curves", "Trade-offs", 60, render)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import images, paths
 from genbench.lazy import np, torch
+from genbench.say import PluginFailed, UserError, plus_minus
 from genbench.section import Section
 
 if TYPE_CHECKING:
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
 STRIPS, STEPS = 5, 9
 TEMPLATE = """
-<p class="quiet">Row = a pair of seeds{% if classes %} of one class{% endif %}, column = an equal step between their latents; the outlined ends are two seeds. The line below is how far each step moves in pixels,
+<p class="quiet">Row = a pair of seeds{% if classes %} of one class{% endif %}, column = an equal step between their latents; the outlined ends are two
+seeds. The line below is how far each step moves in pixels,
 root mean square, mean over the rows: level where the way is smooth, with a peak where it leaps.</p>
 <div class="figures">
 {% for one in found %}
-<figure><p class="title">{% if runs|length > 1 %}<span class="swatch" style="background: {{ one.run.colour }}"></span>{% endif %}{{ one.run.name }}</p>
+<figure><p class="title">{{ report.badge(one.run) }}</p>
 {% if one.reason %}<p class="reason">Not shown: {{ one.reason }}</p>
 {% else %}
 <div class="grid"><ul aria-hidden="true">{% for name in one.rows %}<li>{{ name }}</li>{% endfor %}</ul>{{ report.picture(one.sheet, one.alt) }}</div>
@@ -33,8 +35,6 @@ root mean square, mean over the rows: level where the way is smooth, with a peak
 
 def render(report: Any) -> Any:
     """A strip for each run whose generator renders latents and is the one that drew it."""
-    from genbench.say import PluginFailed, UserError
-
     found = []
     for run in report.runs:
         try:
@@ -49,12 +49,10 @@ def render(report: Any) -> Any:
 
 
 def _strip(report: Any, run: Any) -> dict[str, Any]:
-    from genbench.say import UserError
-
     generator = run.generator
     if not {"latents", "synthesize"} <= set(generator.description.abilities):
         raise UserError("it renders no latent space: it has no hooks latents and synthesize")
-    space = tuple(generator.description.attributes.get("spaces", ("z",)))[0]
+    space = next(iter(generator.description.attributes.get("spaces", ("z",))))
     path = "slerp" if space == "z" else "lerp"
     ends = _pairs(run)
     drawn = _drawn(generator, run, ends, space, path)
@@ -79,8 +77,6 @@ def _pairs(run: Any) -> list[tuple[int, int]]:
 
 def _drawn(generator: Any, run: Any, ends: list[tuple[int, int]], space: str, path: str) -> Array:
     """uint8 [pairs, STEPS, 3, h, w]; what a generator adds besides latents (noise) is that of the first end throughout."""
-    from genbench.say import UserError
-
     if not ends:
         raise UserError("no class has two samples")
     firsts, seconds = (torch.as_tensor([run.first_seed + one[at] for one in ends], device=generator.device) for at in (0, 1))
@@ -97,13 +93,11 @@ def _drawn(generator: Any, run: Any, ends: list[tuple[int, int]], space: str, pa
 
 def _length(run: Any) -> str:
     """The path length by the record."""
-    from genbench.say import plus_minus
-
     named = {one["name"] for under in run.record.plan["protocols"].values() for one in under["measures"] if one.get("metric") == "path_length"}
     good = [one for one in run.record.scores if one.metric in named and one.status == "ok" and one.part == "all"]
     if good:
         return " ".join(f"{one.metric} {plus_minus(one.value, one.low, one.high)} (n = {one.n})." for one in good)
-    return "Its path length was not measured: genbench run --metrics ppl_digits, or another one of genbench metrics, with the same words adds it."
+    return "Its path length was not measured: genbench run --metrics ppl, or another path length of genbench metrics, with the same words adds it."
 
 
 def _plot(report: Any, run: Any, moves: Array) -> Any:

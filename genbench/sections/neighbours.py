@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from genbench import nearest
 from genbench.lazy import np
 from genbench.plots import FAINT, INK
+from genbench.say import UserError, plus_minus
 from genbench.section import Section
 
 if TYPE_CHECKING:
@@ -15,32 +16,37 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 SHOWN, NEAR, PIXELS = 8, 4, 2
+TO_TRAIN, TO_HELD, AMONG = "samples to training images", "samples to held-out images", "training images to each other"
 LARGEST = 20_000  # samples that are searched, the first so many
 COPYING = ("authpct", "nearest_train", "duplicates", "ct")
 TEMPLATE = """
-<p class="quiet">Chosen by a rule: the {{ shown }} samples whose nearest training image is nearest{% if held %} beside their nearest held-out image (smallest ratio of the two){% endif %}, in the features of
-the protocol. In each row: the sample, outlined; its {{ near }} nearest training images by features; its {{ pixels }} nearest by pixels. <b>Percentile</b>: how many of 100 {{ 'held-out' if held else 'other training' }} images lie
-nearer to a training image than this sample does; about 0 for a copy.</p>
+<p class="quiet">Chosen by a rule: the {{ shown }} samples whose nearest training image is nearest{% if held %} beside their nearest held-out image
+(smallest ratio of the two){% endif %}, in the features of
+the protocol. In each row: the sample, outlined; its {{ near }} nearest training images by features; its {{ pixels }} nearest by pixels. <b>Percentile</b>:
+how many of 100 {{ 'held-out' if held else 'other training' }} images lie
+nearer to a training image than this sample does; 0 for a copy. These are the closest of all samples, so small figures are usual: whether there are too
+many, the curves below say.</p>
 <div class="figures">
 {% for one in found %}
-<figure><p class="title">{% if runs|length > 1 %}<span class="swatch" style="background: {{ one.run.colour }}"></span>{% endif %}{{ one.run.name }}</p>
+<figure><p class="title">{{ report.badge(one.run) }}</p>
 {% if one.reason %}<p class="reason">Not shown: {{ one.reason }}</p>
 {% else %}
-<div class="grid"><ul aria-hidden="true">{% for row in one.rows %}<li>{{ row.seed }}<small>{{ '%.0f'|format(row.percentile) }} %</small></li>{% endfor %}</ul>
+<div class="grid"><ul aria-hidden="true">{% for row in one.rows %}<li>{{ row.seed }}<small>{{ '%.0f'|format(row.percentile) }} %</small>
+</li>{% endfor %}</ul>
 {{ report.picture(one.sheet, one.alt) }}</div>
 <figcaption>{{ one.words }}</figcaption>
 {% endif %}</figure>
 {% endfor %}
 </div>
-<div class="figures plots">{% for one in found if not one.reason %}<figure><p class="title">{{ one.run.name }}</p>{{ one.plot }}<figcaption>{{ one.says }}</figcaption></figure>{% endfor %}</div>
-{% if scores %}<ul>{% for line in scores %}<li>{{ line }}</li>{% endfor %}</ul>{% else %}<p class="quiet">No number of memorisation was taken: <code>genbench run --metrics authpct,nearest_train,duplicates</code> with the same words adds them.</p>{% endif %}
+<div class="figures plots">{% for one in found if not one.reason %}<figure>
+<p class="title">{{ one.run.name }}</p>{{ one.plot }}<figcaption>{{ one.says }}</figcaption></figure>{% endfor %}</div>
+{% if scores %}<ul>{% for line in scores %}<li>{{ line }}</li>{% endfor %}</ul>{% else %}<p class="quiet">No number of memorisation was taken:
+<code>genbench run --metrics authpct,nearest_train,duplicates</code> with the same words adds them.</p>{% endif %}
 """
 
 
 def render(report: Any) -> Any:
     """A picture and a plot of distances for each run; what the record says of copying."""
-    from genbench.say import UserError
-
     found = []
     for run in report.runs:
         try:
@@ -54,16 +60,12 @@ def render(report: Any) -> Any:
 
 
 def _scores(run: Any) -> list[str]:
-    from genbench.say import plus_minus
-
     of = {one["name"] for under in run.record.plan["protocols"].values() for one in under["measures"] if one.get("metric") in COPYING}
     good = [one for one in run.record.scores if one.metric in of and one.part == "all" and one.status == "ok"]
     return [f"{run.name}: {one.metric} {plus_minus(one.value, one.low, one.high)}" + (f", real {one.real:.3g}" if one.real is not None else "") for one in good]
 
 
 def _found(report: Any, run: Any) -> dict[str, Any]:
-    from genbench.say import UserError
-
     if run.train not in run.dataset.splits:
         raise UserError(f"the data set {run.dataset.name} has no training split")
     samples, (train, _) = run.samples[:LARGEST], run.real(run.train)
@@ -75,20 +77,33 @@ def _found(report: Any, run: Any) -> dict[str, Any]:
     apart = np.sqrt(squares[:, 0])
     ratio = apart / np.maximum(np.sqrt(nearest.nearest(samples, held, 1)[0][:, 0]), 1e-12) if held is not None else apart
     chosen = np.lexsort((apart, ratio))[:SHOWN]
+    curves = dict(zip((TO_TRAIN, TO_HELD), _fair(samples, train, held), strict=True)) if held is not None else {TO_TRAIN: apart, AMONG: usual}
     rows = [{"seed": f"seed {run.first_seed + int(at)}", "percentile": 100 * float((usual < apart[at]).mean())} for at in chosen]
     sheet = report.sheet(_pictures(run, chosen, places[chosen]), "half", outlined={0}, least=1 + NEAR)
     return {
         "run": run, "reason": "", "held": held is not None, "rows": rows, "sheet": sheet,
         "alt": f"Samples of {run.label}, each beside its nearest training images by features and by pixels",
         "words": f"features {run.measured[2]['features']}, training split {run.train}" + (f"; {sheet.note}" if sheet.note else ""),
-        "plot": _plot(report, run, apart, usual, held is not None),
-        "says": _says(apart, usual, held is not None),
+        "plot": _plot(report, run, curves), "says": _says(curves),
     }  # fmt: skip
 
 
-def _says(apart: Array, usual: Array, held: bool) -> str:
-    other = "held-out images" if held else "training images to each other"
-    return f"Median distance to the nearest training image: samples {np.median(apart):.3g}, {other} {np.median(usual):.3g}. A curve of samples that rises to the left of the other means copies."
+def _fair(samples: Array, train: Array, held: Array) -> tuple[Array, Array]:
+    """Distances of each sample to the nearest of equally many training and held-out images: of the larger set, a choice by seed 0."""
+    count = min(len(train), len(held))
+    rng = np.random.default_rng(0)
+    sides = [one if len(one) == count else one[rng.choice(len(one), count, replace=False)] for one in (train, held)]
+    return tuple(np.sqrt(nearest.nearest(samples, one, 1)[0][:, 0]) for one in sides)  # type: ignore[return-value]
+
+
+def _says(curves: dict[str, Array]) -> str:
+    medians = ", ".join(f"{name} {np.median(values):.3g}" for name, values in curves.items())
+    return f"Median distances: {medians}. " + (
+        "Both sets have equally many images, so a generator that knows neither better gives one curve twice. Where that to training images lies to the "
+        "left, it is drawn to them: it remembers, or the two sets hold their classes in other shares."
+        if TO_HELD in curves
+        else "There is no held-out split: samples that are merely typical lie to the left too."
+    )
 
 
 def _pictures(run: Any, chosen: Array, near: Array) -> Array:
@@ -120,25 +135,21 @@ def _fitting(image: Array, size: tuple[int, ...]) -> Array:
     return found
 
 
-def _plot(report: Any, run: Any, apart: Array, usual: Array, held: bool) -> Any:
-    other = "held-out images" if held else "training images, to each other"
-
+def _plot(report: Any, run: Any, curves: dict[str, Array]) -> Any:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         axes.grid(color=FAINT)
-        for values, label, style in (
-            (usual, other, {"color": INK, "linestyle": "--", "linewidth": 1.2}),
-            (apart, "samples", {"color": run.colour, "linewidth": 2}),
-        ):
+        styles = ({"color": run.colour, "linewidth": 2.2}, {"color": INK, "linestyle": "--", "linewidth": 1.3})
+        for (name, values), style in zip(curves.items(), styles, strict=True):
             points = np.quantile(values, np.linspace(0, 1, min(len(values), 200)))
-            axes.plot(points, np.linspace(0, 1, len(points)), label=label, **style)
+            axes.plot(points, np.linspace(0, 1, len(points)), label=name, **style)
         axes.set_xlim(left=0)
         axes.set_ylim(0, 1)
-        axes.set_xlabel("distance to the nearest training image")
+        axes.set_xlabel("distance to the nearest")
         axes.set_ylabel("share below")
         axes.legend(loc="lower right")
 
-    return report.plot(draw, f"Share of samples of {run.label} and of {other} below each distance to the nearest training image. {_says(apart, usual, held)}")
+    return report.plot(draw, f"{run.label}: share below each distance, of {' and of '.join(curves)}. {_says(curves)}")
 
 
-ROW = Section("neighbours", "Nearest training images", 70, render, pictures=True)
+ROW = Section("neighbours", "Memorisation", 70, render, pictures=True)

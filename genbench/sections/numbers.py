@@ -5,30 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from genbench import shelves, verdicts
+from genbench.say import plus_minus
 from genbench.section import Section
 from genbench.standings import ARROW
 
-WIDE, TALL = 170, 13  # of a picture of intervals: its width, and the height of a run's line
+WIDE, TALL = 150, 13  # of a picture of intervals: its width, and the height of a run's line
 TEMPLATE = """
-<p class="quiet">value ± half a 95 % interval over the generator's samples, against this reference. ↓ lower is better, ↑ higher. <b>Real</b>: real images against real images of the same
+<p class="quiet">Value ± half a 95 % interval over the generator's samples, against this reference. ↓ lower is better, ↑ higher. <b>Real</b>: real images
+against real images of the same
 sizes, the median; <b>95 %</b>: their 95 % point. In the pictures the grey band lies between these two.</p>
 {% for name, table in tables.items() %}
 <div class="scroll" tabindex="0" role="region" aria-label="Numbers under {{ name }}">
 <table class="sortable">
 <caption>Protocol {{ name }}</caption>
 <thead><tr><th scope="col">Number</th>
-{% for run in table.runs %}<th scope="col">{% if runs|length > 1 %}<span class="swatch" style="background: {{ run.colour }}"></span>{% endif %}{{ run.name }}</th>{% endfor %}
-<th scope="col" data-plain>Interval</th><th scope="col">Real</th><th scope="col">95 %</th><th scope="col">n</th>{% if runs|length == 1 %}<th scope="col" class="words">Against real</th>{% endif %}</tr></thead>
+{% for run in table.runs %}<th scope="col">{{ report.badge(run) }}</th>{% endfor %}
+<th scope="col" data-plain>Interval</th><th scope="col">Real</th><th scope="col">95 %</th>
+<th scope="col">n</th>{% if runs|length == 1 %}<th scope="col" class="words">Against real</th>{% endif %}</tr></thead>
 <tbody>
 {% for row in table.rows %}
 <tr><th scope="row" data-value="{{ loop.index }}">{{ row.metric }} {{ row.arrow }}<small>{{ row.title }}</small></th>
-{% for cell in row.cells %}<td data-value="{{ cell.value if cell.value is not none else '' }}">{{ cell.text }}{% if cell.marks %}<sup>{{ cell.marks }}</sup>{% endif %}</td>{% endfor %}
+{% for cell in row.cells %}<td data-value="{{ cell.value if cell.value is not none else '' }}">{{ cell.text }}
+{% if cell.marks %}<sup>{{ cell.marks }}</sup>{% endif %}</td>{% endfor %}
 <td>{% if row.glyph %}<svg class="glyph" viewBox="0 0 {{ wide }} {{ row.glyph.tall }}" role="img" aria-label="{{ row.glyph.alt }}">
-{% if row.glyph.band %}<rect x="{{ row.glyph.band[0] }}" y="0" width="{{ row.glyph.band[1] }}" height="{{ row.glyph.tall }}" fill="var(--faint)"/><line x1="{{ row.glyph.real }}" x2="{{ row.glyph.real }}" y1="0" y2="{{ row.glyph.tall }}" stroke="var(--shade)" stroke-width="1.5"/>{% endif %}
-{% for bar in row.glyph.bars %}<line x1="{{ bar.low }}" x2="{{ bar.high }}" y1="{{ bar.y }}" y2="{{ bar.y }}" stroke="{{ bar.colour }}" stroke-width="2"/><circle cx="{{ bar.value }}" cy="{{ bar.y }}" r="3.6" fill="{{ bar.colour }}"/>{% endfor %}
+{% if row.glyph.band %}<rect x="{{ row.glyph.band[0] }}" y="0" width="{{ row.glyph.band[1] }}" height="{{ row.glyph.tall }}" fill="var(--faint)"/>
+<line x1="{{ row.glyph.real }}" x2="{{ row.glyph.real }}" y1="0" y2="{{ row.glyph.tall }}" stroke="var(--shade)" stroke-width="1.5"/>{% endif %}
+{% for bar in row.glyph.bars %}<line x1="{{ bar.low }}" x2="{{ bar.high }}" y1="{{ bar.y }}" y2="{{ bar.y }}" stroke="{{ bar.colour }}" stroke-width="2"/>
+<circle cx="{{ bar.value }}" cy="{{ bar.y }}" r="3.6" fill="{{ bar.colour }}"/>{% endfor %}
 </svg>{% endif %}</td>
-<td data-value="{{ row.real if row.real is not none else '' }}">{{ '%#.3g'|format(row.real) if row.real is not none else '–' }}</td><td data-value="{{ row.high if row.high is not none else '' }}">{{ '%#.3g'|format(row.high) if row.high is not none else '–' }}</td><td>{{ row.n }}</td>
-{% if runs|length == 1 %}<td class="words" data-value="{{ row.verdict.chip if row.verdict else '' }}">{% if row.verdict %}<span class="chip {{ row.verdict.kind }}">{{ row.verdict.chip }}</span>{% endif %}</td>{% endif %}</tr>
+<td data-value="{{ row.real if row.real is not none else '' }}">{{ '%#.3g'|format(row.real) if row.real is not none else '–' }}</td>
+<td data-value="{{ row.high if row.high is not none else '' }}">{{ '%#.3g'|format(row.high) if row.high is not none else '–' }}</td><td>{{ row.n }}</td>
+{% if runs|length == 1 %}<td class="words" data-value="{{ row.verdict.chip if row.verdict else '' }}">
+{% if row.verdict %}<span class="chip {{ row.verdict.kind }}">{{ row.verdict.chip }}</span>{% endif %}</td>{% endif %}</tr>
 {% endfor %}
 </tbody></table></div>
 {% if table.notes %}<ol class="notes">{% for letter, words in table.notes %}<li><sup>{{ letter }}</sup> {{ words }}</li>{% endfor %}</ol>{% endif %}
@@ -89,8 +97,6 @@ def _cell(score: Any, notes: dict[str, str]) -> dict[str, Any]:
 
     if score.status != "ok":
         return {"text": score.status, "value": None, "marks": marked(f"{score.metric} {score.status}: {score.reason}")}
-    from genbench.say import plus_minus
-
     return {"text": plus_minus(score.value, score.low, score.high), "value": score.value, "marks": " ".join(map(marked, score.flags))}
 
 
@@ -109,7 +115,7 @@ def _glyph(good: list[tuple[Any, Any]], real: Any) -> dict[str, Any] | None:
         return round(6 + (WIDE - 12) * (value - low) / wide, 2) if wide > 0 else WIDE / 2
 
     bars = [
-        {"low": at(one.low), "high": at(one.high), "value": at(one.value), "y": TALL * (place + 0.5), "colour": run.colour}
+        {"low": at(one.low), "high": at(one.high), "value": at(one.value), "y": TALL * (place + 0.5), "colour": run.paint}
         for place, (run, one) in enumerate(good)
     ]
     found: dict[str, Any] = {"tall": TALL * len(good), "bars": bars, "band": None, "alt": "The intervals of the row on one scale; the numbers stand beside"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from typing import Any
 
@@ -12,7 +13,7 @@ from genbench.section import Section
 
 TEMPLATE = """
 {% for one in found %}
-<h3>{% if runs|length > 1 %}<span class="swatch" style="background: {{ one.run.colour }}"></span>{% endif %}{{ one.run.name }}</h3>
+<h3>{{ report.badge(one.run) }}</h3>
 <p class="quiet">The command that repeats it:</p>
 <pre><code>{{ one.command }}</code></pre>
 {% if one.remarks %}<p class="quiet">{{ one.remarks }}</p>{% endif %}
@@ -123,10 +124,8 @@ def _threads(environment: Any) -> str:
 def _licences(run: Any, extractors: list[str]) -> str:
     """Of the real images and of the feature weights, as their rows say; what no row says is left out."""
     found = []
-    try:
+    with contextlib.suppress(UserError):
         found.append(f"{run.dataset.name}: {run.dataset.licence}")
-    except UserError:
-        pass
     known = shelves.standing("extractors")
     rows = [shelves.find("extractors", name) for name in extractors if name in known]
     return "; ".join([*found, *(f"{row.name}: {row.weights.licence}" for row in rows if row.weights)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genbench.lazy import np
+from genbench.say import UserError
 from genbench.section import Section
 
 if TYPE_CHECKING:
@@ -15,10 +16,11 @@ TEMPLATE = """
 <p class="quiet"><b>Uncurated</b>: the first samples of each run, in the order of their seeds, none left out. {{ rule }} {{ seeds }}</p>
 <div class="figures">
 {% for one in grids %}
-<figure><p class="title">{% if runs|length > 1 %}<span class="swatch" style="background: {{ one.run.colour }}"></span>{% endif %}{{ one.run.name }}</p>
+<figure><p class="title">{{ report.badge(one.run) }}</p>
 {% if one.reason %}<p class="reason">Not shown: {{ one.reason }}</p>
 {% else %}
-<div class="grid"><ul aria-hidden="true">{% for name, count in one.rows %}<li>{{ name }}{% if count %}<small>{{ count }}</small>{% endif %}</li>{% endfor %}</ul>
+<div class="grid"><ul aria-hidden="true">{% for name, count in one.rows %}<li>{{ name }}
+{% if count %}<small>{{ count }}</small>{% endif %}</li>{% endfor %}</ul>
 {{ report.picture(one.sheet, one.alt) }}</div>
 <figcaption>{{ one.caption }}</figcaption>
 {% endif %}</figure>
@@ -52,8 +54,6 @@ def _rule(runs: Any) -> str:
 
 
 def _grid(report: Any, run: Any) -> dict[str, Any]:
-    from genbench.say import UserError
-
     try:
         rows, places = _rows(run)
         images = run.images([place for row in places for place in row])

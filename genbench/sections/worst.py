@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import gaussians, nearest, stats
 from genbench.lazy import linalg, np
+from genbench.say import UserError
 from genbench.section import Section
 
 if TYPE_CHECKING:
@@ -13,19 +14,21 @@ if TYPE_CHECKING:
 
     Array = ndarray[Any, Any]
 
-SHOWN, COLUMNS = 24, 12
+SHOWN, COLUMNS = 24, 8
 TEMPLATE = """
 <p class="quiet">Chosen by a rule, not by looks: {{ rule }}</p>
 <div class="figures">
 {% for one in found %}
-<figure><p class="title">{% if runs|length > 1 %}<span class="swatch" style="background: {{ one.run.colour }}"></span>{% endif %}{{ one.run.name }}: worst {{ one.places|length }} of {{ one.run.n }}</p>
+<figure><p class="title">{{ report.badge(one.run) }}: worst {{ one.places|length }} of {{ one.run.n }}</p>
 {% if one.reason %}<p class="reason">Not shown: {{ one.reason }}</p>
 {% else %}
 {{ report.picture(one.sheet, one.alt) }}
 <figcaption>{{ one.words }}</figcaption>
-<details><summary>Which they are</summary><div class="scroll" tabindex="0" role="region" aria-label="Worst samples of {{ one.run.name }}"><table class="sortable">
+<details><summary>Which they are</summary><div class="scroll" tabindex="0" role="region" aria-label="Worst samples of {{ one.run.name }}">
+<table class="sortable">
 <thead><tr><th scope="col">Rank</th><th scope="col">Seed</th><th scope="col">Class</th><th scope="col">{{ one.column }}</th></tr></thead><tbody>
-{% for row in one.rows %}<tr><th scope="row">{{ row.rank }}</th><td>{{ row.seed }}</td><td>{{ row.of }}</td><td data-value="{{ row.value }}">{{ '%.3g'|format(row.value) }}</td></tr>
+{% for row in one.rows %}<tr><th scope="row">{{ row.rank }}</th><td>{{ row.seed }}</td><td>{{ row.of }}</td>
+<td data-value="{{ row.value }}">{{ '%.3g'|format(row.value) }}</td></tr>
 {% endfor %}</tbody></table></div></details>
 {% endif %}</figure>
 {% endfor %}
@@ -40,8 +43,6 @@ FARTHEST = "farthest from their nearest real image of the reference, since there
 
 def render(report: Any) -> Any:
     """The worst of each run, by influence where the samples suffice for it."""
-    from genbench.say import UserError
-
     found = []
     for run in report.runs:
         try:
@@ -98,7 +99,8 @@ def _without(run: Any, rows: Array, held: Array, places: Array) -> str:
     whole, less = gaussians.distance(rows, still), gaussians.distance(np.delete(rows, places, 0), still)
     chance = np.random.default_rng(0).choice(len(rows), len(places), replace=False)
     usual = gaussians.distance(np.delete(rows, chance, 0), still)
-    return f"The Fréchet distance of these {len(rows)} samples is {whole:.3g}; without the worst {len(places)} it is {less:.3g}, without {len(places)} drawn at random {usual:.3g}."
+    told = f"The Fréchet distance of these {len(rows)} samples is {whole:.3g}; without the worst {len(places)} it is {less:.3g}"
+    return f"{told}, without {len(places)} drawn at random {usual:.3g}."
 
 
 ROW = Section("worst", "Worst samples", 80, render, pictures=True)
