@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 SHOWN, COLUMNS = 24, 8
+WIDEST = 512  # features, up to which the worst are taken out one by one
 TEMPLATE = """
 <p class="quiet">Chosen by a rule, not by looks: {{ rule }}</p>
 <div class="figures">
 {% for one in found %}
-<figure><p class="title">{{ report.badge(one.run) }}: worst {{ one.places|length }} of {{ one.run.n }}</p>
+<figure><p class="title">{{ report.badge(one.run) }}</p>
 {% if one.reason %}<p class="reason">Not shown: {{ one.reason }}</p>
 {% else %}
 {{ report.picture(one.sheet, one.alt) }}
@@ -36,8 +37,10 @@ TEMPLATE = """
 """
 INFLUENCE = (
     "the largest first-order influence ψ(x) = 2(μ−m)·(x−μ) + (x−μ)ᵀ(I−T)(x−μ) − tr((I−T)S) on the Fréchet distance, where T takes the Gaussian of the "
-    "samples to that of the reference; left to right, the largest first. Some of any faithful generator's samples stand here too."
+    "samples to that of the reference; {}, left to right in this order. Some of any faithful generator's samples stand here too."
 )
+TURNS = "the largest goes out, ψ is taken again of those that are left, and so on"
+AT_ONCE = "the largest of all at once, which overstates what they cost together where they are alike"
 FARTHEST = "farthest from their nearest real image of the reference, since there are fewer than twice as many samples as features."
 
 
@@ -58,8 +61,7 @@ def render(report: Any) -> Any:
 def _worst(report: Any, run: Any) -> dict[str, Any]:
     rows, (held, _) = run.samples, run.real(run.reference)
     many = len(rows) >= 2 * rows.shape[1] and len(held) > rows.shape[1]
-    value = influence(rows, held) if many else np.sqrt(nearest.nearest(rows, held, 1)[0][:, 0])
-    places = np.lexsort((np.arange(len(value)), -value))[:SHOWN]
+    value, places = _costly(rows, held) if many else _far(rows, held)
     images = run.images(places.tolist())
     columns = min(COLUMNS, len(places))
     shaped = images[: len(images) // columns * columns].reshape(-1, columns, *images.shape[1:])
@@ -74,10 +76,31 @@ def _worst(report: Any, run: Any) -> dict[str, Any]:
         for at, place in enumerate(places)
     ]
     return {
-        "run": run, "reason": "", "places": places, "sheet": sheet, "rows": table, "rule": INFLUENCE if many else FARTHEST,
+        "run": run, "reason": "", "places": places, "sheet": sheet, "rows": table, "rule": INFLUENCE.format(TURNS if rows.shape[1] <= WIDEST else AT_ONCE) if many else FARTHEST,
         "column": "ψ" if many else "distance", "words": _without(run, rows, held, places) if many else FARTHEST,
         "alt": f"The {len(places)} worst samples of {run.label}",
     }  # fmt: skip
+
+
+def _far(rows: Array, held: Array) -> tuple[Array, Array]:
+    """Each sample's distance to its nearest real image, and the places of the farthest."""
+    value = np.sqrt(nearest.nearest(rows, held, 1)[0][:, 0])
+    return value, np.lexsort((np.arange(len(value)), -value))[:SHOWN]
+
+
+def _costly(rows: Array, held: Array) -> tuple[Array, Array]:
+    """ψ of each sample when it is taken out, one after the other, each time of those that are left: of many alike the first would else name them all, and
+    without all of them the samples spread too little. Of wide features all at once, as each turn costs an eigenvalue problem.
+    """
+    left, value, places = np.arange(len(rows)), np.zeros(len(rows)), []
+    turns = SHOWN if rows.shape[1] <= WIDEST else 1
+    for _ in range(turns):
+        now = influence(rows[left], held)
+        worst = np.lexsort((left, -now))[: SHOWN // turns]
+        places += left[worst].tolist()
+        value[left[worst]] = now[worst]
+        left = np.delete(left, worst)
+    return value, np.array(places)
 
 
 def influence(rows: Array, held: Array) -> Array:
@@ -99,7 +122,7 @@ def _without(run: Any, rows: Array, held: Array, places: Array) -> str:
     whole, less = gaussians.distance(rows, still), gaussians.distance(np.delete(rows, places, 0), still)
     chance = np.random.default_rng(0).choice(len(rows), len(places), replace=False)
     usual = gaussians.distance(np.delete(rows, chance, 0), still)
-    told = f"The Fréchet distance of these {len(rows)} samples is {whole:.3g}; without the worst {len(places)} it is {less:.3g}"
+    told = f"The worst {len(places)} of {len(rows)}. The Fréchet distance of all is {whole:.3g}; without these {less:.3g}"
     return f"{told}, without {len(places)} drawn at random {usual:.3g}."
 
 
