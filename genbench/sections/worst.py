@@ -62,6 +62,7 @@ def _worst(report: Any, run: Any) -> dict[str, Any]:
     rows, (held, _) = run.samples, run.real(run.reference)
     many = len(rows) >= 2 * rows.shape[1] and len(held) > rows.shape[1]
     value, places = _costly(rows, held) if many else _far(rows, held)
+    rule = INFLUENCE.format(TURNS if rows.shape[1] <= WIDEST else AT_ONCE) if many else FARTHEST
     images = run.images(places.tolist())
     columns = min(COLUMNS, len(places))
     shaped = images[: len(images) // columns * columns].reshape(-1, columns, *images.shape[1:])
@@ -76,7 +77,7 @@ def _worst(report: Any, run: Any) -> dict[str, Any]:
         for at, place in enumerate(places)
     ]
     return {
-        "run": run, "reason": "", "places": places, "sheet": sheet, "rows": table, "rule": INFLUENCE.format(TURNS if rows.shape[1] <= WIDEST else AT_ONCE) if many else FARTHEST,
+        "run": run, "reason": "", "places": places, "sheet": sheet, "rows": table, "rule": rule,
         "column": "ψ" if many else "distance", "words": _without(run, rows, held, places) if many else FARTHEST,
         "alt": f"The {len(places)} worst samples of {run.label}",
     }  # fmt: skip
