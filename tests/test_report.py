@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
 import re
 import shlex
@@ -372,13 +373,15 @@ def test_a_section_that_fails_costs_no_other(runs, cli, here):
     assert "fd_digits" in section(page, "numbers")
 
 
-def test_pictures_are_given_up_where_the_page_would_grow_too_large(runs, monkeypatch):
+def test_pictures_are_given_up_where_the_page_would_grow_too_large(runs, pages, monkeypatch):
     """The largest picture goes first, each says so in its place; a page that is too large without any is refused."""
+    parts = report.parts_of(report.Report(evidence.runs_of(runs[1][:1])), print)
+    monkeypatch.setattr(report, "parts_of", lambda of, told: parts)
     told = []
     small = page_of(runs[1][:1], told, size=150_000)
     assert told
     assert all("left out: with its" in line for line in told)
-    assert len(small) < len(page_of(runs[1][:1]))
+    assert len(small) < len(pages[0])
     assert "more than 0.15 MB" in section(small, told[0].split()[1])
     monkeypatch.setattr(report, "STOP", 1000)
     with pytest.raises(UserError, match="name fewer runs"):
@@ -470,3 +473,124 @@ def test_a_sheet_fits_and_says_what_it_gave_up():
     least = sheets.sheet(images, 100_000)
     assert "reduced" in least.note
     assert len(least.address) < 300_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; without playwright or the browser the tests are reported as not run."""
+    program = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    if program is None or importlib.util.find_spec("playwright") is None:
+        pytest.skip("not run: no browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, pages, tmp_path):
+    """opened(page, **what a context takes) -> the page in the browser, and what was said on its console or asked of the network."""
+    contexts = []
+
+    def call(page=pages[1], **words):
+        (tmp_path / "report.html").write_bytes(page)
+        contexts.append(browser.new_context(**words))
+        tab, heard = contexts[-1].new_page(), []
+        tab.on("console", lambda message: heard.append(message.text))
+        tab.on("pageerror", lambda error: heard.append(str(error)))
+        tab.on("request", lambda asked: heard.append(asked.url[:80]) if not asked.url.startswith(("file:", "data:")) else None)
+        tab.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
+        tab.goto((tmp_path / "report.html").as_uri())
+        return tab, heard
+
+    yield call
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.browser
+def test_a_browser_hears_no_error_and_no_request(opened):
+    """In both themes, on a desk and on a phone, nothing is said on the console, nothing asked of the network, and nothing overflows the page."""
+    for scheme in ("light", "dark"):
+        for width in (1280, 360):
+            tab, heard = opened(color_scheme=scheme, viewport={"width": width, "height": 800})
+            assert heard == []
+            assert tab.evaluate("document.documentElement.scrollWidth") == width
+            assert tab.evaluate("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
+
+
+@pytest.mark.browser
+def test_the_policy_is_in_force(opened):
+    """A script or a picture from elsewhere that got into the page would not run and not load."""
+    tab, heard = opened()
+    tab.evaluate("""() => {
+        const script = document.createElement("script"); script.textContent = "window.ran = true"; document.body.append(script);
+        const image = new Image(); image.src = "http://127.0.0.1:9/x.png"; document.body.append(image);
+    }""")
+    tab.wait_for_timeout(200)
+    assert tab.evaluate("window.ran") is None
+    assert len(heard) >= 2
+    assert all("Content Security Policy" in line or line.startswith("http://127.0.0.1:9") for line in heard), heard
+
+
+@pytest.mark.browser
+def test_tables_are_sorted_by_keyboard(opened):
+    """Enter on a heading sorts ascending, then descending, then as it was; the heading says which, and what is no number stands last."""
+    tab, _ = opened()
+    heading = tab.locator("#numbers thead th").nth(1)
+    values = "[...document.querySelectorAll('#numbers tbody tr')].map((row) => Number(row.cells[1].dataset.value))"
+    before = tab.evaluate(values)
+    heading.locator("button").focus()
+    for said, expected in (("ascending", sorted(before)), ("descending", sorted(before, reverse=True)), (None, before)):
+        tab.keyboard.press("Enter")
+        assert heading.get_attribute("aria-sort") == said
+        assert tab.evaluate(values) == expected
+
+
+@pytest.mark.browser
+def test_pictures_are_enlarged_by_keyboard(opened):
+    """Enter on a picture opens it larger, plus and minus change its size, Escape goes back to it."""
+    tab, heard = opened()
+    button = tab.locator("#samples button.zoom").first
+    button.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("#zoom").evaluate("(one) => one.open")
+    width = "document.querySelector('#zoom-place img').width"
+    first = tab.evaluate(width)
+    tab.keyboard.press("+")
+    assert tab.evaluate(width) > first
+    tab.keyboard.press("-")
+    assert tab.evaluate(width) == first
+    tab.keyboard.press("Escape")
+    assert not tab.locator("#zoom").evaluate("(one) => one.open")
+    assert button.evaluate("(one) => one === document.activeElement")
+    assert heard == []
+
+
+@pytest.mark.browser
+def test_the_theme_follows_the_system_and_then_the_reader(opened):
+    """Light and dark by the system; the button changes it, and it stays so when the page is opened again."""
+    ground = "getComputedStyle(document.body).backgroundColor"
+    tab, _ = opened(color_scheme="dark")
+    dark = tab.evaluate(ground)
+    other, _ = opened(color_scheme="light")
+    light = other.evaluate(ground)
+    assert dark != light
+    tab.locator("#theme").focus()
+    tab.keyboard.press("Enter")
+    assert tab.evaluate(ground) == light
+    tab.reload()
+    assert tab.evaluate(ground) == light
+
+
+@pytest.mark.browser
+def test_without_scripts_everything_can_be_read(opened):
+    """Where no script runs, numbers, pictures and plots are seen, and no control that would need one."""
+    tab, _ = opened(java_script_enabled=False)
+    assert tab.locator("#numbers tbody tr").first.is_visible()
+    assert tab.locator("#samples img").first.is_visible()
+    assert tab.locator("#convergence svg").first.is_visible()
+    assert not tab.locator("#theme").is_visible()
+    assert tab.locator("button.zoom").count() == 0
