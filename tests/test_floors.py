@@ -28,7 +28,7 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read",
-    "boards listings selftests exports tradeoffs tuning evidence",
+    "boards listings selftests exports tradeoffs tuning evidence verdicts",
     "report",
     "commands/ sections/",
     "cli",
