@@ -16,7 +16,7 @@ from genbench import classes_read, shards, shelves
 from genbench.arrays import NEEDS
 from genbench.files import content_sha256
 from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, construct, locate, options_of
+from genbench.generator import Generator, checkpoint_of, construct, device_of, locate, options_of
 from genbench.given import Drawn, Given, given_of
 from genbench.lazy import np
 from genbench.options import plain
@@ -25,7 +25,7 @@ from genbench.probes import probe_name, probes_of
 from genbench.record import Plan, Record, Score, plan_of
 from genbench.reference import Real
 from genbench.rows import Dataset, Metric
-from genbench.say import RunFailed, UserError, clean
+from genbench.say import PluginFailed, RunFailed, UserError, clean
 from genbench.sources import code_of
 from genbench.standings import Entry, entry_of
 
@@ -151,7 +151,15 @@ class Run:
         """Features float64 [m, d] by the same measure, and labels int64 [m], of a split of the real images."""
         if split not in self.dataset.splits:
             raise UserError(f"the data set {self.dataset.name} has no split {split}")
-        rows, labels = classes_read.real_rows(self.dataset, split, self.measured[2]["features"], self.plan)
+        return self._rows(split, self.measured[2]["features"])
+
+    def _rows(self, split: str, feature: str) -> tuple[Array, Array]:
+        """Features float64 [m, d] and labels of a split, from the cache or taken again."""
+        try:
+            rows, labels = classes_read.real_rows(self.dataset, split, feature, self.plan)
+        except PluginFailed:
+            device_of(self.plan.device)  # of a run that was made on a GPU, here there is none: a reason, and no fault
+            raise
         return rows.astype(np.float64), labels
 
     @property
@@ -182,8 +190,8 @@ class Run:
         drawn = Drawn({probe.name: shards.gather(self.plan, self.folder, probe)}, self.labels, self.blocks)
         real = {}
         for split in sorted(splits):
-            rows, labels = classes_read.real_rows(self.dataset, split, measure["features"], self.plan)
-            real[split] = Real({measure["features"]: rows.astype(np.float64)}, labels)
+            rows, labels = self._rows(split, measure["features"])
+            real[split] = Real({measure["features"]: rows}, labels)
         return metric, given_of(measure, metric, under, drawn, real)
 
     @cached_property
@@ -203,7 +211,7 @@ class Run:
         chosen = options_of(description, words, checkpoint)
         if plain(chosen) != identity["options"]:
             raise UserError("its options cannot be read back from the record")
-        return construct(description, chosen, checkpoint, self.plan.device, self.dataset)
+        return construct(description, chosen, checkpoint, device_of(self.plan.device), self.dataset)
 
 
 def runs_of(records: Sequence[Record], checkpoints: Sequence[Path] = ()) -> tuple[Run, ...]:

@@ -586,6 +586,17 @@ def test_the_theme_follows_the_system_and_then_the_reader(opened):
 
 
 @pytest.mark.browser
+def test_on_paper_the_page_is_light_and_fits(opened):
+    """Printed from a dark theme the ground is white, tables fit an A4 page, and what was folded is open."""
+    tab, _ = opened(color_scheme="dark", viewport={"width": 760, "height": 1000})
+    tab.emulate_media(media="print")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 760
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate("[...document.querySelectorAll('details')].every((one) => one.open)")
+
+
+@pytest.mark.browser
 def test_without_scripts_everything_can_be_read(opened):
     """Where no script runs, numbers, pictures and plots are seen, and no control that would need one."""
     tab, _ = opened(java_script_enabled=False)

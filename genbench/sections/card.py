@@ -70,7 +70,7 @@ def _card(runs: Any, name: str, under: Any) -> dict[str, str]:
     own = [run for run in runs if name in run.record.plan["protocols"]]
 
     def each(said: Any) -> str:
-        return "; ".join(dict.fromkeys(said(run) for run in own))
+        return "; ".join(dict.fromkeys(text for run in own if (text := said(run))))
 
     def seeds(run: Any) -> str:
         return f"{run.first_seed} to {run.first_seed + run.n - 1}"
@@ -86,7 +86,7 @@ def _card(runs: Any, name: str, under: Any) -> dict[str, str]:
         "Features": ", ".join(f"{one} (weights {str(said.get('weights'))[:12]}…)" for one, said in under["extractors"].items()),
         "Rounding to 8 bits": each(lambda run: str(run.record.plan["quantise"])),
         "Repeats": f"{under['repeats']}, of which the {under['reducer']} is reported" if under.get("repeats", 1) != 1 else "",
-        "Ruler only": each(lambda run: run.name if not run.entries[name].protocol["fits"] else "").strip("; "),
+        "Ruler only": each(lambda run: run.name if not run.entries[name].protocol["fits"] else ""),
     }
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 METRICS = ("fd", "kd")
 GROUPS = (5, 4, 2, 1)  # how many disjoint parts the blocks of a run are put into
-WIDEST = 512  # features, up to which the intercept gets an interval: it takes 20 times the work
+MOST = 10**12  # multiplications: the intercept gets an interval, which takes 20 times the work, where it stays below
 TEMPLATE = """
 <p class="quiet">Small points: disjoint parts of the run, made of its own blocks; large: their mean. The line is fitted to the means, in 1/n. A Fréchet
 distance falls with n, by an amount that
 depends on the generator: distances at different n are not to be compared. A kernel distance has no such bias; where every class comes equally often it
-still rises with n by an offset that is the same for every
-generator and for real images. The reference stays whole throughout, and so does its part of the bias.</p>
+still rises with n by an offset that is about the same for
+every generator and for real images. The reference stays whole throughout, and so does its part of the bias.</p>
 <div class="figures plots">
 {% for one in plots %}<figure><p class="title">{{ one.title }}</p>{{ one.svg }}<figcaption>{{ one.says }}</figcaption></figure>{% endfor %}
 </div>
@@ -81,7 +81,11 @@ def _measured(run: Any, name: str, measure: Any) -> Line:
     def value(rows: Array) -> float:
         return float(metric.value(given.arrays.keep("samples", rows), **constants))
 
-    return fitted(given.blocks["samples"], value, 2 * width if measure["metric"] == "fd" else 2, width <= WIDEST)
+    n = given.n
+    once = n * width**2 if measure["metric"] == "fd" else n**2 * width  # multiplications of one value
+    if sum(GROUPS) * once > MOST:
+        raise UserError(f"its {n} samples of {width} features would take long to part; genbench run --metrics fd_infinity,kid measures what a line would show")
+    return fitted(given.blocks["samples"], value, 2 * width if measure["metric"] == "fd" else 2, 20 * sum(GROUPS) * once <= MOST)
 
 
 def fitted(blocks: Array, value: Callable[[Array], float], least: int, bounded: bool) -> Line:
@@ -152,9 +156,9 @@ def _says(lines: dict[Any, Line]) -> str:
         end = (
             "no interval of the intercept was taken, and so none is said"
             if math.isnan(line.low)
-            else f"at n → ∞ {plus_minus(line.intercept, line.low, line.high)}"
+            else f"{plus_minus(line.intercept, line.low, line.high)} at n → ∞"
         )
-        told.append(f"{whole}at n = {line.sizes[-1]:.0f} {line.means[-1]:.3g}, {end}")
+        told.append(f"{whole}{line.means[-1]:.3g} at n = {line.sizes[-1]:.0f}, {end}")
     return "; ".join(told) + "."
 
 

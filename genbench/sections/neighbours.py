@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN, NEAR, PIXELS = 8, 4, 2
 TO_TRAIN, TO_HELD, AMONG = "samples to training images", "samples to held-out images", "training images to each other"
-LARGEST = 20_000  # samples that are searched, the first so many
+LARGEST = 5_000  # samples that are searched, the first so many
 COPYING = ("authpct", "nearest_train", "duplicates", "ct")
 TEMPLATE = """
 <p class="quiet">Chosen by a rule: the {{ shown }} samples whose nearest training image is nearest{% if held %} beside their nearest held-out image
@@ -83,9 +83,14 @@ def _found(report: Any, run: Any) -> dict[str, Any]:
     return {
         "run": run, "reason": "", "held": held is not None, "rows": rows, "sheet": sheet,
         "alt": f"Samples of {run.label}, each beside its nearest training images by features and by pixels",
-        "words": f"features {run.measured[2]['features']}, training split {run.train}" + (f"; {sheet.note}" if sheet.note else ""),
+        "words": _words(run, sheet.note),
         "plot": _plot(report, run, curves), "says": _says(curves),
     }  # fmt: skip
+
+
+def _words(run: Any, note: str) -> str:
+    words = [f"features {run.measured[2]['features']}, training split {run.train}", *([f"of the first {LARGEST} samples"] if run.n > LARGEST else [])]
+    return "; ".join([*words, *([note] if note else [])])
 
 
 def _fair(samples: Array, train: Array, held: Array) -> tuple[Array, Array]:

@@ -25,8 +25,8 @@ sizes, the median; <b>95 %</b>: their 95 % point. In the pictures the grey band 
 <tbody>
 {% for row in table.rows %}
 <tr><th scope="row" data-value="{{ loop.index }}">{{ row.metric }} {{ row.arrow }}<small>{{ row.title }}</small></th>
-{% for cell in row.cells %}<td data-value="{{ cell.value if cell.value is not none else '' }}">{{ cell.text }}
-{% if cell.marks %}<sup>{{ cell.marks }}</sup>{% endif %}</td>{% endfor %}
+{% for cell in row.cells %}<td data-value="{{ cell.value if cell.value is not none else '' }}">
+{{ cell.text }}{% if cell.marks %}<sup>{{ cell.marks }}</sup>{% endif %}</td>{% endfor %}
 <td>{% if row.glyph %}<svg class="glyph" viewBox="0 0 {{ wide }} {{ row.glyph.tall }}" role="img" aria-label="{{ row.glyph.alt }}">
 {% if row.glyph.band %}<rect x="{{ row.glyph.band[0] }}" y="0" width="{{ row.glyph.band[1] }}" height="{{ row.glyph.tall }}" fill="var(--faint)"/>
 <line x1="{{ row.glyph.real }}" x2="{{ row.glyph.real }}" y1="0" y2="{{ row.glyph.tall }}" stroke="var(--shade)" stroke-width="1.5"/>{% endif %}
