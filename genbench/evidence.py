@@ -81,6 +81,10 @@ class Run:
     def folder(self) -> Path:
         return Path(self.record.folder)
 
+    def why(self, error: UserError) -> str:
+        """An error as a reason in a page, which goes to others: the run's folder by its own name, not by where it lies here."""
+        return clean(str(error)).replace(str(self.folder), self.folder.name) if self.record.folder else clean(str(error))
+
     @cached_property
     def plan(self) -> Plan:
         return plan_of(self.record)
@@ -123,13 +127,14 @@ class Run:
         """Kept images uint8 [k, 3, h, w]; UserError where they were not kept or are gone."""
         if not self.plan.keep_images:
             raise UserError("the run kept no images; genbench run --save-samples with the same words keeps them")
-        self._has_shards()
+        self.has_shards()
         try:
             return shards.images_at(self.plan, self.folder, [int(one) for one in places])
         except AssertionError:
             raise UserError("images of the run are missing; genbench run with the same words draws them again") from None
 
-    def _has_shards(self) -> None:
+    def has_shards(self) -> None:
+        """UserError where only the record is at hand."""
         if not (self.folder / "shards").is_dir():
             raise UserError("only the record is here, without the folder of the run: its samples are not at hand")
 
@@ -141,7 +146,7 @@ class Run:
     @cached_property
     def samples(self) -> Array:
         """Features of all samples by that measure, float64 [n, d]."""
-        self._has_shards()
+        self.has_shards()
         try:
             return classes_read.gathered(self.plan, self.folder, self.measured[2]["features"]).astype(np.float64)
         except RunFailed as error:  # a shard is missing: no failure of the report
@@ -179,7 +184,7 @@ class Run:
 
     def given(self, name: str, measure: Mapping[str, Any]) -> tuple[Metric, Given]:
         """A metric and the arrays of one of the run's measures, as its score was taken of them."""
-        self._has_shards()
+        self.has_shards()
         metric, under = shelves.find("metrics", measure["metric"]), self.plan.protocols[name]
         if measure["mirrored"] or under["statistics"] is not None:
             raise UserError(f"{measure['name']} is held against {'mirror images' if measure['mirrored'] else 'a statistics file'}: it is not taken again here")
@@ -212,6 +217,14 @@ class Run:
         if plain(chosen) != identity["options"]:
             raise UserError("its options cannot be read back from the record")
         return construct(description, chosen, checkpoint, device_of(self.plan.device), self.dataset)
+
+
+def reasons(found: Sequence[tuple[Run, str]]) -> list[str]:
+    """Why something is not shown of runs, each reason once, after the letters of its runs where there are several."""
+    by: dict[str, list[Run]] = {}
+    for run, why in found:
+        by.setdefault(why, []).append(run)
+    return [why if all(run.alone for run in of) else f"{', '.join(run.letter for run in of)}: {why}" for why, of in by.items()]
 
 
 def runs_of(records: Sequence[Record], checkpoints: Sequence[Path] = ()) -> tuple[Run, ...]:

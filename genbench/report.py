@@ -107,13 +107,20 @@ def _part(row: Section, report: Report, told: Callable[[str], None]) -> Part:
         raise TypeError(f"render returned {type(body).__name__}; return report.html(...), or the reason for its absence as a str")
     except UserError as error:
         if not isinstance(error, PluginFailed | RunFailed):
-            return Part(row, None, str(error))
-        why = str(error)
+            return Part(row, None, _here(report, error))
+        why = _here(report, error)
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]} ({Path(last.filename).name}:{last.lineno})"
     told(f"section {row.name} failed: {clean(why)}")
     return Part(row, None, f"failed: {why}", failed=True)
+
+
+def _here(report: Report, error: UserError) -> str:
+    """An error's words without where the runs lie on this machine."""
+    for run in report.runs:
+        error = UserError(run.why(error))
+    return str(error)
 
 
 def written(runs: Sequence[Run], told: Callable[[str], None], size: int = SIZE) -> bytes:

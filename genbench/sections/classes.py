@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genbench import classes_read
+from genbench.evidence import reasons
 from genbench.files import Damaged, read_json
 from genbench.lazy import np
 from genbench.plots import FAINT, INK, marker
@@ -55,14 +56,14 @@ def render(report: Any) -> Any:
         try:
             tables[run] = _table(run)
         except UserError as error:
-            lacks.append(f"{run.name}: {error}" if len(report.runs) > 1 else str(error))
+            lacks.append((run, run.why(error)))
     if not tables:
-        return "; ".join(dict.fromkeys(lacks))
+        return "; ".join(reasons(lacks))
     first = next(iter(tables.values()))["classes"]
     same = {run: one["classes"] for run, one in tables.items() if [row["name"] for row in one["classes"]] == [row["name"] for row in first]}
     plots = [_panel(report, same, name) for name in PANELS if any(row.get(name) is not None for rows in same.values() for row in rows) and _wanted(name, same)]
     found = [_shown(run, one) for run, one in tables.items()]
-    return report.html(TEMPLATE, same=same, plots=plots, found=found, lacks=lacks)
+    return report.html(TEMPLATE, same=same, plots=plots, found=found, lacks=reasons(lacks))
 
 
 def _wanted(name: str, same: dict[Any, Any]) -> bool:
@@ -83,6 +84,7 @@ def _table(run: Any) -> dict[str, Any]:
         raise UserError(f"the data set {run.dataset.name} has one class")
     if run.n > LARGEST_N or len(run.classes) > LARGEST_C:
         raise UserError(f"no table of its {len(run.classes)} classes has been made: genbench classes {run.record.id[:8]}, then the report again")
+    run.has_shards()
     made = classes_read.table_of(run.record)
     return {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals
+from genbench.evidence import reasons
 from genbench.lazy import np
 from genbench.plots import FAINT, INK, marker
 from genbench.say import UserError, plus_minus
@@ -59,10 +60,10 @@ def render(report: Any) -> Any:
             try:
                 name, lines[run] = _of(run, kind)
             except UserError as error:
-                lacks.append(f"{run.name}, {kind}: {error}")
+                lacks.append((run, f"{kind}: {run.why(error)}"))
         if lines:
             plots.append(_plot(report, lines, name))
-    return report.html(TEMPLATE, plots=plots, lacks=lacks) if plots else "; ".join(lacks)
+    return report.html(TEMPLATE, plots=plots, lacks=reasons(lacks)) if plots else "; ".join(reasons(lacks))
 
 
 def _of(run: Any, kind: str) -> tuple[str, Line]:

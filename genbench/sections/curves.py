@@ -10,6 +10,7 @@ from genbench.plots import FAINT, INK, points
 from genbench.section import Section
 from genbench.standings import ARROW, direction, metrics_of
 
+FAR = 30  # times the least: from there on distances stand on a logarithmic scale
 TEMPLATE = """
 <p class="quiet">Points are runs{% if runs|length > 1 %}, by their letters{% endif %}; bars are 95 % intervals; dashed lines are real
 images.{% if runs|length == 1 %} One run is one point: name several, or the points of
@@ -86,7 +87,13 @@ def _cost(report: Any, runs: Any, name: str, metric: str) -> dict[str, Any]:
             axes.plot(*zip(*line, strict=True), color=INK, linewidth=0.9, alpha=0.55, zorder=1)
         if real is not None:
             axes.axhline(real, color=INK, linewidth=0.9, linestyle="--")
-        axes.set_ylim(bottom=min(0.0, *(y[1] for y in up)))
+        ends = [value for one in up for value in one] + ([] if real is None else [real])
+        if min(ends) > 0 and max(ends) > FAR * min(ends):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.minorticks_off()
+        else:
+            axes.set_ylim(bottom=min(0.0, *ends))
         axes.set_xlabel("seconds per image")
         axes.set_ylabel(f"{metric} {ARROW['lower']}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genbench import images, paths
+from genbench.evidence import reasons
 from genbench.lazy import np, torch
 from genbench.say import PluginFailed, UserError, plus_minus
 from genbench.section import Section
@@ -42,9 +43,9 @@ def render(report: Any) -> Any:
         except UserError as error:
             if isinstance(error, PluginFailed) and len(report.runs) == 1:
                 raise
-            found.append({"run": run, "reason": str(error)})
+            found.append({"run": run, "reason": run.why(error)})
     if all(one["reason"] for one in found):
-        return "; ".join(dict.fromkeys(f"{one['run'].label}: {one['reason']}" for one in found))
+        return "; ".join(reasons([(one["run"], one["reason"]) for one in found]))
     return report.html(TEMPLATE, found=found, classes=any(run.labels is not None for run in report.runs))
 
 

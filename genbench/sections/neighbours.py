@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genbench import nearest
+from genbench.evidence import reasons
 from genbench.lazy import np
 from genbench.plots import FAINT, INK
 from genbench.say import UserError, plus_minus
@@ -52,9 +53,9 @@ def render(report: Any) -> Any:
         try:
             found.append(_found(report, run))
         except UserError as error:
-            found.append({"run": run, "reason": str(error)})
+            found.append({"run": run, "reason": run.why(error)})
     if all(one["reason"] for one in found):
-        return "; ".join(dict.fromkeys(one["reason"] for one in found))
+        return "; ".join(reasons([(one["run"], one["reason"]) for one in found]))
     held = all(one.get("held") for one in found if not one["reason"])
     return report.html(TEMPLATE, found=found, shown=SHOWN, near=NEAR, pixels=PIXELS, held=held, scores=[line for run in report.runs for line in _scores(run)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genbench.evidence import reasons
 from genbench.lazy import np
 from genbench.say import UserError
 from genbench.section import Section
@@ -33,7 +34,7 @@ def render(report: Any) -> Any:
     """A grid for each run; one without images says why, and where none has any the section does."""
     grids = [_grid(report, run) for run in report.runs]
     if all(one["reason"] for one in grids):
-        return "; ".join(dict.fromkeys(one["reason"] for one in grids))
+        return "; ".join(reasons([(one["run"], one["reason"]) for one in grids]))
     same = len({(run.first_seed, run.labels is None) for run in report.runs}) == 1
     seeds = (
         ""
@@ -58,7 +59,7 @@ def _grid(report: Any, run: Any) -> dict[str, Any]:
         rows, places = _rows(run)
         images = run.images([place for row in places for place in row])
     except UserError as error:
-        return {"run": run, "reason": str(error)}
+        return {"run": run, "reason": run.why(error)}
     shaped = images.reshape(len(places), len(places[0]), *images.shape[1:])
     sheet = report.sheet(shaped)
     last = run.first_seed + max(max(row[: sheet.columns]) for row in places)

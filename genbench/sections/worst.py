@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genbench import gaussians, nearest, stats
+from genbench.evidence import reasons
 from genbench.lazy import linalg, np
 from genbench.say import UserError
 from genbench.section import Section
@@ -51,9 +52,9 @@ def render(report: Any) -> Any:
         try:
             found.append(_worst(report, run))
         except UserError as error:
-            found.append({"run": run, "places": [], "reason": str(error), "rule": ""})
+            found.append({"run": run, "places": [], "reason": run.why(error), "rule": ""})
     if all(one["reason"] for one in found):
-        return "; ".join(dict.fromkeys(one["reason"] for one in found))
+        return "; ".join(reasons([(one["run"], one["reason"]) for one in found]))
     rules = dict.fromkeys(one["rule"] for one in found if one["rule"])
     return report.html(TEMPLATE, found=found, rule=" Or, where marked: ".join(rules))
 
