@@ -21,7 +21,7 @@ from genbench.rows import RowError
 from genbench.run import evaluate
 from genbench.say import UserError
 from genbench.section import Section
-from genbench.sections import convergence, provenance, worst
+from genbench.sections import convergence, curves, provenance, worst
 
 N = 870
 DRAWN = {"svg", "g", "path", "defs", "clippath", "rect", "use", "text"}  # what a plot is made of
@@ -439,6 +439,13 @@ def test_the_line_in_1_over_n_meets_its_intercept():
     assert np.isnan(convergence.fitted(blocks, lambda rows: 2 + 30 / rows.sum(), 50, False).low)
     with pytest.raises(UserError, match="a part needs at least 300"):
         convergence.fitted(blocks, lambda rows: 1.0, 300, True)
+
+
+@pytest.mark.parametrize("rate", [0.106, 31.31, 1581443162.989])
+def test_one_run_of_any_speed_has_its_point(rate, runs):
+    """A single point on a logarithmic axis is drawn without a remark of matplotlib's, whatever its place."""
+    one = replace(runs[1][0], cost={**runs[1][0].cost, "images_per_second": rate})
+    assert hasattr(curves.render(report.Report(evidence.runs_of([one]))), "__html__")
 
 
 SCORE = Score("p", "m", value=1.0, se=0.05, se_reference=0.05, low=0.9, high=1.1, n=200, real=0.3, real_high=0.4)

@@ -71,9 +71,9 @@ def _cost(report: Any, runs: Any, name: str, metric: str) -> dict[str, Any]:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         axes.set_xscale("log")
-        _drawn(axes, there, across, up)
         middle = [x[0] for x in across]
-        axes.set_xlim(min(middle) / 4, max(middle) * 4)
+        axes.set_xlim(min(middle) / 4, max(middle) * 4)  # before the points: one alone leaves a logarithmic axis without a length
+        _drawn(axes, there, across, up)
         axes.xaxis.set_major_locator(mpl_ticker.LogLocator(subs=(1.0,), numticks=6))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
