@@ -35,7 +35,7 @@ def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: 
     sides = _sides(found, protocol, rule, shares)
     named, attributes = _grouped(found, sides, protocol, groups) if groups else ({}, {})
     made = table(replace(sides, pools=named))
-    name, _, measure = _measure(plan_of(found), protocol)
+    name, _, measure = measure_of(plan_of(found), protocol)
     said = {"protocol": name, "features": measure["features"], "reference": measure["reference"], "rule": rule}
     return replace(made, over={**said, **made.over, "attributes": attributes})
 
@@ -52,7 +52,7 @@ def refuse(runs: Sequence[Record], protocol: str = "") -> None:
     seen: dict[str, tuple[Any, str]] = {}
     for found in runs:
         plan = plan_of(found)
-        features = _measure(plan, protocol)[2]["features"]
+        features = measure_of(plan, protocol)[2]["features"]
         dataset = dataset_of(plan.dataset or plan.identity["dataset"])
         for what, now, shown in (("classes", dataset.classes, f"those of {dataset.name}"), ("features", features, features)):
             before, said = seen.setdefault(what, (now, f"{shown} in {found.id}"))
@@ -62,7 +62,7 @@ def refuse(runs: Sequence[Record], protocol: str = "") -> None:
 
 def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     plan = plan_of(found)
-    _, under, measure = _measure(plan, protocol)
+    _, under, measure = measure_of(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     if len(dataset.classes) < 2:
         raise UserError(f"the data set {dataset.name} has no classes: a folder of a sub-folder to a class has")
@@ -106,7 +106,7 @@ def _grouped(found: Record, sides: Sides, protocol: str, groups: str) -> tuple[d
     plan, attribute = plan_of(found), classes_groups.attribute(groups)
     if not plan.keep_images:
         raise UserError(f"--groups {clean(groups)}: the run has kept no images to look at; run it with --save-samples")
-    _, under, measure = _measure(plan, protocol)
+    _, under, measure = measure_of(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     reference, *pool = (real_rows(dataset, split, attribute.feature, plan)[0] for split in (measure["reference"], *_exchangeable(under, measure["reference"])))
     return {}, classes_groups.recognised(plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool)))
@@ -117,7 +117,7 @@ def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(under["real"] or [reference]))
 
 
-def _measure(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+def measure_of(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
     """The protocol that is read, by name and whole, and its first measure that holds rows of samples against rows of real images."""
     if protocol and protocol not in plan.protocols:
         raise UserError(f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}")

@@ -19,8 +19,12 @@ __all__ = [
     "jinja2",
     "linalg",
     "lmdb",
+    "markupsafe",
+    "mpl",
     "mpl_agg",
     "mpl_figure",
+    "mpl_svg",
+    "mpl_ticker",
     "np",
     "optuna",
     "parquet",
@@ -58,8 +62,12 @@ if TYPE_CHECKING:
     import evalica as evalica
     import jinja2 as jinja2
     import lmdb as lmdb
+    import markupsafe as markupsafe
+    import matplotlib as mpl
     import matplotlib.backends.backend_agg as mpl_agg
+    import matplotlib.backends.backend_svg as mpl_svg
     import matplotlib.figure as mpl_figure
+    import matplotlib.ticker as mpl_ticker
     import numpy as np
     import optuna as optuna
     import pandas as pd
@@ -83,8 +91,13 @@ if TYPE_CHECKING:
     import torchvision.datasets as torchvision_datasets
     import torchvision.models as torchvision_models
 else:
+    jinja2 = _Lazy("jinja2")
+    markupsafe = _Lazy("markupsafe")
+    mpl = _Lazy("matplotlib")
     mpl_agg = _Lazy("matplotlib.backends.backend_agg")
+    mpl_svg = _Lazy("matplotlib.backends.backend_svg")
     mpl_figure = _Lazy("matplotlib.figure")
+    mpl_ticker = _Lazy("matplotlib.ticker")
     np = _Lazy("numpy")
     pd = _Lazy("pandas")
     hf_datasets = _Lazy("datasets")

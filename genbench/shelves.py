@@ -21,10 +21,12 @@ from typing import Any
 
 from genbench import rows
 from genbench.say import UserError, aside, choices, clean
+from genbench.section import Section
 
 KINDS: dict[str, type] = {"datasets": rows.Dataset, "extractors": rows.Extractor, "metrics": rows.Metric, "protocols": rows.Protocol}
-SHELVED = {**KINDS, "measures": rows.Measure}  # kinds of rows; those without a folder of their own stand in other kinds' leaves
-FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in KINDS}}
+APART: dict[str, type] = {"sections": Section}  # whose leaves bring no other rows and import much: only read when asked for
+SHELVED = {**KINDS, **APART, "measures": rows.Measure}  # kinds of rows; those without a folder of their own stand in other kinds' leaves
+FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in (*KINDS, *APART)}}
 _with: list[tuple[str, ModuleType]] = []  # the catalogue of files that this process was told to read
 
 
@@ -50,7 +52,8 @@ def _built_in(shelf: str) -> tuple[Standing, ...]:
     if shelf not in SHELVED:
         names = {leaf: leaf.replace("_", "-") if shelf == "commands" else leaf for leaf in _leaves(shelf)}
         return tuple(Standing(shelf, name, "built in", f"{FOLDERS[shelf]}.{leaf}") for leaf, name in names.items())
-    modules = [importlib.import_module(f"{FOLDERS[kind]}.{leaf}") for kind in KINDS for leaf in _leaves(kind)]  # a data set's leaf may bring its protocol
+    kinds = [shelf] if shelf in APART else KINDS
+    modules = [importlib.import_module(f"{FOLDERS[kind]}.{leaf}") for kind in kinds for leaf in _leaves(kind)]  # a data set's leaf may bring its protocol
     return tuple(Standing(shelf, row.name, "built in", row) for module in modules for row in _rows_of(module, SHELVED[shelf]))
 
 

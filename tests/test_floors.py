@@ -15,10 +15,11 @@ import genbench
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
-    "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told",
+    "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told plots",
+    "section",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
-    "used human_rates",
+    "used human_rates sheets",
     (
         "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
         " datasets/ extractors/ metrics/ protocols/"
@@ -30,9 +31,9 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
-    "baselines class_parts comparisons boards extending listings selftests exports tradeoffs tuning results",
-    "compared tracks redrawn gate_run human_new human_entered",
-    "commands/",
+    "baselines class_parts comparisons boards extending listings selftests exports tradeoffs tuning results evidence verdicts",
+    "compared tracks redrawn gate_run human_new human_entered report",
+    "commands/ sections/",
     "cli",
     "__init__ __main__",
 ]

@@ -1,4 +1,4 @@
-"""To add a metric, data set, extractor, protocol, generator or command one adds exactly one file: it is found, listed and used."""
+"""To add a metric, data set, extractor, protocol, generator, command or section of the report one adds exactly one file: it is found, listed and used."""
 
 from __future__ import annotations
 
@@ -91,6 +91,14 @@ def command():
     from genbench.say import answer
     answer(genbench.__file__)
 """
+SECTION = """
+from genbench.section import Section
+
+def render(report):
+    return report.html("<p>{{ words }} of {{ runs|length }} run</p>", words="a new <section>")
+
+ROW = Section("novel", "Novel", 35, render)
+"""
 ADDED = {
     "genbench/metrics/new_metric.py": METRIC,
     "genbench/extractors/new_extractor.py": EXTRACTOR,
@@ -98,6 +106,7 @@ ADDED = {
     "genbench/protocols/new_protocol.py": PROTOCOL,
     "genbench_plugins/new_generator.py": GENERATOR,
     "genbench/commands/where.py": COMMAND,
+    "genbench/sections/novel.py": SECTION,
 }
 
 
@@ -120,6 +129,7 @@ def answers(tmp_path_factory, several):
         (copy / path).write_text(source)
     commands = ["--help", "where", "metrics", "extractors", "datasets", "protocols", "plugins"]
     commands += ["run --plugin noise --n 40 --metrics spread --json", "run --plugin new_generator --dataset halves --protocol halves,halves-few --json"]
+    commands += ["report -o page.html"]
     found = several(*(words.split() for words in commands), env={"PYTHONPATH": copy}, cwd=copy)
     return copy, before, dict(zip(commands, found, strict=True))
 
@@ -205,6 +215,16 @@ def test_new_generator_data_extractor_and_protocol_run_together(answers):
     assert {name: score["status"] for name, score in scores.items()} == dict.fromkeys(names, "ok")
     assert scores["label_accuracy_quarters"]["value"] == 1.0
     assert scores["fd_quarters"]["real"] is not None
+
+
+def test_a_new_section_stands_in_the_report_at_its_place(answers):
+    """A section that is one file is in the page, between those of lower and of higher order, what it says escaped."""
+    copy, _, found = answers
+    status, out, err, _ = found["report -o page.html"]
+    assert (status, out) == (0, "page.html\n"), err
+    page = (copy / "page.html").read_text()
+    assert "a new &lt;section&gt; of 1 run" in page
+    assert page.index('<section id="comparison"') < page.index('<section id="novel"') < page.index('<section id="samples"')
 
 
 def test_no_other_file_was_touched(answers):
