@@ -17,11 +17,18 @@ from genbench.say import NotComparable, UserError, clean, plus_minus, table, tel
 from genbench.weights import Unreached, pieces
 
 FOLDER = Path("baselines")
-LARGEST = 2**26  # bytes of a record
+LARGEST = 2**26  # bytes of a record that is fetched
 
 
 def baseline(word: str, candidate: Record, folder: Path, out: Path) -> Record:
     """The record behind --baseline; NotComparable where there is none, with what there is."""
+    found = _looked_up(word, candidate, folder, out)
+    if why := record.lacking(found):
+        raise NotComparable(f"--baseline {clean(word)} {why}; save it again with genbench baseline save")
+    return found
+
+
+def _looked_up(word: str, candidate: Record, folder: Path, out: Path) -> Record:
     try:
         if word.startswith(("http://", "https://")):
             return _fetched(word)
@@ -41,17 +48,20 @@ def baseline(word: str, candidate: Record, folder: Path, out: Path) -> Record:
 
 
 def _of_board(board: Path, candidate: Record) -> Record:
-    """The entry of a board under the candidate's label, else that of the same generator; NotComparable where that is none or several."""
-    found = [one for one in standings.entries(board) if one.record.id != candidate.id and set(one.record.plan["protocols"]) & set(candidate.plan["protocols"])]
-    same = [one for one in found if one.label == candidate.plan["label"]]
-    kin = same or [one for one in found if one.record.plan["identity"]["generator"] == candidate.plan["identity"]["generator"]]
-    own = [one for one in standings.entries(board) if one.record.id == candidate.id]
-    if len(kin) == 1 or (not kin and len(own) == 1):
-        taken = (kin or own)[0]
-        tell(f"baseline: {taken.label}, entry {taken.id} of {board}")
-        return taken.record
-    names = ", ".join(f"{one.label} ({one.id})" for one in (kin or found)[:6])
-    raise NotComparable(f"--baseline {clean(str(board))}: which entry? {clean(names) or 'it has none of this protocol'}: --baseline {board}/entries/ID.json")
+    """A board's entry for the candidate's label, the newest that is not its own; else its own run's, where an earlier one entered it; else that of the same
+    generator; NotComparable where that is none, or several."""
+    there = [one for one in standings.entries(board, every=True) if set(one.record.plan["protocols"]) & set(candidate.plan["protocols"])]
+    others = [one for one in there if one.record.id != candidate.id]
+    same = [one for one in others if one.label == candidate.plan["label"]][-1:]  # oldest first
+    own = [one for one in there if one.record.id == candidate.id and one.record.cost != candidate.cost]
+    newest = {one.label: one for one in others if one.record.plan["identity"].get("generator") == candidate.plan["identity"]["generator"]}
+    found = same or own or list(newest.values())
+    if len(found) != 1:
+        names = ", ".join(f"{one.label} ({one.id})" for one in (found or others)[:6])
+        why = f"which entry? {names}" if names else "it has no entry but the run's own; genbench run --leaderboards none enters none"
+        raise NotComparable(f"--baseline {clean(str(board))}: {clean(why)}: --baseline {board}/entries/ID.json")
+    tell(f"baseline: {found[0].label}, entry {found[0].id} of {board}")
+    return found[0].record
 
 
 def _fetched(url: str) -> Record:
@@ -63,7 +73,7 @@ def _fetched(url: str) -> Record:
             got += piece
             if len(got) > LARGEST:
                 raise NotComparable(f"--baseline {clean(url)} is larger than {LARGEST >> 20} MiB: it is no record")
-    except Unreached as error:
+    except (Unreached, ValueError) as error:
         raise NotComparable(f"--baseline: {clean(str(error))}") from None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fetched.json"

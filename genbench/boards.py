@@ -77,6 +77,8 @@ def _reproduced(board: Path, found: Sequence[Entry]) -> list[str]:
             how = "to the bit" if bits else "within tolerance" if said["verdict"] == "reproduced" else "its checks differ"
             if said["content"] == content_of(entry.record):
                 where = "another machine" if said["machine"] == "another" else "a machine of the same kind"
+                again = any(one["what"][:6] != "shard " and not one["what"].endswith(": interval") for one in said["checks"])
+                how += "" if again else " in its images; its numbers were not taken again"
                 drawn = f"{said['drawn']} of {said['of']} shards drawn again, seed {said['seed']}, on {where}"
                 lines.append(f"- {escaped(entry.label)}: **{escaped(said['verdict'])}**, {how}; {escaped(drawn)}, {escaped(said['created'][:10])}.")
         except FileNotFoundError:

@@ -15,6 +15,7 @@ from genbench.intervals import jackknife, t_interval
 from genbench.lazy import np
 from genbench.record import Plan, Record, Score, plan_of
 from genbench.rows import Dataset, Metric
+from genbench.say import UserError, tell
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 MOST = 100  # classes; a record of more would be no small file
+LARGEST = 2**26  # numbers in the features of a run; beyond it the kernels of all classes take minutes
 SPLITS = 100  # of real images against real images
 
 
@@ -33,7 +35,11 @@ def with_classes(found: Record) -> Record:
     labels, dataset = shards.labels_for(plan), dataset_of(plan.dataset or plan.identity["dataset"])
     if labels is None or not 2 <= len(dataset.classes) <= MOST:
         return found
-    more = [score for name, under in plan.protocols.items() for score in _under(found, plan, dataset, name, under, labels)]
+    try:
+        more = [score for name, under in plan.protocols.items() for score in _under(found, plan, dataset, name, under, labels)]
+    except UserError as error:
+        tell(f"classes are not judged: {error}")
+        return found
     return replace(found, scores=(*found.scores, *more))
 
 
@@ -43,6 +49,9 @@ def _under(found: Record, plan: Plan, dataset: Dataset, name: str, under: Mappin
         return
     metric: Metric = shelves.find("metrics", "kd")
     rows, blocks = gathered(plan, Path(found.folder), measure["features"]).astype(np.float64), shards.run_blocks(plan)
+    if rows.size > LARGEST:
+        tell(f"classes are not judged: {len(rows)} samples of {rows.shape[1]} features would take long")
+        return
     held, of = real_rows(dataset, measure["reference"], measure["features"], plan)
     pools = [real_rows(dataset, split, measure["features"], plan) for split in under["real"] or [measure["reference"]]]
     for c in range(len(dataset.classes)):

@@ -218,6 +218,8 @@ def values(block: Block, metric: str) -> list[Row]:
         best, worst = place.get(unit.name, (None, None))
         row: Row = {"first": unit.name, "metric": metric, "part": "all", "trainings": unit.trainings, "rank_low": best, "rank_high": worst}
         if unit.method:
+            if not unit.method.values(metric):
+                continue
             found = unit.method.row(metric)
             rows += [row | {"value": found["mean"], **{key: found[key] for key in ("sd", "low", "high")}}] if found["trainings"] >= ENOUGH else []
         elif score := score_of(unit.entry, metric, "all"):
@@ -227,8 +229,7 @@ def values(block: Block, metric: str) -> list[Row]:
 
 def spreads(block: Block, metric: str) -> list[Row]:
     """A row to every method of two trainings and more: mean, standard deviation between trainings, t interval, their values."""
-    rows = [{"first": one.name, "metric": metric, **one.row(metric)} for one in methods_of(block.entries)]
-    return [row for row in rows if row["trainings"] > 1]
+    return [{"first": one.name, "metric": metric, **one.row(metric)} for one in methods_of(block.entries) if len(one.values(metric)) > 1]
 
 
 def class_differences(block: Block, metric: str) -> list[Row]:

@@ -26,7 +26,7 @@ from genbench.record import Plan, Record, Score, plan_of
 from genbench.reference import Real
 from genbench.rows import Dataset, Metric
 from genbench.say import PluginFailed, RunFailed, UserError, clean
-from genbench.sources import code_of
+from genbench.sources import code_of, code_of_file, seal_of
 from genbench.standings import Entry, entry_of
 
 if TYPE_CHECKING:
@@ -203,16 +203,19 @@ class Run:
     def generator(self) -> Generator:
         """The generator that drew it, constructed again: only where its code and checkpoint are those of the record."""
         identity = self.plan.identity
-        description = locate(self.plan.origin if self.plan.origin.endswith(".py") else identity["generator"])
+        own = self.plan.origin.endswith(".py")
+        if own and code_of_file(Path(self.plan.origin)) != identity["code"]:  # asked before it is imported: a record may be a stranger's
+            raise UserError(f"{clean(self.plan.origin)} is not, or no longer, the code that drew this run")
+        description = locate(self.plan.origin if own else identity["generator"])
         if code_of(description) != identity["code"]:
             raise UserError(f"the code of {clean(str(identity['generator']))} is no longer the one that drew this run")
         if description.attributes.get("executes"):
             raise UserError("its checkpoint is a program, and a report runs none")
         named = (self.checkpoints or {}).get(str(identity["checkpoint"]))
         checkpoint = checkpoint_of(description, self.dataset, named)
-        if (content_sha256(checkpoint) if checkpoint else None) != identity["checkpoint"]:
+        if seal_of(description, checkpoint) != identity["checkpoint"]:
             raise UserError(f"its checkpoint, SHA-256 {str(identity['checkpoint'])[:12]}..., is not at hand: genbench report --checkpoint FILE")
-        words = [f"{key}={value}" for key, value in identity["options"].items()]
+        words = [f"{key}={value}" for key, value in identity["options"].items() if value is not None]
         chosen = options_of(description, words, checkpoint)
         if plain(chosen) != identity["options"]:
             raise UserError("its options cannot be read back from the record")

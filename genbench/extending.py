@@ -16,6 +16,7 @@ from genbench.probes import probes_of
 from genbench.record import Plan, Record, plan_of
 from genbench.say import UserError, clean, tell
 from genbench.shards import path_of, read_probe, run_blocks, shards_of
+from genbench.sources import code_of_file
 
 
 def longer(found: Record, n: int, words: Mapping[str, Any]) -> tuple[Plan, Description, Request]:
@@ -40,6 +41,8 @@ def _plugin(before: Plan) -> str:
     """The word that finds the generator again."""
     if before.origin == "memory":
         raise UserError("the generator was in memory: evaluate it again from Python, with a larger n")
+    if before.origin.endswith(".py") and code_of_file(Path(before.origin)) != before.identity["code"]:  # asked before it is imported
+        raise UserError(f"{clean(before.origin)} is not, or no longer, the code that drew this run; its code differs: --plugin FILE.py names another")
     return before.origin if before.origin.endswith(".py") else str(before.identity["generator"])
 
 

@@ -58,5 +58,6 @@ def text(found: Mapping[str, Any]) -> str:
         shown = [f"{math.expm1(value):.1%}" if one["kind"] == "ratio" else f"{value:.2g}" for value in one["detectable"].values()]
         rows.append([f"{one['metric']} {one['protocol']}", f"{one['n']:,}", f"{one['false_alarms']:.1%}", *shown])
     head = f"{clean(found['label'])}: {SPLITS} splits of its blocks into halves, held against each other unpaired"
-    tail = "Beside the false alarms the smallest change that is shown in 80 of 100 runs of this n: fresh seeds, and seeds that correlate by 0.9 and 0.99."
+    tail = "What its own blocks say; tests/bench/gate_power.md has the gate tried on fresh runs. Beside the false alarms the smallest change"
+    tail += " that is shown in 80 of 100 runs of this n: fresh seeds, and seeds that correlate by 0.9 and 0.99."
     return f"{head}\n\n{table(['number', 'n', 'false alarms', 'unpaired', 'r = 0.9', 'r = 0.99'], rows)}\n\n{tail}"

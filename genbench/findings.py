@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from genbench.gates import COSTS, Gate
+from genbench.gates import COSTS, Acceptance, Gate
 from genbench.noninferiority import Change, Kind
 from genbench.record import Record
 
@@ -35,6 +35,8 @@ class Finding:
     alpha: float = 0.05
     n: int = 0
     p: float | None = None  # adjusted over the rules of its level
+    width: float = 1.0  # of its range, where it is a share: 1, or 100 for per cent
+    accept: Acceptance | None = None  # of its rule
 
     @property
     def name(self) -> str:

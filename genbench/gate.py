@@ -15,13 +15,16 @@ from typing import Any
 from genbench import noninferiority, shelves
 from genbench.alike import pairing, treatment, treatment_digest
 from genbench.findings import Checked, CostFinding, Finding
-from genbench.gates import CostRule, Gate, Rule
+from genbench.gates import LOOKS, CostRule, Gate, Rule
 from genbench.intervals import Estimate, estimate, holm
-from genbench.record import Record, Score
+from genbench.record import RATERS, Record, Score
 from genbench.say import NotComparable, UserError, choices, clean
 
 SMALL = 10  # a Fréchet distance is judged from so many samples per dimension
 PAIRED = 0.3  # a correlation below it buys nothing
+INSTEAD = "in place of"
+EVERYWHERE = ("checkpoint_bytes", "parameters", "evaluations_per_image")  # the same on every machine
+TAKEN = ("metric", "features", "reference", "constants", "reference_n", "mirrored", "precision", "samples_n", "batch", "pairs")  # of a measure
 WORDS = {"previous": "the baseline", "anchor": "the anchor"}
 
 
@@ -39,9 +42,14 @@ class Side:
 
 def check(candidate: Record, baselines: Mapping[str, Record], gate: Gate, today: datetime.date, *, unpaired: bool = False) -> Checked:
     """A candidate against its baselines {previous, anchor}; NotComparable where they were not measured alike."""
-    look = max(gate.looks, *(int(one.plan.get("looks", 1)) for one in (candidate, *baselines.values())))
+    taken = max(int(one.plan.get("looks", 1)) for one in (candidate, *baselines.values()))
+    look = min(max(gate.looks, taken), LOOKS)
     alpha = noninferiority.pocock(gate.alpha, look)
-    remarks = [f"look {candidate.plan.get('looks', 1)} of {look}: each is judged at {alpha:.3g} (Pocock)"] if look > 1 else []
+    remarks = [f"look {taken} of {look}: each is judged at {alpha:.3g} (Pocock)"] if look > 1 else []
+    if taken > gate.looks:
+        remarks.append(
+            f"the gate declared {gate.looks}: an earlier look had the whole level, so together they have more; write looks = {look} before the first"
+        )
     findings: list[Finding] = []
     costs: list[CostFinding] = []
     for against, baseline in baselines.items():
@@ -49,8 +57,9 @@ def check(candidate: Record, baselines: Mapping[str, Record], gate: Gate, today:
         remarks += [said] if said else []
         side = Side(candidate, baseline, against, gate, paired, alpha)
         findings += [one for rule in _rules(candidate, baseline, gate) for one in _found(side, *rule)]
-        costs += [_cost(rule, candidate, baseline) for rule in gate.costs]
-    accepted, expired = _accepted(_settled(findings, gate, alpha), gate, treatment_digest(candidate), today)
+        remarks += _classless(candidate, baseline, WORDS[against])
+        costs += [_cost(rule, candidate, baseline, gate) for rule in gate.costs if against == "previous"]
+    accepted, expired = _accepted(_settled(findings, gate, alpha), treatment_digest(candidate), today)
     return Checked(
         candidate, baselines, gate, tuple(accepted), tuple(costs), tuple(treatment(candidate, next(iter(baselines.values())))),
         tuple(dict.fromkeys([*remarks, *expired, *_uncorrelated(accepted)])), look, alpha,
@@ -61,7 +70,7 @@ def _rules(candidate: Record, baseline: Record, gate: Gate) -> Iterator[tuple[Ru
     """Each rule with the two scores that it is about; None where a side lacks it."""
     ours, theirs = ({(s.protocol, s.metric, s.part): s for s in one.scores} for one in (candidate, baseline))
     common = [name for name in candidate.plan["protocols"] if name in baseline.plan["protocols"]]
-    for rule in gate.rules or tuple(_usual(candidate, baseline, common)):
+    for rule in sorted(gate.rules, key=lambda one: one.part == "class") or tuple(_usual(candidate, baseline, common)):  # one class before every class
         if rule.protocol and rule.protocol not in common:
             raise UserError(f"the gate's rule for {rule.metric} names the protocol {clean(rule.protocol)}: {choices(rule.protocol, common)}")
         wanted = [rule.protocol] if rule.protocol else [name for name in common if (name, rule.metric, "all") in ours or (name, rule.metric, "all") in theirs]
@@ -74,21 +83,34 @@ def _rules(candidate: Record, baseline: Record, gate: Gate) -> Iterator[tuple[Ru
 
 
 def _usual(candidate: Record, baseline: Record, common: Sequence[str]) -> Iterator[Rule]:
-    """Without rules of one's own: the first number of each protocol fails, its others and the classes warn."""
+    """Without rules of one's own: the first number of each of the baseline's protocols fails, whatever became of it, and all others of both sides warn."""
     for protocol in common:
-        names = list(dict.fromkeys(s.metric for s in candidate.scores if s.protocol == protocol and s.status == "ok"))
-        first = next((m["name"] for m in candidate.plan["protocols"][protocol]["measures"] if not m.get("skip")), "")
-        for name in names or [first]:
+        first = next((m["name"] for m in baseline.plan["protocols"][protocol]["measures"] if not m.get("skip")), "")
+        scores = [(one, s) for one in (baseline, candidate) for s in one.scores if (s.protocol, s.status) == (protocol, "ok") and s.method != RATERS]
+        for name in dict.fromkeys([first, *(s.metric for _, s in scores)]):
             yield Rule(name, protocol=protocol, level="fail" if name == first else "warn")
-            if all(any((s.protocol, s.metric) == (protocol, name) and s.part.startswith("class ") for s in one.scores) for one in (candidate, baseline)):
+            sides = [side for side, s in scores if s.metric == name and s.part.startswith("class ")]
+            if candidate in sides and baseline in sides:
                 yield Rule(name, "class", protocol, level="warn")
+
+
+def _classless(candidate: Record, baseline: Record, name: str) -> list[str]:
+    """That classes cannot be judged since one side alone has numbers of them."""
+    ours, theirs = (any(s.part.startswith("class ") for s in one.scores) for one in (candidate, baseline))
+    if ours == theirs:
+        return []
+    return [
+        f"classes are not judged: {name if ours else 'the candidate'} has no numbers of them; genbench baseline save, where the run's folder is, writes them"
+    ]
 
 
 def _found(side: Side, rule: Rule, score: Score | None, base: Score | None) -> list[Finding]:
     """What a rule finds; where a Fréchet distance has too few samples, it is shown, and the kernel distance of the same features judged in its place."""
     one = _judged(side, rule, score, base)
-    if one.verdict != "SHOWN" or rule.part != "all" or score is None:
+    if one.verdict != "SHOWN" or score is None:
         return [one]
+    if rule.part != "all":
+        return [replace(one, verdict="INCONCLUSIVE") if rule.level == "fail" else one]
     measures = side.candidate.plan["protocols"][rule.protocol]["measures"]
     features = next(m["features"] for m in measures if m["name"] == rule.metric)
     name = next((m["name"] for m in measures if m["metric"] == "kd" and m["features"] == features and not m.get("skip")), "")
@@ -98,21 +120,24 @@ def _found(side: Side, rule: Rule, score: Score | None, base: Score | None) -> l
     if not name:
         return [replace(one, verdict="INCONCLUSIVE", why=f"{one.why}, but it was not measured: genbench run ... --metrics {rule.metric},kd")]
     instead = _judged(side, replace(rule, metric=name, margin=None), ours, theirs)
-    return [one, replace(instead, why=instead.why or f"in place of {rule.metric}, which has too few samples")]
+    return [replace(one, level="warn"), replace(instead, why=instead.why or f"{INSTEAD} {rule.metric}, which has too few samples")]
 
 
 def _judged(side: Side, rule: Rule, score: Score | None, base: Score | None) -> Finding:
     candidate, baseline, gate, against = side.candidate, side.baseline, side.gate, side.against
-    blank = Finding(rule.protocol, rule.metric, rule.part, against, rule.level, "MISSING", alpha=side.alpha)
+    blank = Finding(rule.protocol, rule.metric, rule.part, against, rule.level, "MISSING", alpha=side.alpha, accept=rule.accept)
     lacking = _lacking(score, base, WORDS[against])
     if lacking or score is None or base is None:
         return replace(blank, why=lacking, level=rule.level if gate.if_missing == "fail" else "warn")
     measure, other = (_measure(one, rule.protocol, rule.metric) for one in (candidate, baseline))
     if measure.get("formula") != other.get("formula") and None not in (measure.get("formula"), other.get("formula")):
         raise NotComparable(f"not comparable with {WORDS[against]}: {rule.metric} was taken by another formula there; measure it again with this genbench")
+    if apart := [key for key in TAKEN if measure.get(key) != other.get(key)]:
+        raise NotComparable(f"not comparable with {WORDS[against]}: {rule.metric} was taken otherwise there ({', '.join(apart)})")
     row = _row(measure["metric"])
     kind = noninferiority.kind_of(row.range)
     values = {"kind": kind, "better": score.better, "baseline": base.value, "candidate": score.value, "n": score.n}
+    values |= {"width": row.range[1]} if kind == "share" else {}
     blank = replace(blank, **values)  # type: ignore[arg-type]
     if why := _too_few(rule, row, measure, score, gate):
         return replace(blank, verdict="SHOWN", why=why)
@@ -175,6 +200,8 @@ def _too_few(rule: Rule, row: Any, measure: Mapping[str, Any], score: Score, gat
     if rule.part.startswith("class ") and score.n < gate.min_class:
         return f"{score.n} samples of the class; it is judged from {gate.min_class} (min_class)"
     width = width_of(measure) if row.name == "fd" else 0
+    if row.name == "fd" and not width:
+        raise NotComparable(f"how many dimensions {rule.metric} has is not known here; name the file with its extractor: --with FILE.py")
     if score.n < SMALL * width:
         return f"{score.n} samples in {width} dimensions: judged from {SMALL * width}; below that its bias is the model's own, and kd stands in"
     return ""
@@ -182,48 +209,52 @@ def _too_few(rule: Rule, row: Any, measure: Mapping[str, Any], score: Score, gat
 
 def _settled(findings: Sequence[Finding], gate: Gate, alpha: float) -> list[Finding]:
     """Each number once, with its verdict after the adjustments: Holm's over what fails, Benjamini and Hochberg's over what warns."""
-    ordered = sorted(findings, key=lambda one: one.level != "fail")
+    ordered = sorted(findings, key=lambda one: (one.level != "fail", one.why.startswith(INSTEAD)))
     found = list({(one.protocol, one.metric, one.part, one.against): one for one in reversed(ordered)}.values())[::-1]
     for level, adjust, limit in (("fail", holm, alpha), ("warn", noninferiority.benjamini_hochberg, gate.discoveries)):
         places = [i for i, one in enumerate(found) if one.level == level and one.change is not None]
-        for i, p in zip(places, adjust([found[i].p or 0.0 for i in places]), strict=True):
-            of = found[i].change
-            assert of is not None
-            told = noninferiority.verdict(of, found[i].margin, alpha, 0.0 if p < limit else 1.0)
+        for i, p in zip(places, adjust([of.p() for i in places if (of := found[i].change)]), strict=True):
+            judged = found[i].change
+            assert judged is not None, "places are of those that have one"
+            told = noninferiority.verdict(judged, found[i].margin, alpha, 0.0 if p < limit else 1.0)
             found[i] = replace(found[i], p=float(p), verdict=told)
     return found
 
 
-def _accepted(findings: Sequence[Finding], gate: Gate, digest_now: str, today: datetime.date) -> tuple[list[Finding], list[str]]:
+def _accepted(findings: Sequence[Finding], digest_now: str, today: datetime.date) -> tuple[list[Finding], list[str]]:
     """Failures that somebody took on, as such; and what is to be said of acceptances that do not hold."""
     found, remarks = [], []
     for one in findings:
-        rule = next((r for r in gate.rules if r.metric == one.metric and r.protocol in ("", one.protocol) and r.accept), None)
-        if one.verdict != "FAIL" or rule is None or rule.accept is None:
+        if one.verdict != "FAIL" or one.accept is None:
             found.append(one)
-        elif rule.accept.digest != digest_now:
-            remarks.append(f"accept of {one.metric} is for the model {clean(rule.accept.digest)}, this one is {digest_now}")
-            found.append(one)
-        elif today > rule.accept.until:
-            remarks.append(f"accept of {one.metric} ended on {rule.accept.until}")
+        elif one.accept.digest != digest_now or today > one.accept.until:
+            why = (
+                f"is for the model {clean(one.accept.digest)}, this one is {digest_now}" if one.accept.digest != digest_now else f"ended on {one.accept.until}"
+            )
+            remarks.append(f"accept of {one.metric} {why}")
             found.append(one)
         else:
-            found.append(replace(one, verdict="ACCEPTED", why=f"until {rule.accept.until}: {clean(rule.accept.reason)}"))
+            found.append(replace(one, verdict="ACCEPTED", why=f"until {one.accept.until}: {clean(one.accept.reason)}"))
     return found, remarks
 
 
 def _uncorrelated(findings: Sequence[Finding]) -> list[str]:
-    low = [one for one in findings if one.level == "fail" and one.change and one.change.paired and (one.change.correlation or 0.0) < PAIRED]
-    return [f"{one.metric}: the seeds correlate by {one.change.correlation or 0.0:.2f}: pairing bought nothing" for one in low if one.change]
+    known = [(one.metric, one.change.correlation) for one in findings if one.level == "fail" and one.change and one.change.paired]
+    return [f"{metric}: the seeds correlate by {r:.2f}: pairing bought nothing" for metric, r in known if r is not None and r < PAIRED]
 
 
-def _cost(rule: CostRule, candidate: Record, baseline: Record) -> CostFinding:
+def _cost(rule: CostRule, candidate: Record, baseline: Record, gate: Gate) -> CostFinding:
     ours, theirs = candidate.cost.get(rule.metric), baseline.cost.get(rule.metric)
     blank = CostFinding(rule.metric, rule.level, "SHOWN", rule.tolerance, theirs, ours)
-    machines = [(one.cost.get("device"), one.environment.get("device"), one.environment.get("cpus")) for one in (baseline, candidate)]
-    if machines[0] != machines[1] and rule.metric not in ("checkpoint_bytes", "parameters", "evaluations_per_image"):
-        return replace(blank, why=f"not judged: measured on another device ({clean(str(machines[0][1]))}, {clean(str(machines[1][1]))})")
+    there, here = (
+        [one.cost.get("device"), *(one.environment.get(key) for key in ("device", "cpus", "threads")), one.cost.get("batch_size")]
+        for one in (baseline, candidate)
+    )
+    if there != here and rule.metric not in EVERYWHERE:
+        return replace(blank, why=f"not judged: measured on another device, or otherwise ({clean(str(there))}; {clean(str(here))})")
     if ours is None or theirs is None:
-        return replace(blank, verdict="MISSING", why=f"{'the candidate' if ours is None else 'the baseline'} did not measure it")
+        why = f"{'the candidate' if ours is None else 'the baseline'} did not measure it"
+        return replace(blank, verdict="MISSING", why=why, level=rule.level if gate.if_missing == "fail" else "warn")
     worse = blank.worse
-    return replace(blank, verdict="PASS" if worse is None or worse <= rule.tolerance else "FAIL")
+    within = ours <= theirs if worse is None else worse <= rule.tolerance
+    return replace(blank, verdict="PASS" if within else "FAIL")

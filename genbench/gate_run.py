@@ -16,6 +16,7 @@ from genbench.class_parts import with_classes
 from genbench.files import folder_to_write, write
 from genbench.findings import Checked
 from genbench.gate import check
+from genbench.gate_pairs import worsened
 from genbench.gates import Gate, read
 from genbench.record import Record, find
 from genbench.say import NotComparable, UserError, clean, complain, tell
@@ -30,7 +31,17 @@ def checked(
     sides = {"previous": with_classes(baseline_of(baseline, ours, baselines, out))}
     if word := anchor or rules.anchor:
         sides["anchor"] = with_classes(baseline_of(word, ours, baselines, out))
-    return check(ours, sides, rules, datetime.datetime.now(datetime.UTC).date(), unpaired=unpaired)
+    if candidate is None and (ours.id, ours.created, ours.cost) == (sides["previous"].id, sides["previous"].created, sides["previous"].cost):
+        raise NotComparable(f"the newest run, {ours.id}, is the baseline itself: name the candidate, or run it first")
+    try:
+        return check(ours, sides, rules, datetime.datetime.now(datetime.UTC).date(), unpaired=unpaired)
+    except STRANGE as error:
+        raise NotComparable(
+            f"a record holds something else than this genbench writes ({type(error).__name__}: {clean(str(error))}): measure it again"
+        ) from None
+
+
+STRANGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError, StopIteration)  # of records that were sealed by other hands
 
 
 def _gate(path: Path | None, inconclusive: str | None) -> Gate:
@@ -52,13 +63,28 @@ def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]
         place = folder_to_write(folder, "--to")
         for ending, content in said.items():
             write(place / f"check.{ending}", content.encode())
-        tell(f"wrote {place}/check.json, check.md, check.xml")
+        tell(f"wrote {place}/check.json, check.md, check.xml{_pairs(found, place)}")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(summary), said["md"])
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_said.workflow_lines(found):
             complain(line)
     return {**said, "text": gate_said.text(found)}
+
+
+def _pairs(found: Checked, place: Path) -> str:
+    """Write the picture of what became worse, unless it passed or the samples of both are not here; what was written, and what it shows."""
+    made = None if found.verdict == "PASS" or not _same_seeds(found) else worsened(found.candidate, found.baselines["previous"])
+    path = place / "worst.png"
+    if made is None:
+        path.unlink(missing_ok=True)  # of an earlier check
+        return ""
+    write(path, made[0])
+    return f"; worst.png: the samples that became worse most, the baseline's above the candidate's, seeds {', '.join(map(str, made[1][:8]))}, ..."
+
+
+def _same_seeds(found: Checked) -> bool:
+    return any(one.change is not None and one.change.paired for one in found.findings if one.against == "previous")
 
 
 def _append(path: Path, page: str) -> None:
@@ -83,4 +109,7 @@ def again(candidate: str | None, words: Mapping[str, Any]) -> str:
 def self_tested(word: str, gate: Path | None, out: Path, baselines: Path) -> dict[str, Any]:
     """What `--self-test` finds of a baseline."""
     saved = baselines / f"{word}.json"
-    return false_alarms.of_blocks(_candidate(str(saved) if saved.is_file() else word, out), _gate(gate, None))
+    try:
+        return false_alarms.of_blocks(_candidate(str(saved) if saved.is_file() else word, out), _gate(gate, None))
+    except STRANGE as error:
+        raise NotComparable(f"--baseline {clean(word)} holds something else than this genbench writes ({type(error).__name__}: {clean(str(error))})") from None

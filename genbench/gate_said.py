@@ -60,7 +60,7 @@ def amount(one: Finding, value: float) -> str:
     if one.kind == "ratio":
         return f"{100 * math.expm1(min(value, 50.0)):+.1f} %"
     if one.kind == "share":
-        return f"{100 * value:+.2f} pt"
+        return f"{100 * value / one.width:+.2f} pt"
     return f"{value:+.2g}"
 
 
@@ -93,7 +93,7 @@ def text(found: Checked) -> str:
     parts += ["\n".join(f"* {clean(one)}" for one in notes(found))] if notes(found) else []
     if found.treatment:
         parts.append("what differs:\n" + "\n".join(f"  {clean(key)}: {was} -> {now}" for key, was, now in found.treatment))
-    return "\n\n".join(parts)
+    return "\n\n".join(parts).replace("##[", "# #[")  # what a runner of GitHub would take for a command
 
 
 def notes(found: Checked) -> list[str]:
@@ -160,7 +160,7 @@ def _plain_finding(one: Finding) -> dict[str, Any]:
 
 
 def written(found: Checked, command: str = "") -> str:
-    return json.dumps(plain(found, command), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(found, command), indent=1, allow_nan=False) + "\n"  # in ASCII: it is printed too
 
 
 def markdown(found: Checked, command: str = "") -> str:
@@ -193,7 +193,8 @@ def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _escaped(words: str) -> str:
     """Words as Markdown shows them: no sign of a stranger's name ends a cell, begins a link, a picture, a mention or becomes HTML."""
-    return html.escape(re.sub(r"([\\`*_|\[\]#@])", r"\\\1", clean(words)), quote=False)
+    escaped = html.escape(re.sub(r"([\\`*_|~\[\]#@])", r"\\\1", clean(words)), quote=False)
+    return re.sub(r"(?i)(:)(//)|(www)(\.)", lambda found: f"{found[1] or found[3]}&#8203;{found[2] or found[4]}", escaped)
 
 
 def junit(found: Checked) -> str:

@@ -9,6 +9,7 @@ inconclusive = "fail"            # fail: exit 4; warn or pass: exit 0
 if_missing = "fail"              # fail: exit 3; warn
 anchor = "baselines/anchor.json" # besides the previous state a fixed one, so that small steps do not add up
 min_class = 50                   # samples from which a class is judged
+discoveries = "10 %"             # of what warns: at most so many false ones among them (Benjamini and Hochberg)
 
 [[rule]]                         # without rules: the first number of each protocol fails, the others warn
 metric = "fd_digits"
@@ -34,6 +35,7 @@ from genbench.say import UserError, choices, clean
 
 LARGEST = 2**20  # bytes of a file
 LEVELS = ("fail", "warn")
+LOOKS = 20
 COSTS = {  # what may be judged, and whether more of it is better
     "images_per_second": True,
     "images_per_second_whole": True,
@@ -116,7 +118,7 @@ def gate_of(content: Mapping[str, Any]) -> Gate:
     """A gate from plain data; Wrong."""
     readers = {
         "alpha": _share_below_half,
-        "looks": _count,
+        "looks": _looks,
         "margin": share,
         "margin_share": share,
         "margin_kernel": share,
@@ -129,7 +131,11 @@ def gate_of(content: Mapping[str, Any]) -> Gate:
         "cost": _tables({"metric": _one_of(*COSTS), "tolerance": share, "level": _one_of(*LEVELS)}, CostRule),
     }
     found = _read(content, readers, "")
-    return Gate(rules=found.pop("rule", ()), costs=found.pop("cost", ()), **found)
+    rules = found.pop("rule", ())
+    seen = [(one.metric, one.part, one.protocol) for one in rules]
+    if twice := next((one for one in seen if seen.count(one) > 1), None):
+        raise Wrong(f"two rules are about {' '.join(filter(None, twice))}: one number has one rule")
+    return Gate(rules=rules, costs=found.pop("cost", ()), **found)
 
 
 def _read(content: Mapping[str, Any], readers: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -179,6 +185,13 @@ def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**9:
         raise ValueError("a whole number from 1 up")
     return value
+
+
+def _looks(value: Any) -> int:
+    found = _count(value)
+    if found > LOOKS:
+        raise ValueError(f"at most {LOOKS}")
+    return found
 
 
 def _text(value: Any) -> str:

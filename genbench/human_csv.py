@@ -93,7 +93,7 @@ def _summary(line: Mapping[str, Any], usual: int, where: str) -> Summary:
             values[name] = float(line[name])
         except (TypeError, ValueError):
             values[name] = math.nan
-        most = 1.0 + 1e-9 if name.endswith("_rt") else 1e9
+        most = 1.0 + 1e-9 if name.endswith("_rt") else 1e5
         if not -1e-9 <= values[name] <= most:
             raise UserError(f"{where}: {name} is {clean(str(line[name]))[:40]!r}, not a number from 0 to {1 if most < 2 else 'many'}")
     if not line["id"] or not line["model"]:

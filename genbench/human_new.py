@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Array = ndarray[Any, Any]
 
+CAUGHT, SAME = "\0obvious", "\0identical"  # strata of catch items, as no model is called
 OBVIOUS, IDENTICAL = 10, 10  # catch items that a study has
 LARGEST = 2**30  # bytes of pictures: the file is made in memory
 ANALYSIS = {
@@ -181,22 +182,22 @@ def _items(words: Words, sides: Sequence[Side], blind: Mapping[tuple[str, int], 
             stratum = f"{a.name}\0{b.name}"
             wanted[stratum] = 1.0
             made += [(blind[a.name, i], blind[b.name, j], stratum, "") for i, j in _matched(a, b, rng)]
-        made += [(blind[REAL, k % len(real.pictures)], blind["", k], "obvious", "first") for k in range(OBVIOUS)]
+        made += [(blind[REAL, k % len(real.pictures)], blind["", k], CAUGHT, "first") for k in range(OBVIOUS)]
         same = [blind[sides[k % len(sides)].name, k // len(sides)] for k in range(IDENTICAL) if k // len(sides) < len(sides[k % len(sides)].pictures)]
-        made += [(one, one, "identical", "") for one in same]
+        made += [(one, one, SAME, "") for one in same]
     else:
         halves = words.kind.name == "real-or-fake"
         for side in sides:
             wanted[side.name] = float(len(models)) if halves and side is real else 1.0
             made += [(blind[side.name, k], None, side.name, "") for k in range(len(side.pictures))]
-        made += [(blind["", k], None, "obvious", "fake") for k in range(OBVIOUS)]
+        made += [(blind["", k], None, CAUGHT, "fake") for k in range(OBVIOUS)]
     order = rng.permutation(len(made)).tolist()
     rows = [(place, *made[k]) for place, k in enumerate(order)]
     of: dict[str, list[int]] = {}
     for row in rows:
         of.setdefault(row[3], []).append(row[0])
     strata = tuple(tuple(of[name]) for name in wanted)
-    return rows, Pool(strata, tuple(wanted.values()), tuple(of["obvious"]), tuple(of.get("identical", ())), len(words.questions))
+    return rows, Pool(strata, tuple(wanted.values()), tuple(of[CAUGHT]), tuple(of.get(SAME, ())), len(words.questions))
 
 
 def _matched(a: Side, b: Side, rng: np.random.Generator) -> list[tuple[int, int]]:

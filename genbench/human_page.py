@@ -127,6 +127,8 @@ class Page:
         form = await _form(request)
         if form is None or not self.token(form.get("token", "")):
             return self.shown("closed.html", 403)
+        if await self.rater(request) is not None:  # who comes back by the study's link is one rater, not two
+            return RedirectResponse("/study", status_code=303)
         return self.entered(await run_in_threadpool(self.session.join))
 
     def entered(self, key: str) -> Response:

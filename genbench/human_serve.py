@@ -32,6 +32,8 @@ def serve(store: Store, host: str, port: int, *, exposed: bool) -> None:
             complain(f"unsafe: every machine that reaches {name} and has the link may answer, and what is sent is not encrypted")
         answer(f"http://{name}/?token={session.token}")
         hosts = frozenset({name, f"localhost:{taken}"} if address.is_loopback else {name})
+        if taken == 80:  # which browsers leave out
+            hosts |= {host.removesuffix(":80") for host in hosts}
         config = uvicorn.Config(
             application(session, hosts), log_config=None, access_log=False, server_header=False, date_header=False, lifespan="off", ws="none"
         )

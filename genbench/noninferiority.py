@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ALPHA = 0.05  # one-sided
 POWER = 0.8
 REAL_SDS = 2.0  # a kernel distance may move by so many standard deviations of real against real
+SHARES = ((0, 1), (0, 100))  # ranges, of shares and of per cent
 P95 = 1.6449  # of the normal law, in standard deviations
 
 Kind = Literal["ratio", "share", "kernel"]
@@ -64,7 +65,7 @@ class Change:
 
 def kind_of(bounds: tuple[float, float]) -> Kind:
     """How a number of this range is compared."""
-    if all(map(math.isfinite, bounds)):
+    if bounds in SHARES:
         return "share"
     return "kernel" if bounds[0] < 0 else "ratio"
 
@@ -141,7 +142,7 @@ def verdict(of: Change, margin: float, alpha: float = ALPHA, p: float | None = N
 def settling(of: Change, margin: float, n: int, alpha: float = ALPHA, power: float = POWER) -> int | None:
     """The n at which a change of this size would be told with this power, whichever verdict is nearer; None without an error."""
     distance = max(margin - of.value, of.value)
-    if not (math.isfinite(of.se) and distance > 0):
+    if not (math.isfinite(of.se) and of.se > 0 and distance > 0):
         return None
     return math.ceil(n * (_quantiles(alpha, power) * of.se / distance) ** 2)
 
@@ -173,7 +174,7 @@ def pocock(alpha: float, looks: int) -> float:
     step = np.arange(1, looks + 1)
     correlation = np.sqrt(np.minimum.outer(step, step) / np.maximum.outer(step, step))
     law = scipy_stats.multivariate_normal(np.zeros(looks), correlation, seed=0)
-    limit = scipy_optimize.brentq(lambda c: law.cdf(np.full(looks, c)) - (1 - alpha), 0.5, 5.0, xtol=1e-6)
+    limit = scipy_optimize.brentq(lambda c: law.cdf(np.full(looks, c)) - (1 - alpha), -1.0, 8.0, xtol=1e-6)
     return float(scipy_stats.norm.sf(limit))
 
 

@@ -11,7 +11,7 @@ from genbench import intervals, reconstructions, shards, shelves
 from genbench.given import Drawn
 from genbench.lazy import np
 from genbench.probes import probes_of
-from genbench.record import Plan, Record, Score
+from genbench.record import RATERS, Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import UserError, clean
 from genbench.scoring import score
@@ -44,7 +44,7 @@ def numbers(found: Record, plan: Plan, generator: Generator, dataset: Dataset, f
     except UserError as error:
         yield Check("arithmetic", "unknown", clean(str(error)))
         return
-    for one in found.scores:
+    for one in (own for own in found.scores if own.method != RATERS):  # people cannot be asked again
         yield _number(one, again.get((one.protocol, one.metric, one.part)), close)
 
 
@@ -87,8 +87,12 @@ def of_leave_outs(found: Record, plan: Plan) -> Iterator[Check]:
         sizes = one.sizes or plan.block_sizes
         if one.status != "ok" or not one.left_out or len(sizes) != len(one.left_out) or one.value is None:
             continue
-        kind = next(measure["metric"] for measure in plan.protocols[one.protocol]["measures"] if measure["name"] == one.metric)
-        again = intervals.interval(shelves.find("metrics", kind).interval, one.value, np.asarray(one.left_out), np.asarray(sizes))
+        kind = next((measure["metric"] for measure in plan.protocols[one.protocol]["measures"] if measure["name"] == one.metric), "")
+        try:
+            again = intervals.interval(shelves.find("metrics", kind).interval, one.value, np.asarray(one.left_out), np.asarray(sizes))
+        except (UserError, ValueError, AssertionError) as error:
+            yield Check(f"{_name(one)}: interval", "different", f"it has none that can be taken: {clean(str(error))}")
+            continue
         apart = max(abs(a - b) for a, b in zip(again, (one.se, one.low, one.high), strict=True) if b is not None)
         follows = apart <= CLOSE * max(abs(one.value), one.se or 0.0)
         said = f"{'follows' if follows else 'does not follow'} from its leave-outs"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import options, prompts, recounted, shards, shelves, weights
-from genbench.files import Damaged, content_sha256, read_arrays, read_json, sha256
+from genbench.files import Damaged, read_arrays, read_json, sha256
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, device_of, locate
 from genbench.images import sketch
@@ -26,7 +26,7 @@ from genbench.reference import networks
 from genbench.rows import source_of
 from genbench.run import deterministic
 from genbench.say import VERSION, NotComparable, UserError, aside, clean
-from genbench.sources import code_of
+from genbench.sources import code_of, code_of_file, seal_of
 from genbench.used import place_of_vocabulary
 
 if TYPE_CHECKING:
@@ -103,9 +103,11 @@ def _scene(found: Record, wish: Wish, out: Path) -> Scene:
     if plan.origin == "memory" and not wish.plugin:
         raise NotComparable("the generator was in memory, and no file says how to make it again; --plugin FILE.py")
     try:
+        if word.endswith(".py") and not wish.plugin and Path(word).is_file() and code_of_file(Path(word)) != plan.identity["code"]:
+            raise NotComparable(f"{word} is not the code that drew this entry, and is not run for it: --plugin FILE.py names the one to run")
         description, dataset = locate(word), dataset_of(plan.dataset or plan.identity["dataset"])
         checkpoint = checkpoint_of(description, dataset, wish.checkpoint, wish.trust)
-        seal = content_sha256(checkpoint) if checkpoint else None
+        seal = seal_of(description, checkpoint)
         if seal != plan.identity["checkpoint"]:
             wanted = f"weights of SHA-256 {plan.identity['checkpoint']}" if plan.identity["checkpoint"] else "no weights"
             raise NotComparable(f"the entry was made with {wanted}, here are {seal or 'none'}: --checkpoint FILE")
@@ -197,7 +199,8 @@ def _stored(scene: Scene, shard: shards.Shard, probe: str) -> tuple[dict[str, nd
 
 def _features(scene: Scene, shard: shards.Shard) -> dict[str, tuple[dict[str, ndarray[Any, Any]], dict[str, str]]]:
     """The stored rows of features of a shard by probe."""
-    rows = [probe for probe in probes_of(scene.plan).values() if probe.extractor and probe.of_images and not probe.sums]
+    plain = [probe for probe in probes_of(scene.plan).values() if probe.extractor and probe.of_images and not probe.sums]
+    rows = [probe for probe in plain if not shelves.find("extractors", probe.extractor).wants]  # of texts too: compared by the images alone
     return {probe.name: found for probe in rows if (found := _stored(scene, shard, probe.name))}
 
 
@@ -216,8 +219,6 @@ def _by_features(scene: Scene, shard: shards.Shard, images: torch.Tensor, probes
     loaded, worst = networks(scene.plan), 0.0
     for probe in probes:
         stored = _features(scene, shard)[probe.name][0][probe.output].astype(np.float64)
-        if shelves.find("extractors", probe.extractor).wants:
-            continue  # of texts too, which are compared by the images alone
         drawn = rows_of(loaded[probe.extractor], images, [probe.output])[probe.output].cpu().numpy().astype(np.float64)
         worst = max(worst, float(np.linalg.norm(stored - drawn)) / max(float(np.linalg.norm(stored)), 1e-300))
     said = f"{len(images)} images, their features differ by {worst:.2g} of their length"

@@ -59,7 +59,8 @@ class Result:
             f"{score.better} is better",
             f"genbench {self.entry.record.genbench}, protocol {self.protocol}, labels {plan['identity']['conditions'].get('labels', 'none')}",
         ]
-        said += [f"real images score {score.real:.4g}, 95 % of them up to {score.real_high:.4g}"] if score.real is not None else []
+        if score.real is not None and score.real_high is not None:
+            said.append(f"real images score {score.real:.4g}, 95 % of them up to {score.real_high:.4g}")
         said += [] if self.entry.protocol["fits"] and self.entry.protocol.get("board", True) else ["ruler only: not as the protocol asks"]
         said += [self.entry.tuned] if self.entry.tuned else []
         return clean("; ".join([*said, *score.flags]))

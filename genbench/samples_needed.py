@@ -8,7 +8,7 @@ from typing import Any
 
 from genbench import noninferiority, shelves
 from genbench.gate import SMALL, width_of
-from genbench.gates import share
+from genbench.gates import Gate, share
 from genbench.record import Record
 from genbench.say import UserError, choices, clean, table
 
@@ -27,9 +27,10 @@ def of_run(found: Record, metric: str, margin: str, power: float, alpha: float) 
     measure = next(m for m in found.plan["protocols"][score.protocol]["measures"] if m["name"] == metric)
     row = shelves.find("metrics", measure["metric"])
     kind = noninferiority.kind_of(row.range)
-    allowed = _share(margin)
+    usual = Gate()
+    allowed = _share(margin) if margin else {"ratio": usual.margin, "share": usual.margin_share, "kernel": usual.margin_kernel}[kind]
     assert score.value is not None, "an ok score has a value"
-    if score.se is None or math.isnan(score.se) or (kind == "ratio" and score.value <= 0):
+    if not score.se or math.isnan(score.se) or (kind == "ratio" and score.value <= 0):
         raise UserError(f"{metric} of the run {found.id} has no standard error; take a pilot of more samples")
     if kind == "ratio":
         scatter, bound = score.se / score.value, math.log1p(allowed)
@@ -43,7 +44,7 @@ def of_run(found: Record, metric: str, margin: str, power: float, alpha: float) 
 
 def stated(metric: str, margin: str, sd: str, at: int, power: float, alpha: float) -> dict[str, Any]:
     """The same from a relative standard error that somebody states."""
-    return _answer(metric, "ratio", _share(sd, "--sd"), at, math.log1p(_share(margin)), power, alpha, 0)
+    return _answer(metric, "ratio", _share(sd, "--sd"), at, math.log1p(_share(margin or str(Gate().margin))), power, alpha, 0)
 
 
 def _share(word: str, option: str = "--margin") -> float:

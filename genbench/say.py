@@ -155,7 +155,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int =
 
     The same text on a terminal, in a pipe and in README, so that a test can compare them.
     """
-    cells = [list(headings), *([clean(c) for c in row] for row in rows)]
+    cells = [[clean(c) for c in headings], *([clean(c) for c in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
 
     def line(row: Sequence[str]) -> str:

@@ -28,7 +28,14 @@ def code_of(description: Description) -> str:
     if dot and top != shelves.FOLDERS["generators"]:
         folder = Path(str(sys.modules[top].__file__)).parent
         return digest({str(path.relative_to(folder)): code_sha256(_deciding(source_text(path))) for path in sorted(folder.rglob("*.py"))})
-    waiting, seen = [Path(file)], {}
+    return code_of_file(Path(file))
+
+
+def code_of_file(file: Path) -> str:
+    """The same of a file that nothing has imported; "" where there is none."""
+    waiting, seen = [file], {}
+    if not file.is_file():
+        return ""
     while waiting:
         path = waiting.pop()
         source = source_text(path)

@@ -67,7 +67,7 @@ def _step(path: Path) -> int | None:
                 said = json.loads((file.metadata() or {}).get(SEAL, "{}")).get("steps")
         except Exception as error:  # safetensors raises its own types
             raise UserError(f"checkpoint {path} is not a safetensors file: {error}") from None
-        if said is not None:
+        if said is not None and str(said).isdigit():
             return int(said)
     numbers = re.findall(r"\d+", path.stem)
     return int(numbers[-1]) if numbers else None

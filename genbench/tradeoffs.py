@@ -47,7 +47,7 @@ def pairs_of(found: Sequence[Entry]) -> list[tuple[str, str]]:
     names = metrics_of(found)
     kinds = {measure["name"]: measure["metric"] for entry in found for measure in entry.protocol["measures"]}
     distance = next((name for name in names if direction(found, name) == "lower"), names[0])
-    precision, recall = (next((name for name in names if kinds[name] == kind), "") for kind in ("precision", "recall"))
+    precision, recall = (next((name for name in names if kinds.get(name) == kind), "") for kind in ("precision", "recall"))
     wanted = [(recall, distance), (recall, precision), (COST, distance)]
     return [pair for pair in wanted if all(pair)]
 

@@ -48,6 +48,7 @@ def test_the_examples_work_as_they_stand(name, cli, here, monkeypatch):
     quick = ("--metrics", "fd_digits,kd_digits", "--n", "640")  # an example runs the whole protocol, which is no more to the point
     assert cli(*words[0][1:], *quick)[0] == 0
     assert cli("baseline", "save")[0] == 0
+    assert cli(*words[0][1:], *quick, "--fresh")[0] == 0
     assert cli(*words[1][1:])[0] == 0
     (here / "mine.py").write_text(MINE.format(top=200))
     assert cli(*words[0][1:], *quick)[0] == 0

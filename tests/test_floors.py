@@ -19,7 +19,7 @@ FLOORS = [
     "section",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
-    "used human_rates sheets",
+    "used human_rates sheets influence",
     (
         "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
         " datasets/ extractors/ metrics/ protocols/"
@@ -31,7 +31,7 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
-    "baselines class_parts comparisons boards extending listings selftests exports tradeoffs tuning results evidence verdicts",
+    "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence verdicts",
     "compared tracks redrawn gate_run human_new human_entered report",
     "commands/ sections/",
     "cli",

@@ -36,6 +36,7 @@ from genbench.cli import main
 from genbench.commands.convert import convert
 from genbench.files import content_sha256
 from genbench.generator import locate
+from genbench.sources import seal_of
 
 N = 20
 LABELS, TEXTS = frozenset({"labels", "classes"}), frozenset({"prompts", "labels", "classes"})  # what a record says of the conditions
@@ -214,7 +215,8 @@ def test_it_runs_to_a_record(name, dataset, run, place, checkpoint):
     assert record.lacking(found) == ""
     assert json.loads(json.dumps(found.to_json())) == printed
     identity = found.plan["identity"]
-    assert (identity["checkpoint"], identity["n"], set(identity["conditions"])) == (content_sha256(checkpoint(name)), N, FORMATS[name].asked)
+    seal = seal_of(locate(FORMATS[name].plugin), checkpoint(name))  # of the files that are read beside it too
+    assert (identity["checkpoint"], identity["n"], set(identity["conditions"])) == (seal, N, FORMATS[name].asked)
     assert {one.metric for one in found.scores} == ({"fd_digits", "kd_digits"} if dataset == "digits" else {"fd_quarters", "kd_digits"})
     for one in found.scores:
         assert one.status == "ok", one

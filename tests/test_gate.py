@@ -18,7 +18,7 @@ from genbench.say import NotComparable
 
 ENTRIES = Path(__file__).parents[1] / "leaderboards/digits/entries"
 TODAY = datetime.date(2026, 11, 28)
-HOSTILE = "</script><img src=x onerror=alert(1)>\r\n::error title=x::y\x1b[31m|`=cmd`"
+HOSTILE = "</script><img src=x onerror=alert(1)>\r\n::error title=x::y\x1b[31m|`=cmd` https://x.example ##[error]"
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,7 @@ def test_looks_are_counted(base):
     again = dataclasses.replace(base, plan={**base.plan, "looks": 2})
     found = check(again, {"previous": base}, Gate(), TODAY)
     assert (found.look, round(found.alpha, 4)) == (2, 0.0304)
+    assert any("together they have more" in one for one in found.remarks)
     assert any("look 2 of 2" in one for one in found.remarks)
 
 
@@ -198,6 +199,9 @@ def test_hostile_names_are_harmless(hostile):
         assert not any(sign in said for sign in ("\x1b", "\r"))
     assert "<img" not in page
     assert "</script>" not in page
+    assert "://x" not in page  # a link by itself
+    assert "##[" not in text
+    assert gate_said.written(hostile).isascii()
     assert all(line.count(" | ") == 7 for line in page.splitlines() if line.startswith("| ") and "class" in line)
     assert all(line.startswith(("::error title=genbench check::", "::warning title=genbench check::")) and "\n" not in line for line in lines)
     names = [case.get("name") for case in Tree.fromstring(gate_said.junit(hostile)).iter("testcase")]  # noqa: S314  our own
@@ -229,3 +233,69 @@ def test_ten_annotations_at_most(base):
     lines = gate_said.workflow_lines(check(base, {"previous": base}, Gate(rules=rules), TODAY))
     assert len(lines) == 10
     assert lines[-1].endswith("(+4 more in check.json)")
+
+
+@pytest.mark.parametrize("status", ["failed", "undefined", "skipped"])
+def test_a_first_number_that_is_none_is_missing(base, status):
+    """Where the candidate's Fréchet distance failed, the check does not fall back on numbers that only warn: exit 3."""
+    scores = tuple(dataclasses.replace(s, status=status, value=None, reason="x") if s.metric == "fd_digits" else s for s in base.scores)
+    found = check(dataclasses.replace(moved(base), scores=scores), {"previous": base}, Gate(), TODAY)
+    assert (found.verdict, found.status) == ("MISSING", 3)
+    gone = tuple(s for s in base.scores if s.metric != "fd_digits")
+    assert check(dataclasses.replace(moved(base), scores=gone), {"previous": base}, Gate(), TODAY).status == 3
+
+
+def with_class(found, by=1.0, n=87):
+    """The record with a kernel distance of class 3."""
+    kd = next(s for s in found.scores if s.metric == "kd_digits")
+    part = dataclasses.replace(
+        kd, part="class 3", n=n, value=0.1 * by, left_out=tuple(0.1 * by + (x - kd.value) for x in kd.left_out), real=0.0, real_high=0.01
+    )
+    return dataclasses.replace(found, scores=(*found.scores, part))
+
+
+def test_a_rule_for_a_class_of_few_samples_does_not_pass(base):
+    """A class that must not regress and has too few samples to be judged is inconclusive; with enough it fails, and only warns without a rule."""
+    rules = Gate(rules=(Rule("fd_digits"), Rule("kd_digits", "class 3")))
+    assert check(with_class(moved(base), 9.0, n=40), {"previous": with_class(base, n=40)}, rules, TODAY).status == 4
+    assert check(with_class(moved(base), 9.0), {"previous": with_class(base)}, rules, TODAY).status == 1
+    usual = check(with_class(moved(base), 9.0), {"previous": with_class(base)}, Gate(), TODAY)
+    assert (usual.status, [one.verdict for one in usual.findings if one.part == "class 3"]) == (0, ["FAIL"])
+    assert any("classes are not judged" in one for one in check(with_class(moved(base)), {"previous": base}, Gate(), TODAY).remarks)
+
+
+def test_an_acceptance_is_of_its_own_rule(base):
+    """Taking on a failure of the whole takes on no failure of a class, and one below ten samples to a dimension covers the kernel distance in its place."""
+    worse = with_class(moved(base, "kd_digits", -9.0), 9.0)
+    accept = Acceptance(datetime.date(2999, 1, 1), "on purpose", treatment_digest(worse))
+    rules = Gate(rules=(Rule("kd_digits", accept=accept), Rule("kd_digits", "class 3")))
+    found = check(worse, {"previous": with_class(base)}, rules, TODAY)
+    assert {one.part: one.verdict for one in found.findings} == {"all": "ACCEPTED", "class 3": "FAIL"}
+    few = small(moved(moved(base, by=3.0), "kd_digits", -4.0))
+    found = check(few, {"previous": small(base)}, Gate(rules=(Rule("fd_digits", accept=accept),)), TODAY)
+    assert found.status == 0
+
+
+def test_the_users_margin_goes_before_the_stand_ins(base):
+    """Where the kernel distance has a rule of its own, its margin is judged, also in place of a Fréchet distance of few samples."""
+    ours = small(moved(base, "kd_digits", 0.9))
+    strict = Gate(rules=(Rule("fd_digits"), Rule("kd_digits", margin=0.0)))
+    judged = [one for one in check(ours, {"previous": small(base)}, strict, TODAY).findings if one.metric == "kd_digits"]
+    assert len(judged) == 1
+    assert not judged[0].why
+
+
+def test_other_constants_are_another_number(base):
+    """Precision with another k is not held against the baseline's, though name and formula are the same."""
+    protocol = base.plan["protocols"]["digits"]
+    measures = [{**m, "constants": {"k": 10}} if m["metric"] == "precision" else m for m in protocol["measures"]]
+    there = dataclasses.replace(base, plan={**base.plan, "protocols": {"digits": {**protocol, "measures": measures}}})
+    with pytest.raises(NotComparable, match=r"precision_digits was taken otherwise there \(constants\)"):
+        check(base, {"previous": there}, Gate(), TODAY)
+
+
+def test_a_cost_from_nothing_is_no_pass(base):
+    """A cost that was 0 and is not any more fails; one that a side did not measure is missing, or a warning where the gate says so."""
+    rule = Gate(costs=(CostRule("evaluations_per_image", 0.1), CostRule("peak_gpu_memory_bytes", 0.1)))
+    there = dataclasses.replace(base, cost={**base.cost, "evaluations_per_image": 0.0})
+    assert [one.verdict for one in check(base, {"previous": there}, rule, TODAY).costs] == ["FAIL", "MISSING"]

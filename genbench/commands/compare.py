@@ -44,6 +44,8 @@ def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, 
         raise NotComparable(str(error)) from None
     chosen = tuple(part.strip() for word in metrics for part in word.split(",") if part.strip())
     if rulers.of_one_model(named):
+        if metrics or picture:
+            raise UserError("--metrics and --picture are for several models; runs of one model are shown with all their numbers")
         if how not in ("table", "json"):
             raise UserError(f"--format {how}: runs of one model are shown as table or json")
         found = rulers.readings(named)

@@ -36,11 +36,12 @@ def command(
     """Add samples to a finished run, with the seeds after those that it used.
 
     RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest. The record counts the look: `genbench check` then judges each
-    look more strictly, so that looking again until it passes is no way through.
+    look more strictly; the gate should declare the looks beforehand.
 
     \b
     genbench check --baseline main          # INCONCLUSIVE; about n = 1,740 would settle it
-    genbench extend --n 1740 && genbench extend baselines/main.json --n 1740
+    genbench extend baselines/main.json --n 1740 && genbench baseline save --force
+    genbench extend CANDIDATE --n 1740 && genbench check --baseline main
     """
     import json
 

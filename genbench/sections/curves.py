@@ -30,7 +30,7 @@ def render(report: Any) -> Any:
     kinds = {one["name"]: one.get("metric") for entry in entries for one in entry.protocol["measures"]}
     names = [metric for metric in metrics_of(entries) if any(entry.score(metric) for entry in entries)]
     distance = next((metric for metric in names if direction(entries, metric) == "lower"), None)
-    precision, recall = (next((metric for metric in names if kinds[metric] == kind), None) for kind in ("precision", "recall"))
+    precision, recall = (next((metric for metric in names if kinds.get(metric) == kind), None) for kind in ("precision", "recall"))
     plots, lacks = [], []
     if distance and any(_seconds(run) for run in runs):
         plots.append(_cost(report, runs, name, distance))

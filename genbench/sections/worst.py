@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, nearest, stats
+from genbench import gaussians, nearest
 from genbench.evidence import reasons
-from genbench.lazy import linalg, np
+from genbench.influence import influence
+from genbench.lazy import np
 from genbench.say import UserError
 from genbench.section import Section
 
@@ -103,19 +104,6 @@ def _costly(rows: Array, held: Array) -> tuple[Array, Array]:
         value[left[worst]] = now[worst]
         left = np.delete(left, worst)
     return value, np.array(places)
-
-
-def influence(rows: Array, held: Array) -> Array:
-    """ψ of each row of samples [n, d] against a reference [m, d], float64 [n]; its mean over the samples is 0."""
-    ours, theirs = stats.moments(rows), stats.moments(held)
-    s = stats.covariance(ours)
-    half = stats.root(stats.covariance(theirs))
-    squares, vectors = linalg.eigh(half @ s @ half)
-    inverse = np.where(squares > squares[-1] * 1e-12, 1 / np.sqrt(np.maximum(squares, squares[-1] * 1e-12)), 0.0)
-    stays = np.eye(len(s)) - half @ (vectors * inverse) @ vectors.T @ half
-    centred = rows - ours.mean
-    found = 2 * centred @ (ours.mean - theirs.mean) + ((centred @ stays) * centred).sum(1)
-    return np.asarray(found - np.trace(stays @ s))
 
 
 def _without(run: Any, rows: Array, held: Array, places: Array) -> str:
