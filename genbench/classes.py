@@ -119,7 +119,7 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
     row |= {"real_n": line and line.n, "real_m": line and line.m}
     if line and (line.n, line.m) != (len(x), len(y)):
         row["notes"].append(f"real: {line.n} against {line.m} images, fewer than these")
-    real_mean = permutations.means(of.kernel, np.repeat([1.0, 0.0], [len(x), len(y)])[None])[1][0]
+    real_mean = classes_pairs.mean_within(of.kernel, np.arange(len(x), len(of.rows)))
     row["kd_relative"] = number(row["kd"] / real_mean) if row["kd"] is not None and real_mean > 0 else None
     # as much from real images at these sizes as from the samples: the number says more of n than of the class
     row["fd_bias"] = None if line is None or row["fd"] is None else bool(line.median >= row["fd"] / 2 or (row["fd_low"] or -math.inf) <= line.high)

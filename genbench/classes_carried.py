@@ -7,7 +7,6 @@ nothing near.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = ndarray[Any, Any]
 
-AT_ONCE = 4096  # rows that are brought into float64 at once
+AT_ONCE = 1024  # rows that are brought into float64 at once: 16 MB, which the allocator keeps for the next; above 32 MB every page would be new
 BLOCKS = 10  # of a side, for the errors
 WIDE = 256  # features, from which errors and the line of real images are taken in float32, and real images are split once
 SPLITS = 5  # of real against real
@@ -48,30 +47,44 @@ class Transport:
 
     ours: stats.Moments
     theirs: stats.Moments
-    basis: Array  # B = R^-1/2 U [d, d]
-    back: Array  # R^1/2 U [d, d], the inverse of B's transpose
-    roots: Array  # q [d], of the eigenvalues of R^1/2 S R^1/2 = U diag(q^2) U^T
+    basis: Array  # B = A^-1 U [d, d], of the factor A^T A = R
+    back: Array  # A^T U [d, d], the inverse of B's transpose
+    roots: Array  # q [d], of the eigenvalues of A S A^T = U diag(q^2) U^T
 
 
 def moments(rows: Array, places: Array | None = None, kind: Any = np.float64) -> stats.Moments:
     """Moments in float64 of rows [n, d] of any precision, or of those at some places, some thousands at a time: no copy of all of them is made.
 
-    kind: the precision of the products of these thousands.
+    kind: the precision in which these are centred and multiplied.
     """
     places = np.arange(len(rows)) if places is None else places
-    found = (stats.moments(rows[places[at : at + AT_ONCE]].astype(kind)) for at in range(0, len(places), AT_ONCE))
-    return functools.reduce(stats.merge, (stats.Moments(one.count, one.mean.astype(np.float64), one.scatter.astype(np.float64)) for one in found))
+    pieces = _at_once(places)
+    mean = sum(rows[of].sum(0, dtype=np.float64) for of in pieces) / len(places)
+    scatter, memory = np.zeros((len(mean), len(mean)), kind), np.empty((AT_ONCE, len(mean)), kind)
+    syrk = linalg.blas.dsyrk if kind == np.float64 else linalg.blas.ssyrk
+    for of in pieces:  # into the upper triangle
+        syrk(1.0, _centred(rows[of], mean, memory).T, beta=1.0, c=scatter.T, lower=True, overwrite_c=True)
+    return stats.Moments(len(places), mean, (scatter + np.triu(scatter, 1).T).astype(np.float64))
+
+
+def _at_once(places: Array) -> list[Array]:
+    return [places[at : at + AT_ONCE] for at in range(0, len(places), AT_ONCE)]
+
+
+def _centred(rows: Array, mean: Array, memory: Array) -> Array:
+    """rows - mean, in the memory and the precision that are given: a new array for each of a hundred pieces costs as much as the sums."""
+    return np.subtract(rows, mean, out=memory[: len(rows)], casting="same_kind")
 
 
 def transport(ours: stats.Moments, theirs: stats.Moments) -> Transport | None:
     """The map from the second Gaussian to the first; None where the second's covariance is singular."""
-    squares, vectors = linalg.eigh(stats.covariance(theirs, 0), driver="evd", check_finite=False)
-    if squares[0] <= squares[-1] * len(squares) * np.finfo(np.float64).eps:
+    factor = stats.factor_of(stats.covariance(theirs, 0))
+    if len(factor) < len(ours.mean):
         return None
-    half = (vectors * np.sqrt(squares)) @ vectors.T
-    inner, turn = linalg.eigh(half @ stats.covariance(ours, 0) @ half, driver="evd", check_finite=False)
+    inner, turn = linalg.eigh(factor @ stats.covariance(ours, 0) @ factor.T, driver="evd", check_finite=False, overwrite_a=True)
     noise = inner[-1] * len(inner) * np.finfo(np.float64).eps
-    return Transport(ours, theirs, (vectors / np.sqrt(squares)) @ (vectors.T @ turn), half @ turn, np.sqrt(np.where(inner > noise, inner, 0.0)))
+    basis = linalg.solve_triangular(factor, turn, check_finite=False)
+    return Transport(ours, theirs, basis, factor.T @ turn, np.sqrt(np.where(inner > noise, inner, 0.0)))
 
 
 def stays(through: Transport) -> tuple[Array, Array]:
@@ -88,11 +101,11 @@ def parts(through: Transport | None, reference: Array, labels: Array, classes: i
         return np.full(classes, np.nan), np.nan
     places = np.arange(len(reference)) if places is None else places
     found, (stay, apart) = np.zeros(classes), stays(through)
-    stay = stay.astype(kind)
-    for at in range(0, len(places), AT_ONCE):
-        of = places[at : at + AT_ONCE]
-        moved = (reference[of] - through.theirs.mean).astype(kind) @ stay + apart
-        found += np.bincount(labels[of], (moved * moved).sum(1), classes) / len(places)
+    stay, memory = stay.astype(kind), np.empty((2, AT_ONCE, len(stay)), kind)
+    for of in _at_once(places):
+        moved = np.matmul(_centred(reference[of], through.theirs.mean, memory[0]), stay, out=memory[1, : len(of)])
+        moved += apart
+        found += np.bincount(labels[of], np.einsum("ij,ij->i", moved, moved), classes) / len(places)
     return found, float(found.sum())
 
 
@@ -135,33 +148,40 @@ def left_outs(through: Transport, rows: tuple[Array, Array], blocks: tuple[Array
     """The classes' parts, float64 [C], and what they are without each block of the samples and of the reference, float64 [C, B] twice.
 
     rows, blocks: of samples and reference. In the coordinates f = (y - m_r) B the change of the map is X = +-dS / (q_i + q_j), element by element (+ for the
-    samples, - for the reference), and that of a class's part -2 <X, sum of f^T e B> / m, with the costs e. Where a mean moves, all costs move with it. Of a
-    block of the reference the rows go too, and each class keeps its weight.
+    samples, - for the reference), and that of a class's part -2 <X, sum of f^T e B> / m, with the costs e. As e B = f W + (m_r - m_g) B, that is <X W^T, sum of
+    f^T f> and a term of the sum of f. Where a mean moves, all costs move with it. Of a block of the reference the rows go too, and each class keeps its weight.
     """
     kind: Any = np.float64 if rows[1].shape[1] <= WIDE else np.float32
-    scaled = through.basis * through.roots
-    d = len(through.roots)
-    changes: list[Array] = [np.empty((2 * BLOCKS, (min(at + ROWS_AT_ONCE, d) - at) * d), kind) for at in range(0, d, ROWS_AT_ONCE)]
-    shift = _changes(through, rows[0], blocks[0], (through.ours.mean, through.back.astype(kind)), [some[:BLOCKS] for some in changes])
-    their_shift = _changes(through, rows[1], blocks[1], (through.theirs.mean, scaled.astype(kind)), [some[BLOCKS:] for some in changes])
-    moved_by = np.concatenate([shift, -(their_shift @ scaled) @ through.basis.T])  # what is added to all costs, [2 B, d]
-    stay, apart = stays(through)
-    basis = through.basis.astype(kind)
+    (stay, apart), d = stays(through), len(through.roots)
+    turns = through.back, through.basis * through.roots
+    aside = (through.back.T @ stay @ through.basis).T.astype(kind), apart @ through.basis
+    changes: list[Array] = [np.empty((2 * BLOCKS, min(ROWS_AT_ONCE, d - at) * (d - at)), kind) for at in range(0, d, ROWS_AT_ONCE)]
+    sides = zip(rows, blocks, (through.ours.mean, through.theirs.mean), turns, (slice(BLOCKS), slice(BLOCKS, None)), strict=True)
+    (shift, along), (their_shift, their_along) = (
+        _changes(through.roots, (own, of), (mean, turn.astype(kind)), aside, [some[at] for some in changes]) for own, of, mean, turn, at in sides
+    )
+    moved_by = np.concatenate([shift, -(their_shift @ turns[1]) @ through.basis.T])  # what is added to all costs, [2 B, d]
+    along = np.concatenate([along, their_along])
+    stay, apart, basis = (of.astype(kind) for of in (stay, apart, through.basis))
 
     def taken(members: list[tuple[int, Array]]) -> list[tuple[int, Array, Array]]:
         """Of each class (or a part of it) its costs by block [B], and its answer to every change [2 B]."""
         places = np.concatenate([of for _, of in members])
-        centred = rows[1][places] - through.theirs.mean
-        moved = centred @ stay + apart
-        f, costs, squares = centred.astype(kind) @ basis, moved.astype(kind) @ basis, (moved * moved).sum(1)
+        centred = _centred(rows[1][places], through.theirs.mean, np.empty((len(places), d), kind))
+        f, moved = centred @ basis, centred @ stay
+        moved += apart
+        squares = np.einsum("ij,ij->i", moved, moved)
         ends = np.cumsum([len(of) for _, of in members])
         own = [slice(end - len(of), end) for end, (_, of) in zip(ends, members, strict=True)]
-        answers = np.zeros((len(own), 2 * BLOCKS))
-        for at, some in zip(range(0, f.shape[1], ROWS_AT_ONCE), changes, strict=True):  # few rows of the products at a time: they stay in the cache
-            products = np.stack([(f[one, at : at + ROWS_AT_ONCE].T @ costs[one]).reshape(-1) for one in own])
-            answers += products @ some.T
+        answers = np.stack([f[one].sum(0, dtype=np.float64) for one in own]) @ along.T
+        memory = np.empty(len(own) * ROWS_AT_ONCE * d, kind)
+        for at, some in zip(range(0, d, ROWS_AT_ONCE), changes, strict=True):  # few rows of the products at a time: they stay in the cache
+            products = memory[: len(own) * some.shape[1]].reshape(len(own), -1, d - at)
+            for one, out in zip(own, products, strict=True):
+                np.matmul(f[one, at : at + ROWS_AT_ONCE].T, f[one, at:], out=out)
+            answers += products.reshape(len(own), -1) @ some.T
         answers[:, :BLOCKS] *= -1
-        answers += np.stack([moved[one].sum(0) for one in own]) @ moved_by.T
+        answers += np.stack([moved[one].sum(0, dtype=np.float64) for one in own]) @ moved_by.T
         return [(c, np.bincount(blocks[1][of], squares[one], BLOCKS), answer) for (c, of), one, answer in zip(members, own, answers, strict=True)]
 
     costs, answers = np.zeros((classes, BLOCKS)), np.zeros((classes, 2 * BLOCKS))
@@ -178,39 +198,46 @@ def left_outs(through: Transport, rows: tuple[Array, Array], blocks: tuple[Array
     return found, (found[:, None] + answers[:, :BLOCKS], kept + answers[:, BLOCKS:])
 
 
-def _changes(through: Transport, rows: Array, blocks: Array, into: tuple[Array, Array], found: list[Array]) -> Array:
-    """X but for its sign, without each block of a side's rows, into `found`, some rows of X at a time [B, rows d]; and what the mean loses, [B, d], with
-    the other sign.
+def _changes(roots: Array, side: tuple[Array, Array], into: tuple[Array, Array], aside: tuple[Array, Array], found: list[Array]) -> tuple[Array, Array]:
+    """X W^T but for its sign, without each block of a side, into `found`; what the mean loses, with the other sign, and X ((m_r - m_g) B), each [B, d].
 
-    into: the side's mean, and what takes its centred rows to the map's coordinates, in which their covariance is diag(q^2).
+    found: some rows of a triangle at a time, [B, rows columns], whose product with a symmetric matrix is that of X W^T.
+    side: rows and blocks. into: the side's mean, and what takes its centred rows to the map's coordinates, in which their covariance is diag(q^2).
+    aside: W^T, (m_r - m_g) B.
     """
-    mean, turn = into
-    roots, d = through.roots, len(through.roots)
-    places, sums = np.arange(d), roots[:, None] + roots
-    shifts: Array = np.empty((BLOCKS, d))
-    for b in range(BLOCKS):
-        centred = rows[blocks == b] - mean
-        left = len(rows) - len(centred)
-        shifts[b] = centred.sum(0) / left
-        turned = centred.astype(turn.dtype) @ turn
-        change = -(turned.T @ turned).astype(np.float64)
-        change[places, places] += len(centred) * roots**2
-        lost = turned.sum(0, dtype=np.float64) / left
-        change = (change / left - np.outer(lost, lost)) / sums
-        for at, some in zip(range(0, d, ROWS_AT_ONCE), found, strict=True):
-            some[b] = change[at : at + ROWS_AT_ONCE].reshape(-1)
-    return shifts
+    (rows, blocks), (mean, turn), (weights, along) = side, into, aside
+    d = len(roots)
+    some_rows = [slice(at, min(at + ROWS_AT_ONCE, d)) for at in range(0, d, ROWS_AT_ONCE)]
+
+    def without(b: int) -> tuple[Array, Array]:
+        places = np.flatnonzero(blocks == b)
+        left = len(rows) - len(places)
+        centred = _centred(rows[places], mean, np.empty((len(places), d), turn.dtype))
+        shift, turned = centred.sum(0, dtype=np.float64) / left, centred @ turn
+        lost, change = shift @ turn, turned.T @ turned
+        change[np.diag_indices(d)] -= roots**2 * len(places)
+        for own in some_rows:  # a few at a time: what stands between stays in the cache
+            change[own] = (change[own] / -left - np.outer(lost[own], lost)) / (roots[own, None] + roots)
+        moved, change = change @ along, change @ weights
+        for own, some in zip(some_rows, found, strict=True):
+            part = change[own, own.start :] + change[own.start :, own].T
+            part[:, : len(part)] = np.triu(part[:, : len(part)])
+            part[np.diag_indices(len(part))] /= 2
+            some[b] = part.reshape(-1)
+        return shift, moved
+
+    shifts, moved = zip(*threads.each(without, range(BLOCKS)), strict=True)
+    return np.stack(shifts), np.stack(moved)
 
 
 def _pieces(labels: Array, classes: int) -> list[list[tuple[int, Array]]]:
-    """The classes with the places of their rows, some classes together, large ones in parts: about AT_ONCE / 8 rows to a piece."""
-    most = AT_ONCE // 8
+    """The classes with the places of their rows, some classes together, large ones in parts: about AT_ONCE rows to a piece."""
     found: list[list[tuple[int, Array]]] = [[]]
     order = np.argsort(labels, kind="stable")
     for c, of in enumerate(np.split(order, np.cumsum(np.bincount(labels, minlength=classes))[:-1])):
-        for at in range(0, len(of), most):
-            part = of[at : at + most]
-            if sum(len(one) for _, one in found[-1]) + len(part) > most:
+        for at in range(0, len(of), AT_ONCE):
+            part = of[at : at + AT_ONCE]
+            if sum(len(one) for _, one in found[-1]) + len(part) > AT_ONCE:
                 found.append([])
             found[-1].append((c, part))
     return [piece for piece in found if piece]

@@ -68,17 +68,17 @@ def copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> dic
     if train is None or min(len(x), len(y), len(train)) < 1:
         row["notes"].append("nearest_train: the reference is the training split" if train is None else "nearest_train: no sample, real or training image")
         return {}
-    (near, at), (near_real, at_real) = classes_copies.nearest_to(x, train), classes_copies.nearest_to(y, train)
+    distance, place = classes_copies.nearest_to(np.concatenate([x, y]), train)
+    near, near_real = distance[: len(x)], distance[len(x) :]
     ours, theirs = float(near.mean()), float(near_real.mean())
     row |= {"nearest_train": ours, "nearest_real": theirs}
     if theirs > 0:
         error = math.hypot(*(of.std(ddof=1) / math.sqrt(len(of)) / of.mean() if len(of) > 1 and of.mean() > 0 else 0.0 for of in (near, near_real)))
-        low, high = intervals.t_interval(0.0, error, min(len(x), len(y)))
+        width = intervals.t_interval(0.0, 1.0, min(len(x), len(y)))[1]  # in standard errors
         # real to real is 1 by definition; its error is the real images' at both sizes
         own = float(near_real.std(ddof=1)) / theirs * math.sqrt(1 / len(x) + 1 / len(y)) if len(y) > 1 else math.nan
-        least, most = intervals.t_interval(0.0, own, min(len(x), len(y)))
-        line = Line(1.0, math.exp(least), math.exp(most), len(x), len(y)) if math.isfinite(least) else None
-        put(row, "nearest_ratio", (ours / theirs, ours / theirs * math.exp(low), ours / theirs * math.exp(high)), line)
-    copied, copied_real = (classes_copies.copies(*of, train, theirs) for of in ((near, at), (near_real, at_real)))
+        line = Line(1.0, math.exp(-width * own), math.exp(width * own), len(x), len(y)) if math.isfinite(width * own) else None
+        put(row, "nearest_ratio", (ours / theirs, ours / theirs * math.exp(-width * error), ours / theirs * math.exp(width * error)), line)
+    copied, copied_real = np.split(classes_copies.copies(distance, place, train, theirs), [len(x)])
     row |= {"copies": float(copied.mean()), "copies_real": float(copied_real.mean())}
     return {"memorised": classes_shares.fisher(int(copied.sum()), len(x), int(copied_real.sum()), len(y), "greater")}

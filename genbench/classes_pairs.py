@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import gaussians, stats
 from genbench.lazy import np, torch
-from genbench.nearest import squared_distances
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -31,17 +30,18 @@ class Pairs:
     kernel: Array
     squares: Array
 
-    def of(self, places: Array) -> Pairs:
-        """The same of some of the rows."""
-        return Pairs(self.rows[places], self.kernel[np.ix_(places, places)], self.squares[np.ix_(places, places)])
-
 
 def pairs(rows: Array) -> Pairs:
-    """The matrices of pooled rows, float64 [N, d]."""
-    kernel = rows @ rows.T
-    kernel /= rows.shape[1]
-    kernel += 1.0
-    return Pairs(rows, kernel * kernel * kernel, squared_distances(rows, rows, rows.mean(0)))
+    """The matrices of pooled rows, float64 [N, d], both from one product: that of the centred rows."""
+    centre = rows.mean(0)
+    centred = rows - centre
+    products = centred @ centred.T
+    along = rows @ centre
+    kernel = (products + along[:, None] + along - centre @ centre) / rows.shape[1] + 1.0
+    size = np.add.outer(*(np.diagonal(products),) * 2)
+    squares = size - 2 * products
+    squares[squares < 1e-13 * size] = 0.0  # as nearest.squared_distances
+    return Pairs(rows, kernel * kernel * kernel, squares)
 
 
 def measured(of: Pairs, x: Array, y: Array) -> dict[str, float]:

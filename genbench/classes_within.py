@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,18 +98,16 @@ def _neighbours_without(squares: Array, moved: Array, still: Array, *, real: boo
         return {name: np.full(count, math.nan) for name in NEIGHBOURS}
     between = squares[np.ix_(moved, still)]
     reach, fixed = _reach_without(squares, moved, blocks), _reach_without(squares, still, None)[:, 0]
-    in_still = between <= fixed  # whether a moved row lies in the ball of a row that stays
-    found: dict[str, list[float]] = {name: [] for name in NEIGHBOURS}
-    for b in range(count):
-        kept = blocks != b
-        in_moved = between[kept] <= reach[kept, b, None]
-        balls = in_moved.T if real else in_still[kept]  # [samples, real images]: in the real image's ball
-        reached = in_still[kept].any(1) if real else in_moved.any(0)  # of each real image: whether a sample's ball holds it
-        found["precision"].append(float(balls.any(1).mean()))
-        found["recall"].append(float(reached.mean()))
-        found["density"].append(float(balls.sum() / (len(balls) * K)))
-        found["coverage"].append(float(balls.any(0).mean()))
-    return {name: np.array(values) for name, values in found.items()}
+    kept = blocks != np.arange(count)[:, None]  # [B, n]
+    mean = kept / kept.sum(1, keepdims=True)  # takes the mean over the rows that are kept
+    in_still = between <= fixed  # whether a moved row lies in the ball of a row that stays, [n, m]
+    in_moved = (between <= reach.T[:, :, None]) & kept[:, :, None]  # whether a row that stays lies in the ball of a moved row, [B, n, m]
+    inside, reached = mean @ in_still.any(1), in_moved.any(1).mean(1)
+    if real:
+        balls, covered = in_moved.sum((1, 2)) / len(still), (in_moved.any(2) * mean).sum(1)
+        return {"precision": reached, "recall": inside, "density": balls / K, "coverage": covered}
+    balls, covered = mean @ in_still.sum(1), (mean @ in_still > 0).mean(1)
+    return {"precision": inside, "recall": reached, "density": balls / K, "coverage": covered}
 
 
 def _reach_without(squares: Array, of: Array, blocks: Array | None) -> Array:
@@ -130,17 +129,22 @@ def bounded(of: Pairs, n: int) -> dict[str, tuple[float, float, float]]:
 
     The delete-group jackknife of each side, added in squares, with t of the fewer groups; the ratio's on its logarithm; shares within 0 and 1.
     """
+    sizes = n, len(of.rows) - n
     value, without = measured(of, np.arange(n), np.arange(n, len(of.rows))), left_outs(of, n)
-    return {name: _interval(name, value[name], without[name], (n, len(of.rows) - n)) for name in STATISTICS}
+    blocks = [np.bincount(blocks_of(size)) for size in sizes]
+    width = intervals.t_interval(0.0, 1.0, min(*sizes, BLOCKS))[1]
+    return {name: _interval(name, value[name], without[name], blocks, width) for name in STATISTICS}
 
 
-def _interval(name: str, value: float, sides: tuple[Array, Array], sizes: tuple[int, int]) -> tuple[float, float, float]:
+def _interval(name: str, value: float, sides: tuple[Array, Array], blocks: list[Array], width: float) -> tuple[float, float, float]:
+    """(value, low, high), `width` standard errors to each side."""
     # on its logarithm, but not where the class is one image without one block: then a ratio of 0, which has none, is what the interval must reach
     logarithm = name == "spread_ratio" and value > 0 and all((side > 0).all() for side in sides)
     turn = np.log if logarithm else np.asarray
     with np.errstate(divide="ignore", invalid="ignore"):
-        errors = [intervals.jackknife(turn(side), np.bincount(blocks_of(n)), float(turn(value))) for side, n in zip(sides, sizes, strict=True)]
-    low, high = intervals.t_interval(float(turn(value)), math.hypot(*errors), min(*sizes, BLOCKS))
+        at = float(turn(value))
+        half = width * math.hypot(*(intervals.jackknife(turn(side), own, at) for side, own in zip(sides, blocks, strict=True)))
+    low, high = at - half, at + half
     if logarithm:
         return value, math.exp(min(low, 700.0)), math.exp(min(high, 700.0))
     if name in ("precision", "recall", "coverage"):
@@ -165,12 +169,15 @@ def in_proportion(there: int, n: int, m: int) -> tuple[int, int]:
     return int(n * factor), int(m * factor)
 
 
-def line_of(values: Any, n: int, m: int) -> Line | None:
-    """What splits of n against m real rows have scored, float64 [S]; None where one of them has no number."""
-    if not np.isfinite(values).all():
-        return None
-    median, low, high = (float(one) for one in np.quantile(values, (0.5, 0.025, 0.975)))
-    return Line(median, low, high, n, m)
+def lines_of(values: Array, n: int, m: int) -> list[Line | None]:
+    """What splits of n against m real rows have scored, of each statistic float64 [K, S]; None where one of them has no number."""
+    low, median, high = np.quantile(values, (0.025, 0.5, 0.975), axis=1)
+    return [Line(float(median[k]), float(low[k]), float(high[k]), n, m) if np.isfinite(own).all() else None for k, own in enumerate(values)]
+
+
+def line_of(values: Sequence[float] | Array, n: int, m: int) -> Line | None:
+    """lines_of one statistic."""
+    return lines_of(np.array([values]), n, m)[0]
 
 
 def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
@@ -182,13 +189,14 @@ def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
     rng = np.random.default_rng([seed, len(rows), n, m])
     order = np.stack([rng.permutation(len(rows))[: n + m] for _ in range(SPLITS)])
     many = _neighbour_splits(of.squares, order, n) | {"fd": _frechet_splits(of, order, n)}
-    kept = list(order)
-    chosen = permutations.arrangements(n, m, DRAWS // SPLITS, seed)
-    parts = [of.of(places) for places in (kept if n + m < len(rows) else kept[:1])]
-    chosen = chosen if len(parts) > 1 else permutations.arrangements(n, m, DRAWS, seed)
-    many["kd"] = np.concatenate([permutations.kernel_distances(part.kernel, chosen) for part in parts])
-    many["spread_ratio"] = np.exp(np.concatenate([permutations.log_spreads(part.squares, chosen) for part in parts]))
-    return {name: line for name, values in many.items() if (line := line_of(values, n, m))}
+    several = n + m < len(rows)  # else every split is of the same rows
+    chosen = permutations.arrangements(n, m, DRAWS // SPLITS if several else DRAWS, seed)
+    parts = [np.ix_(one, one) for one in order[: None if several else 1]]
+    many["kd"] = np.concatenate([permutations.kernel_distances(of.kernel[part], chosen) for part in parts])
+    many["spread_ratio"] = np.exp(np.concatenate([permutations.log_spreads(of.squares[part], chosen) for part in parts]))
+    together = (("kd", "spread_ratio"), ("fd", *NEIGHBOURS))  # of as many draws each
+    lines = (line for names in together for line in zip(names, lines_of(np.stack([many[name] for name in names]), n, m), strict=True))
+    return {name: line for name, line in lines if line}
 
 
 def _neighbour_splits(squares: Array, order: Array, n: int) -> dict[str, Array]:
@@ -218,6 +226,7 @@ def _frechet_splits(of: Pairs, order: Array, n: int) -> Array:
     m = order.shape[1] - n
     if min(n, m) > of.rows.shape[1] or n * m > SMALL:
         return np.array([frechet(of, one[:n], one[n:]) for one in order])
-    between = of.squares[order[:, :n, None], order[:, None, n:]]
-    ours, theirs = (np.array([mean_within(of.squares, one[part]) / 2 for one in order]) for part in (slice(n), slice(n, None)))
-    return np.asarray(apart(between.mean((1, 2)), ours, theirs, n, m) - nuclear_norms(centred(between)) / math.sqrt((n - 1) * (m - 1)))
+    ours, theirs = order[:, :n], order[:, n:]
+    between = of.squares[ours[:, :, None], theirs[:, None, :]]
+    x, y = (of.squares[own[:, :, None], own[:, None, :]].sum((1, 2)) / (2 * k * (k - 1)) for own, k in ((ours, n), (theirs, m)))
+    return np.asarray(apart(between.mean((1, 2)), x, y, n, m) - nuclear_norms(centred(between)) / math.sqrt((n - 1) * (m - 1)))

@@ -23,7 +23,7 @@ TAIL = 250  # the largest statistics that the tail is fitted to
 HEAVIEST = 0.5  # the largest shape of the tail that is believed
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def arrangements(n: int, m: int, count: int = COUNT, seed: int = 0) -> Array:
     """Which of n + m pooled rows form the first set: float64 [1 + count, n + m] of 0 and 1, each row with n ones; row 0 is the arrangement at hand.
 

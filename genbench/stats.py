@@ -244,10 +244,13 @@ def kernel_sums(x: Array, y: Array, kernel: Kernel) -> tuple[Array, Array]:
 def kernel_sums_by_blocks(x: Array, blocks: Array, kernel: Kernel) -> Array:
     """Sums of kernel(x_i, x_j), i != j, by the pair of blocks that i and j lie in: float64 [B, B]. x [n, d], blocks int64 [n]."""
     member = np.eye(blocks.max() + 1)[blocks]
-    sums = np.zeros((member.shape[1], member.shape[1]))
+    within, above = np.zeros((2, member.shape[1], member.shape[1]))
     for start in range(0, len(x), _rows_at_once(len(x))):
-        k = kernel(x[start : start + _rows_at_once(len(x))], x)
-        here = np.arange(len(k))
-        k[here, start + here] = 0.0
-        sums += member[start : start + len(k)].T @ (k @ member)
-    return sums
+        stop = min(start + _rows_at_once(len(x)), len(x))
+        k = kernel(x[start:stop], x[start:])
+        here = np.arange(stop - start)
+        k[here, here] = 0.0
+        own = member[start:stop]
+        within += own.T @ (k[:, : len(own)] @ own)
+        above += own.T @ (k[:, len(own) :] @ member[stop:])  # pairs that are met once, and count for both
+    return within + above + above.T
