@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genbench.files import digest
@@ -12,6 +12,8 @@ from genbench.say import NotComparable, clean
 
 RULED = ("dataset", "splits", "quantise", "repeats", "reducer", "train", "statistics", "extractors")  # of a protocol: what decides its numbers
 SHARED = ("splits", "extractors")  # of which a record may know more than the other: what both know must agree
+TAKEN = ("metric", "features", "reference", "constants", "reference_n", "mirrored", "precision", "samples_n", "batch", "pairs")  # of a measure
+BOUGHT = 0.3  # a correlation of leave-outs below which pairing by seed brought nothing
 
 
 def treatment_digest(found: Record) -> str:
@@ -25,12 +27,12 @@ def pairing(candidate: Record, baseline: Record, name: str, *, unpaired: bool) -
     if not common:
         theirs, ours = (", ".join(one.plan["protocols"]) for one in (baseline, candidate))
         raise NotComparable(f"{name} has the protocol {clean(theirs)}, the candidate {clean(ours)}: run one of them with the other's --protocol")
-    apart = [pair for one in common for pair in _apart(baseline.plan["protocols"][one], candidate.plan["protocols"][one], one)]
+    fields = [pair for one in common for pair in _ruled(baseline.plan["protocols"][one], candidate.plan["protocols"][one], one)]
     ours, theirs = candidate.plan["identity"], baseline.plan["identity"]
-    apart += [(key, theirs.get(key), ours.get(key)) for key in ("dataset", "n", "conditions") if theirs.get(key) != ours.get(key)]
-    if apart:
-        said = "; ".join(f"{key}: {_short(was)} there, {_short(now)} here" for key, was, now in apart[:3])
-        raise NotComparable(f"not comparable with {name}: {clean(said)}{f' and {len(apart) - 3} more' if len(apart) > 3 else ''}")
+    fields += [(key, theirs.get(key), ours.get(key)) for key in ("dataset", "n", "conditions") if theirs.get(key) != ours.get(key)]
+    if fields:
+        said = "; ".join(f"{key}: {short(was)} there, {short(now)} here" for key, was, now in fields[:3])
+        raise NotComparable(f"not comparable with {name}: {clean(said)}{f' and {len(fields) - 3} more' if len(fields) > 3 else ''}")
     if ours["first_seed"] != theirs["first_seed"] and not unpaired:
         said = f"seeds: from {theirs['first_seed']} there, from {ours['first_seed']} here"
         raise NotComparable(f"not comparable with {name}: {said}; with the same seeds it is paired, --unpaired compares all the same")
@@ -42,7 +44,7 @@ def pairing(candidate: Record, baseline: Record, name: str, *, unpaired: bool) -
     return True, ""
 
 
-def _apart(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> Iterator[tuple[str, Any, Any]]:
+def _ruled(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> Iterator[tuple[str, Any, Any]]:
     """The fields of a protocol that decide its numbers and differ."""
     for key in RULED:
         pairs = [(f"{key}.{name}", was[key][name], one) for name, one in now[key].items() if name in was.get(key, {})] if key in SHARED else []
@@ -61,10 +63,35 @@ def _within(name: str, there: Any, here: Any) -> Iterator[tuple[str, Any, Any]]:
     yield from ((f"{name}.{key}", there.get(key), here.get(key)) for key in sorted({*there, *here}) if there.get(key) != here.get(key))
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value for a line: hashes by their beginning."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     return text[:12] + "..." if len(text) >= 64 and text.isalnum() else text[:60]
+
+
+def otherwise(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """By what two measures of one name differ, "formula" being the code of the number; what one of them does not say agrees with anything."""
+    return [key for key in (*TAKEN, "formula") if None not in (was.get(key), now.get(key)) and was[key] != now[key]]
+
+
+def one_ruler(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether what two protocols were measured with, real images, extractors and each number that both have, is equal by content."""
+    ours, theirs = ({m["name"]: m for m in one["measures"] if not m.get("skip")} for one in (was, now))
+    shared = all(was[part].get(name, value) == value for part in SHARED for name, value in now[part].items())
+    return shared and not any(otherwise(ours[name], theirs[name]) for name in ours.keys() & theirs.keys())
+
+
+def apart(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> list[tuple[str, Any, Any]]:
+    """What keeps two plans of one protocol from being set against each other, whatever drew their samples: (field, there, here); none where nothing does."""
+    ours, theirs = was["protocols"][protocol], now["protocols"][protocol]
+    sides: Sequence[tuple[str, Any, Any]] = [
+        ("n", was["identity"]["n"], now["identity"]["n"]),
+        ("labels", *(one["identity"]["conditions"].get("labels", "") or one["protocols"][protocol]["labels"] for one in (was, now))),
+        ("prompts", *(one["identity"]["conditions"].get("prompts") for one in (was, now))),
+        ("rounding", was["quantise"], now["quantise"]),
+    ]
+    found = [*(side for side in sides if side[1] != side[2]), *_ruled(ours, theirs, protocol)]
+    return found or ([] if one_ruler(ours, theirs) else [("formulas", "one", "another")])
 
 
 def treatment(candidate: Record, baseline: Record) -> Iterator[tuple[str, str, str]]:
@@ -80,4 +107,4 @@ def treatment(candidate: Record, baseline: Record) -> Iterator[tuple[str, str, s
         )
     for key in sides[0]:
         if sides[0][key] != sides[1].get(key):
-            yield key, clean(_short(sides[0][key])), clean(_short(sides[1].get(key)))
+            yield key, clean(short(sides[0][key])), clean(short(sides[1].get(key)))

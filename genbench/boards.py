@@ -111,7 +111,7 @@ def _agrees(path: Path, entry: Entry) -> bool:
     known = {(one.metric, one.part): one for one in theirs.scores}
     same = theirs.plan.get("tuned") == entry.record.plan.get("tuned") and theirs.plan.get("method", "") == entry.record.plan.get("method", "")
     same &= all((one.metric, one.part) in known and _same(one, known[one.metric, one.part]) for one in entry.record.scores)
-    return same and entry.formulas_agree(Entry(path.stem, theirs))
+    return same and entry.comparable(Entry(path.stem, theirs))
 
 
 def _same(a: Score, b: Score) -> bool:

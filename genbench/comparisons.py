@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench import intervals
+from genbench.alike import BOUGHT, apart, short
 from genbench.files import digest
 from genbench.lazy import np, scipy_stats
 from genbench.methods import ENOUGH, Method, methods_of, of_trainings, training_of
 from genbench.record import Record, Score
-from genbench.say import NotComparable, UserError, choices
+from genbench.say import NotComparable, UserError, choices, clean
 from genbench.standings import COST, Entry, direction, entry_of, metrics_of, number
 
-BOUGHT = 0.3  # a correlation of leave-outs below which pairing by seed brought nothing
 Row = dict[str, Any]
 
 
@@ -86,13 +86,7 @@ def blocks(runs: Sequence[Record], metrics: Sequence[str] = (), *, by: str = "me
 
 def blocks_of(entries: Sequence[Entry], metrics: Sequence[str] = (), *, by: str = "method") -> list[Block]:
     """The same of entries."""
-    found: list[list[Entry]] = []
-    for entry in entries:
-        home = next((one for one in found if all(_ruler(entry) == _ruler(other) and entry.comparable(other) for other in one)), None)
-        if home is None:
-            found.append([entry])
-        else:
-            home.append(entry)
+    found = grouped(entries)
     known = list(dict.fromkeys(name for entry in entries for name in metrics_of([entry])))
     for name in metrics:
         if name not in known:
@@ -102,18 +96,30 @@ def blocks_of(entries: Sequence[Entry], metrics: Sequence[str] = (), *, by: str 
     return [Block(tuple(one), tuple(_ordered(one, _units(one, by), names[0])), tuple(names)) for one, names in zip(found, chosen, strict=True) if names]
 
 
+def grouped(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Entries in groups in which any two may be set against each other."""
+    found: list[list[Entry]] = []
+    for entry in entries:
+        home = next((one for one in found if not any(kept_apart(other, entry) for other in one)), None)
+        if home is None:
+            found.append([entry])
+        else:
+            home.append(entry)
+    return found
+
+
+def kept_apart(a: Entry, b: Entry) -> list[tuple[str, Any, Any]]:
+    """What keeps two entries apart: (field, of the first, of the second)."""
+    (name, other), data = (next(iter(one.record.plan["protocols"])) for one in (a, b)), [one.protocol["dataset"] for one in (a, b)]
+    if name != other or data[0] != data[1]:
+        return [field for field in (("protocol", name, other), ("data set", *data)) if field[1] != field[2]]
+    return apart(a.record.plan, b.record.plan, name)
+
+
 def _ordered(entries: Sequence[Entry], units: Iterable[Unit], metric: str) -> list[Unit]:
     """Best first by the first number, so that a difference is that of the better one less the other."""
     sign = 1 if direction(entries, metric) == "lower" else -1
     return sorted(units, key=lambda unit: sign * found.value if (found := unit.estimate(metric)) else math.inf)
-
-
-def _ruler(entry: Entry) -> str:
-    """What decides how an entry was measured, beside what Entry.comparable asks."""
-    plan, protocol = entry.record.plan, entry.protocol
-    conditions = plan["identity"]["conditions"]
-    said = [conditions.get("labels", "") or protocol["labels"], conditions.get("prompts"), plan["identity"]["n"], plan["quantise"]]
-    return digest([next(iter(plan["protocols"])), protocol["dataset"], *said, *(protocol.get(key) for key in ("repeats", "reducer", "statistics"))])
 
 
 def _units(entries: Sequence[Entry], by: str) -> Iterator[Unit]:
@@ -193,9 +199,9 @@ def _how(a: Unit, b: Unit, paired: bool, alike: float) -> str:
     x, y = a.entry.record.plan, b.entry.record.plan
     if "per call" in (x.get("seeding"), y.get("seeding")):
         return f"unpaired: {(a if x.get('seeding') == 'per call' else b).name} takes no seeds"
-    apart = ["seeds"] * (x["identity"]["first_seed"] != y["identity"]["first_seed"])
-    apart += ["labels"] * (x["identity"]["conditions"].get("labels") != y["identity"]["conditions"].get("labels"))
-    return f"unpaired: other {' and '.join(apart) or 'blocks'}"
+    other = ["seeds"] * (x["identity"]["first_seed"] != y["identity"]["first_seed"])
+    other += ["labels"] * (x["identity"]["conditions"].get("labels") != y["identity"]["conditions"].get("labels"))
+    return f"unpaired: other {' and '.join(other) or 'blocks'}"
 
 
 def ranks(block: Block, metric: str) -> dict[str, tuple[int, int]]:
@@ -278,18 +284,6 @@ def refuse(found: Sequence[Block]) -> None:
         units = found[0].units if found else ()
         why = next((said for pair in itertools.combinations(units, 2) if (said := why_not(*pair))), "")
         raise NotComparable(f"nothing to compare: {why or 'no number is there twice'}" + ("; --by checkpoint compares runs" if why else ""))
-    raise NotComparable(f"nothing to compare: no two share a protocol; they differ in {', '.join(_apart(found[0].entries[0], found[1].entries[0]))}")
-
-
-def _apart(a: Entry, b: Entry) -> Iterator[str]:
-    """What keeps two entries apart, in words."""
-    sides = [(next(iter(one.record.plan["protocols"])), one.protocol, one.record.plan) for one in (a, b)]
-    shown = {
-        "protocol": [name for name, _, _ in sides],
-        "data set": [protocol["dataset"] for _, protocol, _ in sides],
-        "n": [plan["identity"]["n"] for *_, plan in sides],
-        "labels": [plan["identity"]["conditions"].get("labels", "") or protocol["labels"] for _, protocol, plan in sides],
-        "rounding": [plan["quantise"] for *_, plan in sides],
-    }
-    told = [f"{name} ({one} and {other})" for name, (one, other) in shown.items() if one != other]
-    yield from told or ["the real images, extractors or formulas that they were measured with"]
+    fields = kept_apart(found[0].entries[0], found[1].entries[0])
+    told = [f"{name} ({short(one)} and {short(other)})" for name, one, other in fields if name != "formulas"]
+    raise NotComparable(f"nothing to compare: no two share a protocol; they differ in {clean(', '.join(told[:3]) or 'the formulas of their numbers')}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench import noninferiority, shelves
-from genbench.alike import pairing, treatment, treatment_digest
+from genbench.alike import BOUGHT, otherwise, pairing, treatment, treatment_digest
 from genbench.findings import Checked, CostFinding, Finding
 from genbench.gates import LOOKS, CostRule, Gate, Rule
 from genbench.intervals import Estimate, estimate, holm
@@ -21,10 +21,8 @@ from genbench.record import RATERS, Record, Score
 from genbench.say import NotComparable, UserError, choices, clean
 
 SMALL = 10  # a Fréchet distance is judged from so many samples per dimension
-PAIRED = 0.3  # a correlation below it buys nothing
 INSTEAD = "in place of"
 EVERYWHERE = ("checkpoint_bytes", "parameters", "evaluations_per_image")  # the same on every machine
-TAKEN = ("metric", "features", "reference", "constants", "reference_n", "mirrored", "precision", "samples_n", "batch", "pairs")  # of a measure
 WORDS = {"previous": "the baseline", "anchor": "the anchor"}
 
 
@@ -130,9 +128,10 @@ def _judged(side: Side, rule: Rule, score: Score | None, base: Score | None) -> 
     if lacking or score is None or base is None:
         return replace(blank, why=lacking, level=rule.level if gate.if_missing == "fail" else "warn")
     measure, other = (_measure(one, rule.protocol, rule.metric) for one in (candidate, baseline))
-    if measure.get("formula") != other.get("formula") and None not in (measure.get("formula"), other.get("formula")):
+    apart = otherwise(other, measure)
+    if apart == ["formula"]:
         raise NotComparable(f"not comparable with {WORDS[against]}: {rule.metric} was taken by another formula there; measure it again with this genbench")
-    if apart := [key for key in TAKEN if measure.get(key) != other.get(key)]:
+    if apart:
         raise NotComparable(f"not comparable with {WORDS[against]}: {rule.metric} was taken otherwise there ({', '.join(apart)})")
     row = _row(measure["metric"])
     kind = noninferiority.kind_of(row.range)
@@ -240,7 +239,7 @@ def _accepted(findings: Sequence[Finding], digest_now: str, today: datetime.date
 
 def _uncorrelated(findings: Sequence[Finding]) -> list[str]:
     known = [(one.metric, one.change.correlation) for one in findings if one.level == "fail" and one.change and one.change.paired]
-    return [f"{metric}: the seeds correlate by {r:.2f}: pairing bought nothing" for metric, r in known if r is not None and r < PAIRED]
+    return [f"{metric}: the seeds correlate by {r:.2f}: pairing bought nothing" for metric, r in known if r is not None and r < BOUGHT]
 
 
 def _cost(rule: CostRule, candidate: Record, baseline: Record, gate: Gate) -> CostFinding:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, record, reported
+from genbench.alike import one_ruler
 from genbench.files import Damaged, digest
 from genbench.lazy import pd
 from genbench.record import RATERS, Record, Score
@@ -61,14 +62,8 @@ class Entry:
         return f"tuned on {told['metric']} against {told['half']}, {told['trials']} {told.get('of', 'trials')}" if told else ""
 
     def comparable(self, other: Entry) -> bool:
-        """Whether what both were measured with, real images, extractors and the code of the numbers that both have, is equal by content."""
-        same = all(self.protocol[part].get(name, value) == value for part in ("splits", "extractors") for name, value in other.protocol[part].items())
-        return same and self.formulas_agree(other)
-
-    def formulas_agree(self, other: Entry) -> bool:
-        """Whether no number that both have was taken by two formulas. Measures of the first months do not say theirs, and agree with any."""
-        ours, theirs = ({m["name"]: m.get("formula") for m in one.protocol["measures"] if not m.get("skip")} for one in (self, other))
-        return all(None in (ours[name], theirs[name]) or ours[name] == theirs[name] for name in ours.keys() & theirs.keys())
+        """Whether both were measured with one ruler."""
+        return one_ruler(self.protocol, other.protocol)
 
     def score(self, metric: str) -> Score | None:
         return next((one for one in self.record.scores if (one.metric, one.part, one.status) == (metric, "all", "ok")), None)

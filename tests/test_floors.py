@@ -31,7 +31,7 @@ FLOORS = [
     "shards scoring classes_shown",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
-    "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence verdicts",
+    "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence against_real",
     "compared tracks redrawn gate_run human_new human_entered report",
     "commands/ sections/",
     "cli",

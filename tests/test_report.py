@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from genbench import evidence, gaussians, record, report, sheets, shelves, verdicts
+from genbench import against_real, comparisons, evidence, gaussians, record, report, sheets, shelves, standings
 from genbench.record import Score
 from genbench.rows import RowError
 from genbench.run import evaluate
@@ -129,14 +129,25 @@ def test_two_runs_are_compared_pair_by_pair(pages, runs):
     """The difference in the page is the paired one of the leave-outs, with its sign, beside the rank ranges of both."""
     from genbench.say import plus_minus
 
-    found = verdicts.apart([run.entries["digits"] for run in evidence.runs_of(runs[1])], "fd_digits")
-    (one,) = found
+    (block,) = comparisons.blocks_of([run.entries["digits"] for run in evidence.runs_of(runs[1])], by="checkpoint")
+    (row,) = comparisons.differences(block, "fd_digits")
     a, b = (next(s for s in of.scores if s.metric == "fd_digits") for of in runs[1])
-    assert one.paired
-    assert one.value == pytest.approx(a.value - b.value)
+    assert row["paired"]
+    sign = 1 if row["difference"] == pytest.approx(a.value - b.value) else -1  # a block has the better run first
+    assert sign * row["difference"] == pytest.approx(a.value - b.value)
     words = section(pages[1], "comparison")
-    assert plus_minus(one.value, one.low, one.high) in words
+    assert plus_minus(sign * row["difference"], *sorted((sign * row["low"], sign * row["high"]))) in words
     assert all(word in words for word in ("Rank A", "Rank B", "A − B"))
+
+
+def test_runs_of_other_n_are_not_set_against_each_other(runs):
+    """A distance moves by n: runs of 870 and of fewer samples have no difference in the page, which says what keeps them apart; compare refuses them too."""
+    one, other = runs[1]
+    fewer = replace(other, plan={**other.plan, "identity": {**other.plan["identity"], "n": other.plan["identity"]["n"] // 2}})
+    assert len(comparisons.grouped([standings.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, other)])) == 1
+    first, second = (standings.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, fewer))
+    assert len(comparisons.grouped([first, second])) == 2
+    assert [field for field, *_ in comparisons.kept_apart(first, second)] == ["n"]
 
 
 def test_the_only_script_that_runs_is_the_one_that_the_policy_names(pages):
@@ -466,7 +477,7 @@ SCORE = Score("p", "m", value=1.0, se=0.05, se_reference=0.05, low=0.9, high=1.1
 )
 def test_what_is_said_of_a_number_against_real_images(changed, measure, kind):
     """Above the 95 % point it differs, below no difference is shown; beyond both errors on the good side it is beyond; few samples allow no statement."""
-    assert verdicts.against_real(replace(SCORE, **changed), measure).kind == kind
+    assert against_real.against_real(replace(SCORE, **changed), measure).kind == kind
 
 
 def test_a_sheet_fits_and_says_what_it_gave_up():

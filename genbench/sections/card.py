@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench import verdicts
+from genbench.against_real import against_real
 from genbench.section import Section
 
 TEMPLATE = """
@@ -49,13 +49,13 @@ def _measures(entry: Any) -> dict[str, Any]:
 def _first(entry: Any) -> tuple[Any, Any] | None:
     for name, measure in _measures(entry).items():
         if score := entry.score(name):
-            return score, verdicts.against_real(score, measure)
+            return score, against_real(score, measure)
     return None
 
 
 def _counted(entry: Any) -> str:
     """How many of the numbers differ from what real images score."""
-    found = [verdicts.against_real(score, one) for name, one in _measures(entry).items() if (score := entry.score(name))]
+    found = [against_real(score, one) for name, one in _measures(entry).items() if (score := entry.score(name))]
     told = [one for one in found if one.kind != "none"]
     if not told:
         return "No number here has a line of real images to be held against."

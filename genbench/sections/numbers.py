@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench import shelves, verdicts
+from genbench import shelves
+from genbench.against_real import against_real
 from genbench.say import plus_minus
 from genbench.section import Section
 from genbench.standings import ARROW
@@ -73,7 +74,7 @@ def _table(runs: list[Any], name: str) -> dict[str, Any]:
             "high": real.real_high if real else None,
             "n": ", ".join(dict.fromkeys(str(one.n) for one in told)),
             "glyph": _glyph(good, real),
-            "verdict": verdicts.against_real(told[0], measures.get(metric, {})) if good and len(runs) == 1 else None,
+            "verdict": against_real(told[0], measures.get(metric, {})) if good and len(runs) == 1 else None,
         }
         rows.append(row)
     return {"runs": runs, "rows": rows, "notes": [(letter, words) for words, letter in notes.items()]}
