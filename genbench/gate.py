@@ -22,6 +22,7 @@ from genbench.say import NotComparable, UserError, choices, clean
 
 SMALL = 10  # a Fréchet distance is judged from so many samples per dimension
 INSTEAD = "in place of"
+TURNED = "with the bias of this n taken out the verdict would be another: it is one of n, not of the models"
 EVERYWHERE = ("checkpoint_bytes", "parameters", "evaluations_per_image")  # the same on every machine
 WORDS = {"previous": "the baseline", "anchor": "the anchor"}
 
@@ -216,7 +217,8 @@ def _settled(findings: Sequence[Finding], gate: Gate, alpha: float) -> list[Find
             judged = found[i].change
             assert judged is not None, "places are of those that have one"
             told = noninferiority.verdict(judged, found[i].margin, alpha, 0.0 if p < limit else 1.0)
-            found[i] = replace(found[i], p=float(p), verdict=told)
+            turned = told == "INCONCLUSIVE" and (p < limit or judged.bounds(alpha)[1] <= found[i].margin)
+            found[i] = replace(found[i], p=float(p), verdict=told, why=found[i].why or (TURNED if turned else ""))
     return found
 
 

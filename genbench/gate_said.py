@@ -155,7 +155,7 @@ def _plain_finding(one: Finding) -> dict[str, Any]:
     finite = math.isfinite(of.se)
     return known | {
         "change": of.value, "corrected": of.corrected, "low": low, "high": high, "se": of.se if finite else None, "paired": of.paired,
-        "correlation": of.correlation,        "needed_n": n, "detectable": noninferiority.detectable(of, one.alpha) if finite else None,
+        "correlation": of.correlation, "needed_n": n, "detectable": noninferiority.detectable(of, one.alpha) if finite else None,
     }  # fmt: skip
 
 

@@ -36,16 +36,17 @@ class Change:
 
     `value` is the change at this n, of the values as boards show them, and what is judged. `corrected` is the same with the bias taken out that each model
     has at this n; it stands beside, since its own error is larger than a jackknife says: judged by it, an unchanged model failed in 9 % of fresh pairs, not 5
-    (tests/bench/gate_power.md). Where that bias is large against the change, a Fréchet distance is not judged at all.
+    (tests/bench/gate_power.md). Where that bias is large against the change, a Fréchet distance is not judged at all; where the corrected change would have
+    the other verdict, neither is given.
     """
 
     value: float
     se: float
     freedom: float
     paired: bool
-    corrected: float = 0.0
+    corrected: float | None = None
     correlation: float | None = None
-    high_at_least: float = -math.inf  # Newcombe's bound of two shares, where a jackknife of counts of 0 has nothing to go by
+    high_at_least: float = -math.inf  # a bound of two shares by their counts, where a jackknife of counts of 0 has nothing to go by
 
     def bounds(self, alpha: float = ALPHA) -> tuple[float, float]:
         """The one-sided bounds at alpha, L and U; (-inf, inf) without an error."""
@@ -73,8 +74,9 @@ def kind_of(bounds: tuple[float, float]) -> Kind:
 def change(candidate: Estimate, baseline: Estimate, better: Literal["lower", "higher"], kind: Kind, *, paired: bool) -> Change | None:
     """The change between two estimates with leave-outs over blocks; None where a ratio of numbers that are not positive is asked for.
 
-    Paired: the jackknife of the change itself, so that what both share (seeds, labels, reference) cancels. Unpaired: errors add in squares (Welch), and of
-    two shares Newcombe's bound (1998, method 10) stands beside, since counts of 0 have no error.
+    Paired: the jackknife of the change itself, so that what both share (seeds, labels, reference) cancels; of two shares whose blocks all agree, that no
+    sample of n was told otherwise (Clopper & Pearson: about 3 / n). Unpaired: errors add in squares (Welch), and of two shares Newcombe's bound (1998,
+    method 10) stands beside, since counts of 0 have no error.
     """
     if kind == "ratio" and min(candidate.value, baseline.value, *candidate.left_out, *baseline.left_out) <= 0:
         return None
@@ -86,7 +88,8 @@ def change(candidate: Estimate, baseline: Estimate, better: Literal["lower", "hi
         sizes = np.asarray(candidate.sizes)
         moved = np.subtract(ours, theirs)
         se, without = jackknife(moved[1:], sizes, float(moved[0])), corrected(moved[1:], sizes, float(moved[0]))
-        return Change(value, se, len(sizes) - 1.0, paired=True, corrected=without, correlation=_correlation(ours[1:], theirs[1:]))
+        least = value + none_of(int(sizes.sum())) if kind == "share" and se == 0 and max(candidate.value, baseline.value) <= 1 else -math.inf
+        return Change(value, se, len(sizes) - 1.0, paired=True, corrected=without, correlation=_correlation(ours[1:], theirs[1:]), high_at_least=least)
     (a, se_a), (b, se_b) = (_side(np.asarray(values), side) for values, side in ((ours, candidate), (theirs, baseline)))
     spread = sum(se**4 / (side.groups - 1) for se, side in ((se_a, candidate), (se_b, baseline)) if side.groups > 1)
     freedom = (se_a**2 + se_b**2) ** 2 / spread if spread > 0 else max(candidate.groups + baseline.groups - 2.0, 1.0)
@@ -125,6 +128,11 @@ def _newcombe(candidate: Estimate, baseline: Estimate, better: str, alpha: float
     return p1 - p2 + math.hypot(above - p1, p2 - below)
 
 
+def none_of(n: int, alpha: float = ALPHA) -> float:
+    """The upper bound of a share of which n samples show none."""
+    return 1 - float(alpha ** (1 / n))
+
+
 def kernel_margin(baseline: float, real: float | None, real_high: float | None, share: float) -> float:
     """What a kernel distance may move by: this share of the baseline's distance to what real data scores, or two standard deviations of the latter."""
     if real is None or real_high is None:
@@ -133,15 +141,21 @@ def kernel_margin(baseline: float, real: float | None, real_high: float | None, 
 
 
 def verdict(of: Change, margin: float, alpha: float = ALPHA, p: float | None = None) -> Verdict:
-    """PASS: the upper bound is within the margin. FAIL: it is not, and the candidate is shown worse (p, adjusted where several are judged). Else neither."""
+    """PASS: the upper bound is within the margin. FAIL: it is not, and the candidate is shown worse (p, adjusted where several are judged). Else neither.
+
+    Neither too where it would turn with the bias of this n taken out: then it is one of n and not of the models.
+    """
+    without = of.value if of.corrected is None else of.corrected
     if of.bounds(alpha)[1] <= margin:
-        return "PASS"
-    return "FAIL" if (of.p() if p is None else p) < alpha else "INCONCLUSIVE"
+        return "PASS" if without <= margin else "INCONCLUSIVE"
+    return "FAIL" if (of.p() if p is None else p) < alpha and without > 0 else "INCONCLUSIVE"
 
 
 def settling(of: Change, margin: float, n: int, alpha: float = ALPHA, power: float = POWER) -> int | None:
     """The n at which a change of this size would be told with this power, whichever verdict is nearer; None without an error."""
     distance = max(margin - of.value, of.value)
+    if of.se == 0 and of.value < margin < 1:  # shares whose blocks all agree
+        return math.ceil(math.log(alpha) / math.log1p(of.value - margin))
     if not (math.isfinite(of.se) and of.se > 0 and distance > 0):
         return None
     return math.ceil(n * (_quantiles(alpha, power) * of.se / distance) ** 2)

@@ -163,3 +163,20 @@ def test_discoveries_are_adjusted_upwards():
     """Benjamini and Hochberg's adjusted p of a textbook's four; none for none."""
     assert benjamini_hochberg([0.01, 0.02, 0.03, 0.5]).tolist() == pytest.approx([0.04, 0.04, 0.04, 0.5])
     assert len(benjamini_hochberg([])) == 0
+
+
+@pytest.mark.parametrize(("n", "said"), [(100, "INCONCLUSIVE"), (280, "INCONCLUSIVE"), (300, "PASS")])
+def test_shares_that_agree_in_every_block_are_bounded_by_their_n(n, said):
+    """No disagreement among n pairs excludes 3 / n and no less: a point of margin takes 299 samples, which is what is advised."""
+    told = np.ones(n)
+    told[::4] = 0
+    found = change(means(told), means(told), "higher", "share", paired=True)
+    assert found.bounds()[1] == pytest.approx(stats.binomtest(0, n).proportion_ci(0.9).high)
+    assert verdict(found, 0.01) == said
+    assert settling(found, 0.01, n) == 299
+
+
+def test_a_verdict_that_the_bias_of_this_n_makes_is_not_given():
+    """A change shown at this n and gone or turned without its bias says nothing of the models; nor does a PASS that would then be beyond the margin."""
+    assert [verdict(Change(0.1, 0.01, 19.0, paired=True, corrected=without), 0.05) for without in (0.1, 0.01, -0.02)] == ["FAIL", "FAIL", "INCONCLUSIVE"]
+    assert [verdict(Change(0.0, 0.01, 19.0, paired=True, corrected=without), 0.05) for without in (0.0, 0.04, 0.07)] == ["PASS", "PASS", "INCONCLUSIVE"]
