@@ -13,7 +13,7 @@ from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, w
 from genbench.lazy import pd
 from genbench.record import Record, Score, content_of
 from genbench.rows import Published
-from genbench.say import UserError, clean, complain
+from genbench.say import UserError, cell_of_csv, clean, complain
 from genbench.standings import Entry, board_name, cell, entries, entry_of, escaped, markdown, metrics_of, number, ordered, others_of, shown, sorting
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
@@ -130,7 +130,8 @@ def _rewrite(board: Path) -> None:
     others = others_of(board, found)
     texts = {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}
     if several := methods.numbers(_ranked(found), metrics_of(found)):
-        texts["methods.csv"] = str(pd.DataFrame(several).to_csv(index=False))
+        told = [{key: cell_of_csv(value) if isinstance(value, str) else value for key, value in row.items()} for row in several]
+        texts["methods.csv"] = str(pd.DataFrame(told).to_csv(index=False))
     for name, text in texts.items():
         path = board / name
         if not path.is_file() or path.read_bytes() != text.encode():

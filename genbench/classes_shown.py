@@ -12,7 +12,7 @@ from typing import Any
 from genbench import classes, classes_over, classes_pooled
 from genbench.classes import Table
 from genbench.classes_picture import shortened
-from genbench.say import clean, number, plus_minus, table
+from genbench.say import cell_of_csv, clean, number, plus_minus, table
 
 SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy"}
 WIDTH = 80
@@ -43,7 +43,7 @@ def _cell(key: str, value: Any) -> str:
         return ""
     if key in NESTED:
         return "; ".join(map(str, value)) if isinstance(value, list | tuple) else json.dumps(value)
-    return repr(value) if isinstance(value, float) else clean(str(value))
+    return cell_of_csv(value) if isinstance(value, str) else repr(value)
 
 
 def as_text(named: Sequence[tuple[str, Table]], by: str, worst: int) -> str:

@@ -59,8 +59,10 @@ def sections(block: Block) -> Iterator[Section]:
     yield "", pd.DataFrame(list(_values(block)))
     rows = [row for metric in block.metrics for row in comparisons.differences(block, metric)]
     if len(rows) > MOST:
-        kept = comparisons.differences(block, block.metrics[0])
-        yield f"differences of {block.metrics[0]} (others: --metrics, --format csv)", pd.DataFrame(list(map(_pair, kept[: 4 * MOST])))
+        first = comparisons.differences(block, block.metrics[0])
+        kept = first[: 4 * MOST]
+        some = f", {len(kept)} of {len(first)} pairs" if len(kept) < len(first) else ""
+        yield f"differences of {block.metrics[0]}{some} (all: --metrics, --format csv)", pd.DataFrame(list(map(_pair, kept)))
     elif rows:
         yield "differences", pd.DataFrame(list(map(_pair, rows)))
     for metric in block.metrics:

@@ -163,5 +163,5 @@ def add_file(path: Path) -> None:
         raise UserError(f"--with {clean(str(path))}: {type(error).__name__}: {clean(str(error))}") from error
     if not any(_rows_of(module, kind) for kind in SHELVED.values()):
         raise UserError(f"--with {path}: it holds no row; define a {', '.join(kind.__name__ for kind in SHELVED.values())} at its top level")
-    if all(module is not other for _, other in _with):
-        _with.append((str(path), module))
+    _with[:] = [one for one in _with if one[0] != str(path)]  # edited since, it takes its own place
+    _with.append((str(path), module))
