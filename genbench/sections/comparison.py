@@ -50,14 +50,16 @@ def render(report: Any) -> Any:
         runs = {run.entries[name].id: run for run in report.runs if name in run.entries}
         groups = grouped(run.entries[name] for run in runs.values())
         tables += [_table(name, [runs[entry.id] for entry in group], group) for group in groups if len(group) > 1]
-        reasons += [f"Protocol {name}: {runs[group[0].id].name} {_reason(groups[0][0], group[0])}" for group in groups[1:]]
+        named = [", ".join(runs[entry.id].name for entry in group) for group in groups]
+        reasons += [
+            f"Protocol {name}: {own} against {named[0]}: not compared, {_reason(groups[0][0], group[0])}" for own, group in zip(named, groups, strict=True)
+        ][1:]
     return report.html(TEMPLATE, tables=tables, reasons=reasons)
 
 
 def _reason(first: Entry, entry: Entry) -> str:
     """Why an entry does not stand beside the first."""
-    fields = [f"{field} ({short(there)} there, {short(here)} here)" for field, there, here in kept_apart(first, entry)]
-    return f"is not set against {first.label}: they differ in {', '.join(fields[:3])}"
+    return f"they differ in {', '.join(f'{field} ({short(here)} and {short(there)})' for field, there, here in kept_apart(first, entry)[:3])}"
 
 
 def _table(name: str, runs: list[Any], group: list[Entry]) -> dict[str, Any]:
