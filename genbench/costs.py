@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,19 @@ CALLS = range(3, 21)  # of one image each, for the latency: at least 3, at most 
 IMAGES = ("sample", "features", "write")  # the stages that every image goes through
 PATIENCE = 5.0  # and no further one after so many seconds
 DRAWN = ("images_drawn", "images_per_second", "images_per_second_whole", "seconds_per_image", "latency_p50_seconds", "latency_p95_seconds")
+
+
+@dataclass
+class Clock:
+    """Where the time of a run went, in seconds per stage, and how many images were drawn in it."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+
+    def add(self, stage: str, since: float) -> float:
+        now = time.monotonic()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
+        return now
 
 
 def latency(

@@ -248,7 +248,7 @@ def _cost(rule: CostRule, candidate: Record, baseline: Record, gate: Gate) -> Co
     ours, theirs = candidate.cost.get(rule.metric), baseline.cost.get(rule.metric)
     blank = CostFinding(rule.metric, rule.level, "SHOWN", rule.tolerance, theirs, ours)
     there, here = (
-        [one.cost.get("device"), *(one.environment.get(key) for key in ("device", "cpus", "threads")), one.cost.get("batch_size")]
+        [one.cost.get("device"), *(one.environment.get(key) for key in ("device", "cpus", "threads")), one.cost.get("batch_size"), one.cost.get("workers")]
         for one in (baseline, candidate)
     )
     if there != here and rule.metric not in EVERYWHERE:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from genbench import decoding, named, prompts
+from genbench.say import UserError
 
 
 def _kept_as(variable: str) -> Any:
@@ -37,3 +38,16 @@ def prompt_options(command: Any) -> Any:
     command = click.option("--template", default=prompts.TEMPLATE, show_default=True, metavar="TEXT", help=template)(command)
     command = click.option("--prompt-column", default=prompts.COLUMN, show_default=True, metavar="NAME", help=column)(command)
     return click.option("--prompts", type=click.Path(path_type=Path), metavar="FILE", help=file)(command)
+
+
+def share() -> str:
+    """K/N of --shard auto: this process's place among those that a launcher has started; UserError where none has."""
+    there = os.environ
+    if "RANK" in there and "WORLD_SIZE" in there:  # torchrun
+        return f"{int(there['RANK']) + 1}/{there['WORLD_SIZE']}"
+    if "SLURM_ARRAY_TASK_ID" in there and "SLURM_ARRAY_TASK_COUNT" in there:
+        first, step = (int(there.get(f"SLURM_ARRAY_TASK_{name}", usual)) for name, usual in (("MIN", "0"), ("STEP", "1")))
+        return f"{(int(there['SLURM_ARRAY_TASK_ID']) - first) // max(step, 1) + 1}/{there['SLURM_ARRAY_TASK_COUNT']}"
+    if "SLURM_PROCID" in there and "SLURM_NTASKS" in there:
+        return f"{int(there['SLURM_PROCID']) + 1}/{there['SLURM_NTASKS']}"
+    raise UserError("--shard auto: neither torchrun (RANK, WORLD_SIZE) nor SLURM (SLURM_ARRAY_TASK_ID, SLURM_PROCID) has started this; write --shard K/N")

@@ -57,6 +57,13 @@ class Request:
     prompt_column: str = COLUMN
     template: str = TEMPLATE
     method: str = ""
+    plugin: str = ""  # the generator's word; "" of one in memory
+    workers: int = 1
+    shard: str = ""  # K/N: a share of the run, drawn and not scored
+
+    def __post_init__(self) -> None:
+        _positive(self.workers, "--workers")
+        divided(self.shard or "1/1")
 
 
 def settle(request: Request, description: Description) -> Plan:
@@ -173,6 +180,15 @@ def _positive(value: int, word: str) -> int:
     if value < 1:
         raise UserError(f"{word} {value}: at least 1")
     return value
+
+
+def divided(word: str) -> tuple[int, int]:
+    """K and N of --shard K/N, 1 <= K <= N."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", word)
+    place, of = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= place <= of:
+        raise UserError(f"--shard {clean(word)}: write K/N, from 1/N to N/N, or auto, which reads torchrun's or SLURM's variables")
+    return place, of
 
 
 def _seeds(request: Request, usual: int) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import options, prompts, recounted, shards, shelves, weights
+from genbench.costs import Clock
+from genbench.engines import deterministic
 from genbench.files import Damaged, read_arrays, read_json, sha256
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, device_of, locate
@@ -24,7 +26,6 @@ from genbench.record import PROMPTS, Plan, Record, environment, plan_of
 from genbench.recounted import CLOSE, EXACT, Check
 from genbench.reference import networks
 from genbench.rows import source_of
-from genbench.run import deterministic
 from genbench.say import VERSION, NotComparable, UserError, aside, clean
 from genbench.sources import code_of, code_of_file, seal_of
 from genbench.used import place_of_vocabulary
@@ -243,7 +244,7 @@ def _arithmetic(scene: Scene, *, whole: bool) -> Iterator[Check]:
         yield from recounted.numbers(scene.found, scene.plan, scene.generator, scene.dataset, scene.folder, close)
     elif whole:
         with tempfile.TemporaryDirectory() as place:
-            shards.draw(scene.plan, scene.generator, networks(scene.plan), Path(place), shards.Clock())
+            shards.draw(shards.Work.of(scene.plan, scene.generator, networks(scene.plan), Path(place), Clock()))
             yield from recounted.numbers(scene.found, scene.plan, scene.generator, scene.dataset, Path(place), CLOSE)
     else:
         yield from recounted.of_leave_outs(scene.found, scene.plan)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genbench import costs, reconstructions, record, shards
+from genbench import costs, engines, reconstructions, record, shards
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.cuts import described
 from genbench.draws import rank_in_class
-from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
+from genbench.engines import constructed, deterministic, stored
+from genbench.files import Damaged, folder_to_write, locked, sweep, write, write_json
 from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, construct, locate, options_of
+from genbench.generator import Generator, checkpoint_of, locate
 from genbench.given import Drawn
 from genbench.images import grid_png
-from genbench.lazy import np, torch
-from genbench.plan import Request, going_on, settle
+from genbench.lazy import np
+from genbench.plan import Request, settle
 from genbench.probes import probes_of
 from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
@@ -51,15 +51,29 @@ def evaluate(
         name: (value,) if name in ("protocols", "metrics", "weights") and isinstance(value, str) else value for name, value in request.items()
     }
     given |= {name: Path(given[name]) for name in ("checkpoint", "reference", "prompts") if given.get(name) is not None}
-    known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options"}
+    known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options", "plugin"}
     unknown = sorted(set(given) - known)
     if unknown:
         raise UserError(f"evaluate has no argument {unknown[0]!r}: {choices(unknown[0], known)}")
     named = isinstance(plugin, str | Path)
     target = plugin if named or isinstance(plugin, type | ModuleType) else in_memory(plugin)
     description = locate(str(plugin)) if named else describe(target, name_of(plugin), "memory")
-    asked = Request(dataset=dataset, options=words, **given)
+    asked = Request(dataset=dataset, options=words, plugin=str(plugin) if named else "", **given)
     return execute(settle(asked, description), description, asked, Path(out), fresh=fresh)
+
+
+def share(plan: Plan, description: Description, request: Request, out: Path) -> tuple[Path, int]:
+    """Draw a share of a run's shards (request.shard) into out/<run id>, beside others who draw theirs: the folder, and how many shards it is."""
+    folder = folder_to_write(folder_to_write(out, "--out") / plan.id, "the run's folder")
+    engines.take_gpu(plan.device, int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0))
+    lock = folder / f".lock-{request.shard.replace('/', '-')}"
+    with locked(lock, f"another genbench draws this share in {folder}; waiting for it"), deterministic(), aside():
+        plan = stored(plan, folder)
+        only = engines.share_of(plan, request.shard)
+        work = shards.Work.of(plan, constructed(description, request, plan.device), networks(plan), folder, costs.Clock())
+        write_json(folder / "plan.json", plan.written())
+        engines.draw(work, request)
+        return folder, len(only)
 
 
 def execute(plan: Plan, description: Description, request: Request, out: Path, *, fresh: bool = False) -> Record:
@@ -69,7 +83,7 @@ def execute(plan: Plan, description: Description, request: Request, out: Path, *
         if fresh:
             _forget(folder)
         sweep(folder)
-        plan = _stored(plan, folder)
+        plan = stored(plan, folder)
         earlier = _earlier(folder)
         if earlier and _answers(earlier, plan):
             tell(f"{folder} is finished; --fresh does it again")
@@ -78,7 +92,7 @@ def execute(plan: Plan, description: Description, request: Request, out: Path, *
 
 
 def _carried_out(plan: Plan, description: Description, request: Request, folder: Path, earlier: Record | None) -> Record:
-    clock = shards.Clock()
+    clock = costs.Clock()
     then = time.monotonic()
     checkpoint = checkpoint_of(description, dataset_of(request.dataset), request.checkpoint, request.trust)
     generator = constructed(description, request, plan.device)
@@ -90,7 +104,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     write_json(folder / "plan.json", plan.written())
     if plan.prompts:
         write_json(folder / PROMPTS, shards.prompted(plan))
-    shards.draw(plan, generator, loaded, folder, clock)
+    engines.draw(shards.Work.of(plan, generator, loaded, folder, clock), request)
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
@@ -105,12 +119,13 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         write(folder / "samples.png", samples_png(plan, folder))
     if plan.keep_images and closest:
         write(folder / "nearest.png", nearest_png(plan, folder, dataset_of(request.dataset), closest))
+    at_once = {"workers": request.workers} if request.workers > 1 else {}
     found = Record(
         id=plan.id,
         plan=_with_earlier(done, earlier).written(),
         scores=(*scores, *_kept(earlier, plan)),
         environment=record.environment(plan.device),
-        cost={**_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}), "batch_size": plan.batch_size},
+        cost={**_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}), "batch_size": plan.batch_size, **at_once},
         dataset=described(dataset_of(request.dataset)),
         shards={name: [one["images"][: record.MARK], one.get("sketch", "")] for name, one in told.items()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -138,40 +153,9 @@ def failed(found: Record) -> None:
         raise RunFailed(f"{', '.join(one.metric for one in wrong)} failed: {wrong[0].reason}; the record keeps the rest")
 
 
-@contextlib.contextmanager
-def deterministic() -> Iterator[None]:
-    """Deterministic algorithms on and TF32 off while the body runs; operations that have no deterministic form warn."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
-
-
 def _forget(folder: Path) -> None:
     for path in [*folder.glob("shards/*.safetensors"), folder / "run.json", folder / "plan.json", folder / "nearest.png"]:
         path.unlink(missing_ok=True)
-
-
-def _stored(plan: Plan, folder: Path) -> Plan:
-    """The plan with what an earlier call in this folder settled (batch size): images are equal to the bit at one batch size only."""
-    try:
-        before = read_json(folder / "plan.json")
-    except FileNotFoundError:
-        return plan
-    except Damaged as error:
-        complain(f"{error}; going on with the plan of this call")
-        return plan
-    try:
-        return going_on(plan, int(before["batch_size"]), bool(before["keep_images"]))
-    except (KeyError, TypeError, ValueError) as error:
-        complain(f"{folder / 'plan.json'} is no plan ({error!r}); going on with the plan of this call")
-        return plan
 
 
 def _earlier(folder: Path) -> Record | None:
@@ -239,13 +223,6 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
     return replace(plan, protocols=merged, **said)  # what was once chosen, or named, stays so
 
 
-def constructed(description: Description, request: Request, device: str) -> Generator:
-    """The generator that the words ask for, ready on its device."""
-    dataset = dataset_of(request.dataset)
-    checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
-    return construct(description, options_of(description, request.options, checkpoint), checkpoint, device, dataset)
-
-
 def samples_png(plan: Plan, folder: Path) -> bytes:
     """The grid of samples: row = class, column = seed, the first ten of each; an unconditional run in reading order."""
     labels = shards.labels_for(plan)
@@ -274,7 +251,7 @@ def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) ->
     return grid_png(sheet, len(closest.samples))
 
 
-def _cost(generator: Generator, clock: shards.Clock, plan: Plan, checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
+def _cost(generator: Generator, clock: costs.Clock, plan: Plan, checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
     """What the run cost; the latency of one image is measured where images were drawn."""
     drawn = (plan.identity["first_seed"], shards.labels_for(plan), plan.quantise, plan.prompts or None)  # of any prompt: the first
     alone = costs.latency(generator, *drawn) if clock.images else {}

@@ -1,19 +1,19 @@
 """Samples to probes to one atomic file per shard and probe; which are missing.
 
-A shard is the next 50 members of one block (500 from n = 10,000): the unit of resuming. A probe is what is computed from its images: the images
-themselves (kept), an extractor's features or their sums, or distances of latent pairs. Present and whole means skipped. Distances within classes, whose
-members lie in different blocks, are computed of all kept images at once: as if of one shard in a block of its own.
+A shard, the unit of resuming, is the next 50 members of one block (500 from n = 10,000). A probe is what is computed from its images: themselves (kept), an
+extractor's features or their sums, or distances of latent pairs. Distances within classes are computed of all kept images at once, as if of one shard.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import prompts, shelves
+from genbench.costs import Clock
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.images import sketch
@@ -39,19 +39,6 @@ class Shard:
     @property
     def name(self) -> str:
         return f"b{self.block:02d}-{self.first:05d}-{len(self.indices):03d}"
-
-
-@dataclass
-class Clock:
-    """Where the time of a run went, in seconds per stage, and how many images were drawn in it."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    images: int = 0
-
-    def add(self, stage: str, since: float) -> float:
-        now = time.monotonic()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
-        return now
 
 
 def labels_for(plan: Plan) -> ndarray[Any, Any] | None:
@@ -103,8 +90,7 @@ def path_of(folder: Path, shard: Shard, probe: str) -> Path:
 
 
 def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
-    """A probe's arrays and what its file says of itself (`images`: the SHA-256 of the images behind it); None where it is missing,
-    damaged (named) or of another time."""
+    """A probe's arrays and what its file says of itself (`images`: their SHA-256); None where it is missing, damaged (named) or of another time."""
     try:
         arrays, meta = read_arrays(path_of(folder, shard, probe.name))
     except FileNotFoundError:
@@ -114,30 +100,6 @@ def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndar
         return None
     same = all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items())
     return (arrays, meta) if same and len(arrays[_array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
-
-
-def draw(plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> None:
-    """Compute every probe of every shard that is not there and whole."""
-    probes = probes_of(plan)
-    work = Work(plan, generator, loaded, folder, clock, labels_for(plan), prompt_places(plan), len(shards_of(run_blocks(plan))))
-    missing = [(shard, lacks) for shard in shards_of(run_blocks(plan)) if (lacks := _missing(folder, shard, probes))]
-    with progress(f"sampling {plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
-        for shard, lacks in missing:
-            _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
-            _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
-            done(len(shard.indices))
-    for probe in probes.values():
-        if probe.ahead:
-            _of_classes(work, probe)
-
-
-def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
-    """The probes of a shard to compute; all of its images' when two present ones were made from different images."""
-    there = {name: read_probe(folder, shard, probe) for name, probe in probes.items() if not probe.ahead and probe.wanted(shard.indices)}
-    origins = {found[1]["images"] for name, found in there.items() if found and probes[name].of_images}
-    if len(origins) > 1:
-        complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
-    return [probes[name] for name, found in there.items() if found is None or (len(origins) > 1 and probes[name].of_images)]
 
 
 @dataclass(frozen=True)
@@ -153,6 +115,11 @@ class Work:
     prompts: ndarray[Any, Any] | None  # places in the plan's list
     shards: int
 
+    @classmethod
+    def of(cls, plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> Work:
+        """The same of a plan."""
+        return cls(plan, generator, loaded, folder, clock, labels_for(plan), prompt_places(plan), len(shards_of(run_blocks(plan))))
+
     def own(self, shard: Shard) -> ndarray[Any, Any] | None:
         """The labels of a shard's samples."""
         return None if self.labels is None else self.labels[shard.indices]
@@ -160,6 +127,39 @@ class Work:
     def texts(self, shard: Shard) -> list[str] | None:
         """The prompts of a shard's samples."""
         return None if self.prompts is None else [self.plan.prompts[place] for place in self.prompts[shard.indices]]
+
+
+def lacking(plan: Plan, folder: Path, only: Collection[str] = ()) -> list[tuple[Shard, list[Probe]]]:
+    """The shards that are not there and whole, each with the probes to compute; of some names, or all."""
+    probes, asked = probes_of(plan), [shard for shard in shards_of(run_blocks(plan)) if not only or shard.name in only]
+    return [(shard, lacks) for shard in asked if (lacks := _missing(folder, shard, probes))]
+
+
+def draw(work: Work, only: Collection[str] = ()) -> None:
+    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all."""
+    missing = lacking(work.plan, work.folder, only)
+    with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
+        for shard, lacks in missing:
+            compute(work, shard, lacks)
+            done(len(shard.indices))
+    for probe in probes_of(work.plan).values():
+        if probe.ahead and not only:
+            _of_classes(work, probe)
+
+
+def compute(work: Work, shard: Shard, lacks: list[Probe]) -> None:
+    """Probes of one shard."""
+    _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+    _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
+
+
+def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
+    """The probes of a shard to compute; all of its images' when two present ones were made from different images."""
+    there = {name: read_probe(folder, shard, probe) for name, probe in probes.items() if not probe.ahead and probe.wanted(shard.indices)}
+    origins = {found[1]["images"] for name, found in there.items() if found and probes[name].of_images}
+    if len(origins) > 1:
+        complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
+    return [probes[name] for name, found in there.items() if found is None or (len(origins) > 1 and probes[name].of_images)]
 
 
 def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:

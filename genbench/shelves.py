@@ -152,6 +152,11 @@ def _imported(path: Path, text: str) -> ModuleType:
     return module
 
 
+def files() -> tuple[str, ...]:
+    """The files that this process was told to read (--with)."""
+    return tuple(str(Path(path).resolve()) for path, _ in _with)
+
+
 def add_file(path: Path) -> None:
     """Put the rows of a file on their shelves (--with FILE)."""
     if not path.is_file():

@@ -24,9 +24,9 @@ def command(runs: tuple[str, ...], output: Path, checkpoints: tuple[Path, ...], 
     genbench report -o report.html
     """
     from genbench import evidence, report, shelves
+    from genbench.engines import deterministic
     from genbench.files import folder_to_write, write
     from genbench.record import find
-    from genbench.run import deterministic
     from genbench.say import answer, complain, tell
 
     for file in with_files:

@@ -35,7 +35,9 @@ from genbench.placing import data_options, prompt_options
 @click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes that draw, each with a GPU of its own where there are several.")
 @click.option("--feature-precision", default="float32", show_default=True, metavar="WORD", help="tf32, bfloat16, float16: quicker features, no board.")
+@click.option("--shard", default="", metavar="K/N", help="Draw the K-th of N shares and stop; auto: by torchrun's or SLURM's variables.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
 @click.option("--leaderboards", default="leaderboards", show_default=True, help="The folder of boards; 'none' enters no board.")
 @click.option("--save-samples", is_flag=True, help="Keep the images even beyond 1 GB.")
@@ -75,7 +77,7 @@ def command(
     The same command again goes on where it was stopped; finished, it prints the result at once.
     """
     from genbench import shelves, suites
-    from genbench.run import constructed
+    from genbench.engines import constructed
     from genbench.say import UserError
 
     if quiet:
@@ -91,6 +93,9 @@ def command(
     jobs = [
         one for each in wanted for one in jobs_of(words | {name: value for name, value in each.items() if name not in said})
     ]  # all that is wrong is heard now
+    if words["shard"] and not dry_run:
+        draw_shares(jobs, out)
+        return
     if not dry_run:
         go(jobs, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)
         return
@@ -116,18 +121,19 @@ def jobs_of(words: dict[str, Any]) -> list[tuple[Any, Any, Any]]:
 
 def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
     """(plan, description, request) of one run's words."""
-    from genbench import longtail
+    from genbench import longtail, placing
     from genbench.generator import locate
     from genbench.plan import Request, settle
     from genbench.say import UserError
 
     words = dict(words)
-    description = locate(words.pop("plugin"))
+    description = locate(words["plugin"])
     for name in ("protocols", "metrics", "weights"):
         parts = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
         if words[name] and not parts:
             raise UserError(f"--{name.removesuffix('s') if name == 'protocols' else name} names nothing: leave it out for the default")
         words[name] = parts
+    words["shard"] = placing.share() if words.get("shard") == "auto" else words.get("shard", "")
     words |= {name: Path(words[name]) for name in ("checkpoint", "reference", "prompts") if words[name] is not None}
     words["dataset"] = longtail.worded(words["dataset"], *[words.pop(name) for name in ("imbalance", "class_order", "imbalance_kind")])
     request = Request(**words)
@@ -166,6 +172,17 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh
         answer(f"\n{text}")
     if wrong:
         raise RunFailed(f"{len(wrong)} of {len(jobs)} runs failed: {'; '.join(wrong)}")
+
+
+def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: Path) -> None:
+    """Draw the share of each run, and say what is to be done when all are there."""
+    from genbench.run import share
+    from genbench.say import answer
+
+    for plan, description, request in jobs:
+        folder, count = share(plan, description, request, out)
+        after = "when all are there, in one folder or by genbench merge, the same words without --shard score it"
+        answer(f"{folder}: share {request.shard} is drawn, {count} shards; {after}")
 
 
 def show_plan(plan: Any, out: Path, as_json: bool) -> None:

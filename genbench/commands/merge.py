@@ -1,0 +1,33 @@
+"""`genbench merge`: shares of a run that were drawn in several folders, in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
+def command(folders: tuple[Path, ...], out: Path) -> None:
+    """Bring shares of a run together that `genbench run --shard K/N` drew in several folders.
+
+    FOLDER is a run folder or a folder of them. Damaged shards are left out and named. A shard that two folders have drawn differently shows a generator
+    that is not reproducible across their machines: it is named, the first is kept, and the status is 3.
+
+    \b
+    genbench run --plugin ddpm --shard 1/2 --out here
+    genbench run --plugin ddpm --shard 2/2 --out there
+    genbench merge here there && genbench run --plugin ddpm
+    """
+    from genbench.merging import merged
+    from genbench.say import NotComparable, answer
+
+    found = merged(folders, out)
+    for one in found:
+        answer(f"{one.folder}: {one.files} shard files, {one.new} of them new; genbench run with the words of its shares, without --shard, scores it")
+    apart = [f"{shard} of {one.folder.name}" for one in found for shard in one.different]
+    if apart:
+        said = f"{', '.join(apart[:5])}{' and others' if len(apart) > 5 else ''}"
+        raise NotComparable(f"drawn differently in two folders: shard {said}; the generator is not reproducible across these machines, the first was kept")
