@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import math
@@ -12,7 +13,7 @@ from genbench import comparisons, tradeoffs
 from genbench.comparisons import Block, Row
 from genbench.lazy import pd
 from genbench.results import SIGNS
-from genbench.say import cell_of_csv, clean, number, plus_minus, table
+from genbench.say import UserError, cell_of_csv, clean, number, plus_minus, table
 from genbench.standings import ARROW, direction, escaped, markdown, rank_text
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ LEGEND = (
 )
 UNRANKED = "Blocks do not share a protocol; their numbers are not set against each other."
 STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:1.5em auto;max-width:72em;padding:0 1em;color-scheme:light dark}"
+    "html{color-scheme:light dark}body{font:15px/1.45 system-ui,sans-serif;margin:1.5em auto;max-width:72em;padding:0 1em}"
     "table{border-collapse:collapse;margin:.6em 0 1.4em;display:block;overflow-x:auto}"
     "th,td{padding:.2em .8em;text-align:right;border-bottom:1px solid #8886;white-space:nowrap}th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}"
+    "img{max-width:100%;background:#fff}"
 )
 COSTS = {"seconds_per_image": "s / image", "latency_p50_seconds": "latency p50 s", "peak": "peak MB", "checkpoint": "checkpoint MB"}
 Section = tuple[str, "DataFrame"]  # its title, and its cells as text
@@ -50,6 +52,8 @@ def heading(block: Block) -> str:
 
 def picture(block: Block) -> bytes:
     """The runs of a block in the plane: distance against recall, precision against recall, distance against cost."""
+    if not tradeoffs.pairs_of(block.entries):
+        raise UserError("--picture: these runs have no two numbers that make a plane, such as a distance and recall")
     names = {unit.entry.id: clean(unit.name) for unit in block.units if not unit.method}
     return tradeoffs.plane(block.entries, [names.get(one.id, clean(one.label)) for one in block.entries], f"{heading(block)}; bars: 95 %")
 
@@ -104,7 +108,7 @@ def _pair(row: Row) -> dict[str, str]:
     half = (row["high"] - row["low"]) / 2
     value = number(row["difference"], half) if math.isfinite(half) else f"{row['difference']:.4g}"
     apart = f"{value} ± {number(half, half)}" if math.isfinite(half) else f"{value}, no interval"
-    share = f"{row['difference'] / row['second_value']:+.1%}" if row["second_value"] > 0 else "–"
+    share = f"{row['difference'] / row['second_value']:+.1%}" if min(row["first_value"], row["second_value"]) > 0 else "–"  # of what may be negative: no share
     cells = {"metric": row["metric"], "first": clean(row["first"]), "second": clean(row["second"]), "difference": apart, "of second": share}
     return cells | {"p": _p(row["p_adjusted"]), "shown better": clean(row["better"]) or "no difference shown", "how": row["how"]}
 
@@ -169,11 +173,18 @@ def _latex(found: Sequence[Block]) -> str:
 
 
 def _html(found: Sequence[Block]) -> str:
-    """One page that requests nothing and runs nothing."""
+    """One page that requests nothing and runs nothing: the tables, and each block's trade-off plane."""
     parts = _text(found, lambda frame: str(frame.to_html(index=False, escape=True, border=0)), lambda words: f"<p>{html.escape(words)}</p>")
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    parts += "\n" + "\n".join(_plane(block) for block in found if len(block.units) > 1 and tradeoffs.pairs_of(block.entries))
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="viewport" content="width=device-width">'
     return f'<!doctype html>\n<html lang="en">\n{head}\n<title>genbench compare</title>\n<style>{STYLE}</style>\n<h1>genbench compare</h1>\n{parts}\n</html>\n'
+
+
+def _plane(block: Block) -> str:
+    """A block's trade-off plane as an element of a page."""
+    words = html.escape(f"Trade-off plane of {heading(block)}: a point to a run, with its 95 % bars", quote=True)
+    return f'<p><img alt="{words}" src="data:image/png;base64,{base64.b64encode(picture(block)).decode()}"></p>'
 
 
 def methods_plain(runs: Sequence[Record]) -> list[Row]:

@@ -44,9 +44,9 @@ def grid(words: Sequence[str]) -> tuple[dict[str, list[str]], list[tuple[str, ..
 
 def pairs_of(found: Sequence[Entry]) -> list[tuple[str, str]]:
     """Which numbers a board shows against each other, (across, up): distance against recall, precision against recall, quality against cost."""
-    names = metrics_of(found)
+    names = [name for name in metrics_of(found) if any(entry.score(name) for entry in found)]
     kinds = {measure["name"]: measure["metric"] for entry in found for measure in entry.protocol["measures"]}
-    distance = next((name for name in names if direction(found, name) == "lower"), names[0])
+    distance = next((name for name in names if direction(found, name) == "lower"), next(iter(names), ""))
     precision, recall = (next((name for name in names if kinds.get(name) == kind), "") for kind in ("precision", "recall"))
     wanted = [(recall, distance), (recall, precision), (COST, distance)]
     return [pair for pair in wanted if all(pair)]

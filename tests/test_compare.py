@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import itertools
@@ -336,8 +337,9 @@ def test_hostile_names_do_no_harm(cli, hostile, how):
     if how == "html":
         tags = _Tags()
         tags.feed(out)
-        assert tags.tags <= {"html", "meta", "title", "style", "h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
+        assert tags.tags <= {"html", "meta", "title", "style", "h1", "p", "table", "thead", "tbody", "tr", "th", "td", "img"}
         assert "default-src 'none'" in out
+        assert re.findall(r"https?://", re.sub(r'base64,[^"]*', "", out)) == []
     if how == "csv":
         rows = list(csv.reader(io.StringIO(out)))
         assert len({len(row) for row in rows}) == 1
@@ -359,6 +361,15 @@ def test_the_trade_off_plane_is_a_picture_whatever_the_names(cli, here):
     paths = written(here, DDPM, VAE, replace(VAE, id="1" * 16, plan={**VAE.plan, "label": "$\\frac{", "identity": {**VAE.plan["identity"], "checkpoint": "x"}}))
     assert cli("compare", *paths, "--picture", "plane.png")[0] == 0
     assert (here / "plane.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_shows_the_plane_of_each_block(cli, here):
+    """One picture to a block of several runs, in the page itself, with words for those who do not see it."""
+    status, out, _ = cli("compare", *written(here, DDPM, VAE), "--format", "html")
+    assert status == 0
+    (found,) = re.findall(r'<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', out)
+    assert found[0].startswith("Trade-off plane of protocol digits on digits")
+    assert base64.b64decode(found[1]).startswith(b"\x89PNG")
 
 
 def test_a_comparison_is_written_where_it_is_told(cli, here):
