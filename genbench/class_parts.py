@@ -32,13 +32,14 @@ def with_classes(found: Record) -> Record:
     if not found.folder or not (Path(found.folder) / "shards").is_dir() or any(s.part.startswith("class ") and s.status == "ok" for s in found.scores):
         return found
     plan = plan_of(found)
-    labels, dataset = shards.labels_for(plan), dataset_of(plan.dataset or plan.identity["dataset"])
-    if labels is None or not 2 <= len(dataset.classes) <= MOST:
-        return found
+    labels = shards.labels_for(plan)
     try:
+        dataset = dataset_of(plan.dataset or plan.identity["dataset"])
+        if labels is None or not 2 <= len(dataset.classes) <= MOST:
+            return found
         more = [score for name, under in plan.protocols.items() for score in _under(found, plan, dataset, name, under, labels)]
     except UserError as error:
-        tell(f"classes are not judged: {error}")
+        tell(f"no numbers by class: {error}")
         return found
     return replace(found, scores=(*found.scores, *more))
 
@@ -50,7 +51,7 @@ def _under(found: Record, plan: Plan, dataset: Dataset, name: str, under: Mappin
     metric: Metric = shelves.find("metrics", "kd")
     rows, blocks = gathered(plan, Path(found.folder), measure["features"]).astype(np.float64), shards.run_blocks(plan)
     if rows.size > LARGEST:
-        tell(f"classes are not judged: {len(rows)} samples of {rows.shape[1]} features would take long")
+        tell(f"no numbers by class: {len(rows)} samples of {rows.shape[1]} features would take long")
         return
     held, of = real_rows(dataset, measure["reference"], measure["features"], plan)
     pools = [real_rows(dataset, split, measure["features"], plan) for split in under["real"] or [measure["reference"]]]

@@ -192,3 +192,6 @@ def test_a_forgotten_class_is_named(cli, here, monkeypatch):
     seeds = [int(word) for word in err.split("seeds ")[1].split(", ...")[0].split(", ")]
     assert [seed % 10 for seed in seeds] == [9] * 8  # the label of seed i is i mod 10
     assert (here / "check/worst.png").stat().st_size > 1000
+    (block,) = json.loads(cli("compare", base, *(path.parent for path in here.glob("runs/*/run.json") if path.parent != base), "--json")[1])["blocks"]
+    shown = [row["class"] for row in block["class"] if row["better"]]
+    assert shown == ["9"]  # compare takes the numbers of each class where the run's folder is

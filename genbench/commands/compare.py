@@ -34,6 +34,7 @@ def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, 
     genbench compare
     """
     from genbench import compared, comparisons, rulers
+    from genbench.class_parts import with_classes
     from genbench.files import write
     from genbench.record import find
     from genbench.say import NotComparable, UserError
@@ -51,7 +52,7 @@ def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, 
         found = rulers.readings(named)
         said(json.dumps(rulers.as_plain(found), indent=1, ensure_ascii=False) if as_json or how == "json" else rulers.as_table(found), to)
         return
-    blocks = comparisons.blocks(named, chosen, by=by)
+    blocks = comparisons.blocks([with_classes(one) for one in named], chosen, by=by)
     comparisons.refuse(blocks)
     if picture:
         write(picture, compared.picture(blocks[0]))
