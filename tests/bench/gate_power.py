@@ -225,8 +225,8 @@ HEAD = (
     "seeds at n = {n}, ± two standard errors. Noise in the weights is relative to each tensor's root mean square: {shares}. The naive gate fails where the "
     "distance of a run of fresh seeds is more than 5 % above the baseline's. "
     "Below ten samples to a dimension of the features (640 here, so at n = 435) the kernel distance of the same features is judged in the Fréchet distance's "
-    "place, within its own margin: twice the standard deviation of real images, which is wide at so few. Pairs of few runs are not independent: of 6 runs "
-    "30 pairs say less than 30. "
+    "place, within its own margin: twice the standard deviation of real images, which is wide at so few. Pairs of few runs are not independent, and say "
+    "less than their number. "
     "The runs of n = 870 were drawn on an H200, the others on a CPU; an unchanged model with the same seeds gives the same numbers, and passes.\n"
 )
 SMALLEST = (
