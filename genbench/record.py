@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from genbench.files import Damaged, digest, read_json, write_json
 from genbench.lazy import pd, torch
 from genbench.say import RunFailed, UserError, clean
+from genbench.stores import is_url, opened
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -242,8 +243,13 @@ def _git() -> dict[str, Any]:
 
 
 def find(word: str | None, out: Path) -> Record:
-    """The record behind RUN: a run folder, an entry file, an id's beginning, or the newest in `out` for None."""
-    if word is not None and Path(word).exists():
+    """The record behind RUN: a run folder, its URL, an entry file, an id's beginning, or the newest in `out` for None."""
+    if word is not None and is_url(word):
+        root, _, run = word.rstrip("/").rpartition("/")
+        place = opened(root, run)
+        place.pull()
+        paths = [place.folder / "run.json"]
+    elif word is not None and Path(word).exists():
         paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]
     else:
         paths = sorted((p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")), key=lambda path: path.stat().st_mtime)
