@@ -251,5 +251,5 @@ def test_a_new_engine_draws(answers):
     """An engine that is one file draws the shards of a run."""
     status, out, err, _ = answers[2]["run --plugin noise --seed 1 --n 40 --metrics kd --on thread --json"]
     assert status == 0, err
-    assert "4 pieces" in err
+    assert "20 pieces" in err
     assert json.loads(out)["cost"]["images_drawn"] == 40
