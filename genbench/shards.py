@@ -288,8 +288,8 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     wanted = set(indices)
     for shard in shards_of(run_blocks(plan)):
         if wanted & set(shard.indices.tolist()):
-            kept = read_probe(folder, shard, kept_images(plan))
-            assert kept is not None, "called after draw"
+            if (kept := read_probe(folder, shard, kept_images(plan))) is None:
+                raise RunFailed(f"{path_of(folder, shard, 'images')} cannot be read; remove {folder / 'run.json'}, and genbench run with the same words draws it again")
             found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
 
