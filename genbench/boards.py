@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from genbench import methods, record
-from genbench.files import Damaged, folder_to_write, locked, read_json, sweep, write, write_json
+from genbench.files import Damaged, folder_to_write, read_json, sweep, write, write_json
 from genbench.lazy import pd
+from genbench.locks import locked
 from genbench.record import Record, Score, content_of
 from genbench.rows import Published
 from genbench.say import UserError, cell_of_csv, clean, complain

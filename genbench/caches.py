@@ -16,6 +16,7 @@ from typing import Any
 
 from genbench import named, shelves, used, weights
 from genbench.files import Damaged, home, read_arrays, read_json
+from genbench.locks import taken
 from genbench.probes import AT_ONCE
 from genbench.rows import Extractor
 from genbench.say import RunFailed, UserError
@@ -25,7 +26,7 @@ MADE: dict[str, tuple[str, Callable[[Path], Any]]] = {  # folder of the cache ->
     "real": (".safetensors", read_arrays),
     "folders": (".json", read_json),
 }
-TITLES = {"features": "features of real images", "real": "real against real", "folders": "contents of own files"}
+TITLES = {"features": "features of real images", "real": "real against real", "folders": "contents of own files", "copies": "copies of runs below URLs"}
 LEFT = re.compile(r"\.(?P<of>.+)\.[0-9a-f]{8}\.tmp")  # what files.write calls a file that is not whole yet
 LEDGER = "hashes.json"  # beside downloaded weights: the first hashes seen
 RESTING = 3600.0  # seconds after which a temporary file is nobody's
@@ -139,16 +140,8 @@ def remove(paths: Sequence[Path]) -> None:
 
 
 def _held(lock: Path) -> bool:
-    """Whether a living process holds a lock; one that was left behind is free."""
-    from filelock import FileLock, Timeout
-
-    if not lock.is_file():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except (Timeout, OSError):
-        return True
+    """Whether a living process holds a lock; one that was left behind is free, and none is made."""
+    return lock.is_file() and taken(lock)
 
 
 def _codes() -> dict[str, set[str]]:

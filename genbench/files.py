@@ -257,26 +257,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-@contextlib.contextmanager
-def locked(path: Path, waiting: str) -> Iterator[None]:
-    """Hold a lock file while the body runs; when somebody else holds it, say so and wait. A killed holder's lock is free at once (the kernel's flock)."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            tell(waiting)
-            lock.acquire()
-    except OSError as error:
-        raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def home() -> Path:
     """The cache folder: $GENBENCH_HOME, else genbench under $XDG_CACHE_HOME or ~/.cache."""
     named = os.environ.get("GENBENCH_HOME")

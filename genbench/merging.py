@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genbench.files import Damaged, folder_to_write, read_arrays, read_json, write
 from genbench.say import UserError, clean, complain
+from genbench.stores import is_url, opened, runs
 
 PLAN = "plan.json"
 
@@ -22,20 +23,28 @@ class Merged:
     different: tuple[str, ...]
 
 
-def merged(folders: Sequence[Path], out: Path) -> list[Merged]:
-    """Every run in the given folders (run folders, or folders of them) in out/<run id>; what is there already stays as it is."""
-    runs: dict[str, list[Path]] = {}
+def merged(folders: Sequence[str], out: Path) -> list[Merged]:
+    """Every run in the given folders (run folders, folders of them, or URLs of such) in out/<run id>; what is there already stays as it is."""
+    found_in: dict[str, list[Path]] = {}
     for folder in folders:
-        found = sorted(_runs(folder))
+        found = sorted(_below(folder) if is_url(folder) else _runs(Path(folder)))
         if not found:
-            raise UserError(f"{clean(str(folder))} holds no run: name run folders, or a folder of them")
+            raise UserError(f"{clean(folder)} holds no run: name run folders, or a folder of them")
         for run in found:
-            runs.setdefault(run.name, []).append(run)
-    return [_one(out, name, sources) for name, sources in runs.items()]
+            found_in.setdefault(run.name, []).append(run)
+    return [_one(out, name, sources) for name, sources in found_in.items()]
 
 
 def _runs(folder: Path) -> Iterator[Path]:
     yield from (path.parent for path in [folder / PLAN, *folder.glob(f"*/{PLAN}")] if path.is_file())
+
+
+def _below(url: str) -> Iterator[Path]:
+    """The copies of the runs below a URL."""
+    for run in runs(url):
+        place = opened(url, run)
+        place.pull()
+        yield place.folder
 
 
 def _one(out: Path, name: str, sources: Sequence[Path]) -> Merged:

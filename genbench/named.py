@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.contents import content_of, state_of
-from genbench.files import digest, folder_to_write, home, locked
+from genbench.files import digest, folder_to_write, home
 from genbench.lazy import Image, np, torch
 from genbench.loading import at_once, loaded
+from genbench.locks import locked
 from genbench.rows import Batch, Dataset
 from genbench.say import UserError, aside, clean
 

@@ -58,11 +58,19 @@ class Request:
     template: str = TEMPLATE
     method: str = ""
     plugin: str = ""  # the generator's word; "" of one in memory
-    workers: int = 1
+    workers: int | None = None  # processes that draw; None: as many as the engine has
+    on: str = ""  # the engine, NAME or NAME://ADDRESS
+    on_options: tuple[str, ...] = ()
+    partition: str = ""
+    shard_timeout: float | None = None  # seconds
     shard: str = ""  # K/N: a share of the run, drawn and not scored
 
     def __post_init__(self) -> None:
-        _positive(self.workers, "--workers")
+        _positive(1 if self.workers is None else self.workers, "--workers")
+        if self.shard_timeout is not None and not 0 < self.shard_timeout < 1e9:
+            raise UserError(f"--shard-timeout {self.shard_timeout}: seconds, more than 0")
+        if self.shard and (self.on or self.shard_timeout):
+            raise UserError("--shard draws in this process: leave out --on and --shard-timeout, or --shard")
         divided(self.shard or "1/1")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import options, prompts, recounted, shards, shelves, weights
 from genbench.costs import Clock
-from genbench.engines import deterministic
+from genbench.drawing import deterministic
 from genbench.files import Damaged, read_arrays, read_json, sha256
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, device_of, locate

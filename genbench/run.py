@@ -11,17 +11,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genbench import costs, engines, reconstructions, record, shards
+from genbench import costs, reconstructions, record, shards, stores, workers
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.cuts import described
+from genbench.drawing import constructed, deterministic, share_of, stored
 from genbench.draws import rank_in_class
-from genbench.engines import constructed, deterministic, stored
-from genbench.files import Damaged, folder_to_write, locked, sweep, write, write_json
+from genbench.engine import take_gpu
+from genbench.files import Damaged, sweep, write, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, locate
 from genbench.given import Drawn
 from genbench.images import grid_png
 from genbench.lazy import np
+from genbench.locks import locked, taken
 from genbench.plan import Request, settle
 from genbench.probes import probes_of
 from genbench.record import PROMPTS, Plan, Record, Score
@@ -59,39 +61,57 @@ def evaluate(
     target = plugin if named or isinstance(plugin, type | ModuleType) else in_memory(plugin)
     description = locate(str(plugin)) if named else describe(target, name_of(plugin), "memory")
     asked = Request(dataset=dataset, options=words, plugin=str(plugin) if named else "", **given)
-    return execute(settle(asked, description), description, asked, Path(out), fresh=fresh)
+    return execute(settle(asked, description), description, asked, out, fresh=fresh)
 
 
-def share(plan: Plan, description: Description, request: Request, out: Path) -> tuple[Path, int]:
+def share(plan: Plan, description: Description, request: Request, out: str | Path) -> tuple[Path, int]:
     """Draw a share of a run's shards (request.shard) into out/<run id>, beside others who draw theirs: the folder, and how many shards it is."""
-    folder = folder_to_write(folder_to_write(out, "--out") / plan.id, "the run's folder")
-    engines.take_gpu(plan.device, int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0))
+    place = stores.opened(out, plan.id)
+    folder = place.folder
+    take_gpu(plan.device, int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0))
     lock = folder / f".lock-{request.shard.replace('/', '-')}"
     with locked(lock, f"another genbench draws this share in {folder}; waiting for it"), deterministic(), aside():
+        place.pull()
         plan = stored(plan, folder)
-        only = engines.share_of(plan, request.shard)
         work = shards.Work.of(plan, constructed(description, request, plan.device), networks(plan), folder, costs.Clock())
-        write_json(folder / "plan.json", plan.written())
-        engines.draw(work, request)
-        return folder, len(only)
+        _begin(plan, place)
+        workers.draw(work, request, place)
+        return folder, len(share_of(plan, request.shard))
 
 
-def execute(plan: Plan, description: Description, request: Request, out: Path, *, fresh: bool = False) -> Record:
-    """Carry a plan out in out/<run id>, going on where an earlier call stopped; raises RunFailed after keeping what was finished."""
-    folder = folder_to_write(folder_to_write(out, "--out") / plan.id, "the run's folder")
+def execute(plan: Plan, description: Description, request: Request, out: str | Path, *, fresh: bool = False) -> Record:
+    """Carry a plan out in out/<run id>, going on where an earlier call stopped; raises RunFailed after keeping what was finished.
+
+    out: a folder, or a URL that fsspec knows; then the Record's folder is the copy on this machine.
+    """
+    place = stores.opened(out, plan.id)
+    folder = place.folder
     with locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"), deterministic(), aside():
         if fresh:
             _forget(folder)
-        sweep(folder)
+            place.forget()
+        if not drawn_elsewhere(folder):
+            sweep(folder)
+        place.pull()
         plan = stored(plan, folder)
         earlier = _earlier(folder)
         if earlier and _answers(earlier, plan):
             tell(f"{folder} is finished; --fresh does it again")
             return earlier
-        return _carried_out(plan, description, request, folder, earlier)
+        return _carried_out(plan, description, request, place, earlier)
 
 
-def _carried_out(plan: Plan, description: Description, request: Request, folder: Path, earlier: Record | None) -> Record:
+def _begin(plan: Plan, place: stores.Place) -> None:
+    """Write down what is going to be drawn, before anything is."""
+    write_json(place.folder / "plan.json", plan.written())
+    place.put("plan.json")
+    if plan.prompts:
+        write_json(place.folder / PROMPTS, shards.prompted(plan))
+        place.put(PROMPTS)
+
+
+def _carried_out(plan: Plan, description: Description, request: Request, place: stores.Place, earlier: Record | None) -> Record:
+    folder = place.folder
     clock = costs.Clock()
     then = time.monotonic()
     checkpoint = checkpoint_of(description, dataset_of(request.dataset), request.checkpoint, request.trust)
@@ -101,10 +121,8 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
     then = clock.add("load", then)
     real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
-    write_json(folder / "plan.json", plan.written())
-    if plan.prompts:
-        write_json(folder / PROMPTS, shards.prompted(plan))
-    engines.draw(shards.Work.of(plan, generator, loaded, folder, clock), request)
+    _begin(plan, place)
+    at_once = workers.draw(shards.Work.of(plan, generator, loaded, folder, clock), request, place)
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
@@ -119,19 +137,24 @@ def _carried_out(plan: Plan, description: Description, request: Request, folder:
         write(folder / "samples.png", samples_png(plan, folder))
     if plan.keep_images and closest:
         write(folder / "nearest.png", nearest_png(plan, folder, dataset_of(request.dataset), closest))
-    at_once = {"workers": request.workers} if request.workers > 1 else {}
     found = Record(
         id=plan.id,
         plan=_with_earlier(done, earlier).written(),
         scores=(*scores, *_kept(earlier, plan)),
         environment=record.environment(plan.device),
-        cost={**_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}), "batch_size": plan.batch_size, **at_once},
+        cost={
+            **_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}),
+            "batch_size": plan.batch_size,
+            **({"workers": at_once} if at_once > 1 else {}),
+        },
         dataset=described(dataset_of(request.dataset)),
         shards={name: [one["images"][: record.MARK], one.get("sketch", "")] for name, one in told.items()},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         genbench=VERSION,
     )
-    return record.write(folder / "run.json", found)
+    found = record.write(folder / "run.json", found)
+    place.push()
+    return found
 
 
 def _as_drawn(plan: Plan, quantised: str, *, stored: bool) -> Plan:
@@ -151,6 +174,14 @@ def failed(found: Record) -> None:
     wrong = [one for one in found.scores if one.status == "failed"]
     if wrong:
         raise RunFailed(f"{', '.join(one.metric for one in wrong)} failed: {wrong[0].reason}; the record keeps the rest")
+
+
+def drawn_elsewhere(folder: Path) -> bool:
+    """Whether another process draws a share of the run just now: then its temporary files are no leftovers."""
+    held = [path.name.removeprefix(".lock-") for path in sorted(folder.glob(".lock-*")) if taken(path)]
+    if held:
+        complain(f"{', '.join(held)}: still drawn by another genbench; what is missing is drawn here too, and comes out the same")
+    return bool(held)
 
 
 def _forget(folder: Path) -> None:

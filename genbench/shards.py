@@ -1,13 +1,13 @@
 """Samples to probes to one atomic file per shard and probe; which are missing.
 
-A shard, the unit of resuming, is the next 50 members of one block (500 from n = 10,000). A probe is what is computed from its images: themselves (kept), an
-extractor's features or their sums, or distances of latent pairs. Distances within classes are computed of all kept images at once, as if of one shard.
+A shard, the unit of resuming, is the next 50 members of one block (500 from n = 10,000). A probe is what is computed from its images: themselves, features
+or sums of them, distances of latent pairs. Distances within classes are computed of all kept images at once, as if of one shard.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,12 +135,13 @@ def lacking(plan: Plan, folder: Path, only: Collection[str] = ()) -> list[tuple[
     return [(shard, lacks) for shard in asked if (lacks := _missing(folder, shard, probes))]
 
 
-def draw(work: Work, only: Collection[str] = ()) -> None:
-    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all."""
+def draw(work: Work, only: Collection[str] = (), kept: Callable[[list[str]], None] = lambda names: None) -> None:
+    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all. kept hears of each that is done."""
     missing = lacking(work.plan, work.folder, only)
     with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
         for shard, lacks in missing:
             compute(work, shard, lacks)
+            kept([shard.name])
             done(len(shard.indices))
     for probe in probes_of(work.plan).values():
         if probe.ahead and not only:
@@ -289,7 +290,7 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     for shard in shards_of(run_blocks(plan)):
         if wanted & set(shard.indices.tolist()):
             if (kept := read_probe(folder, shard, kept_images(plan))) is None:
-                raise RunFailed(f"{path_of(folder, shard, 'images')} cannot be read; remove {folder / 'run.json'}, and genbench run with the same words draws it again")
+                raise RunFailed(f"{path_of(folder, shard, 'images')} is lost; without {folder / 'run.json'} genbench run with the same words draws it again")
             found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
 

@@ -20,11 +20,12 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from genbench import rows
+from genbench.engine import Engine
 from genbench.say import UserError, aside, choices, clean
 from genbench.section import Section
 
 KINDS: dict[str, type] = {"datasets": rows.Dataset, "extractors": rows.Extractor, "metrics": rows.Metric, "protocols": rows.Protocol}
-APART: dict[str, type] = {"sections": Section}  # whose leaves bring no other rows and import much: only read when asked for
+APART: dict[str, type] = {"sections": Section, "engines": Engine}  # whose leaves bring no other rows: only read when asked for
 SHELVED = {**KINDS, **APART, "measures": rows.Measure}  # kinds of rows; those without a folder of their own stand in other kinds' leaves
 FOLDERS = {"generators": "genbench_plugins", "commands": "genbench.commands", **{kind: f"genbench.{kind}" for kind in (*KINDS, *APART)}}
 _with: list[tuple[str, ModuleType]] = []  # the catalogue of files that this process was told to read

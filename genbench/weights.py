@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench import files
+from genbench.locks import locked
 from genbench.rows import File, Weights
 from genbench.say import UserError, choices, clean, progress, tell
 
@@ -78,7 +79,7 @@ def need(weights: Weights, beside: Path, named: Mapping[str, Path], option: str 
     if os.environ.get("GENBENCH_OFFLINE"):
         raise UserError(_bring(weights, file, "GENBENCH_OFFLINE is set", option))
     folder = files.folder_to_write(cache(), "the cache")
-    with files.locked(folder / f".{file.file}.lock", f"waiting for another genbench, which downloads {file.file}"):
+    with locked(folder / f".{file.file}.lock", f"waiting for another genbench, which downloads {file.file}"):
         if find(weights, beside, named, option) is None:
             try:
                 files.write_pieces(folder / file.file, _download(file))
@@ -250,7 +251,7 @@ def _note(key: str, name: str, value: Any) -> None:
     """Write a line into the ledger; a cache that cannot be written is told and changes nothing else."""
     try:
         files.folder_to_write(cache(), "the cache")
-        with files.locked(cache() / ".hashes.lock", "waiting for another genbench, which writes down hashes of weights"):
+        with locked(cache() / ".hashes.lock", "waiting for another genbench, which writes down hashes of weights"):
             ledger = _ledger()
             ledger[key].setdefault(name, value) if key == "first" else ledger[key].update({name: value})
             files.write_json(_path(), ledger)

@@ -16,20 +16,21 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays",
     "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told plots",
-    "section",
+    "section engine stores locks",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
     "used human_rates sheets influence",
     (
         "abilities alike anchors caches cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
-        " datasets/ extractors/ metrics/ protocols/"
+        " datasets/ engines/ extractors/ metrics/ protocols/"
     ),
     "findings merging generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",
     "classes_sides classes_pooled gate reconstructions conditions costs human_csv human_results human_serve",
     "classes_counts classes_over false_alarms gate_said samples_needed",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
-    "engines",
+    "drawing",
+    "workers",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
     "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence against_real",
@@ -64,6 +65,7 @@ PRINTS = {
 WRITES = {
     "conformance.py": "a checkpoint in a temporary folder, read back at once: nothing that anybody keeps",
     "human_store.py": "raters' answers, each committed by SQLite (write-ahead log, synchronous=FULL) before the next trial; a new study goes through files.py",
+    "workers.py": "where a worker is while it draws a shard: it holds the traceback of what kills it, and is gone with the shard",
 }
 OWN = sorted((ROOT / "genbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*.py"))

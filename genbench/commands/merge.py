@@ -8,13 +8,13 @@ import click
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER...")
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER|URL...")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-def command(folders: tuple[Path, ...], out: Path) -> None:
+def command(folders: tuple[str, ...], out: Path) -> None:
     """Bring shares of a run together that `genbench run --shard K/N` drew in several folders.
 
-    FOLDER is a run folder or a folder of them. Damaged shards are left out and named. A shard that two folders have drawn differently shows a generator
-    that is not reproducible across their machines: it is named, the first is kept, and the status is 3.
+    FOLDER is a run folder or a folder of them, URL that of a results root (--out s3://bucket/runs). Damaged shards are left out and named. A shard that
+    two folders have drawn differently shows a generator that is not reproducible across their machines: it is named, the first is kept, and the status is 3.
 
     \b
     genbench run --plugin ddpm --shard 1/2 --out here

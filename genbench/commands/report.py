@@ -24,7 +24,7 @@ def command(runs: tuple[str, ...], output: Path, checkpoints: tuple[Path, ...], 
     genbench report -o report.html
     """
     from genbench import evidence, report, shelves
-    from genbench.engines import deterministic
+    from genbench.drawing import deterministic
     from genbench.files import folder_to_write, write
     from genbench.record import find
     from genbench.say import answer, complain, tell

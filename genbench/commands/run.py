@@ -35,10 +35,14 @@ from genbench.placing import data_options, prompt_options
 @click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--workers", type=int, default=1, show_default=True, help="Processes that draw, each with a GPU of its own where there are several.")
+@click.option("--workers", type=int, help="Processes that draw, each with a GPU of its own where there are several. Default: 1; of --on: all there are.")
+@click.option("--on", default="", metavar="ENGINE", help="Who draws: local, ray, ray://host:port, slurm (genbench/docs/scale.md).")
+@click.option("--partition", default="", metavar="NAME", help="SLURM's partition, with --on slurm.")
+@click.option("--on-option", "on_options", multiple=True, metavar="NAME=VALUE", help="Of the engine: time=60, cpus=4, account=NAME.")
+@click.option("--shard-timeout", type=float, metavar="SECONDS", help="Give a shard up that takes longer, and draw the others.")
 @click.option("--feature-precision", default="float32", show_default=True, metavar="WORD", help="tf32, bfloat16, float16: quicker features, no board.")
 @click.option("--shard", default="", metavar="K/N", help="Draw the K-th of N shares and stop; auto: by torchrun's or SLURM's variables.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
+@click.option("--out", default="runs", show_default=True, help="The folder of run folders, or a URL of it: s3://bucket/runs.")
 @click.option("--leaderboards", default="leaderboards", show_default=True, help="The folder of boards; 'none' enters no board.")
 @click.option("--save-samples", is_flag=True, help="Keep the images even beyond 1 GB.")
 @click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
@@ -53,7 +57,7 @@ def command(
     /,
     plugin: tuple[str, ...],
     suite: Path | None,
-    out: Path,
+    out: str,
     leaderboards: str,
     with_files: tuple[Path, ...],
     fresh: bool,
@@ -77,7 +81,7 @@ def command(
     The same command again goes on where it was stopped; finished, it prints the result at once.
     """
     from genbench import shelves, suites
-    from genbench.engines import constructed
+    from genbench.drawing import constructed
     from genbench.say import UserError
 
     if quiet:
@@ -140,7 +144,7 @@ def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
     return settle(request, description), description, request
 
 
-def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh: bool, as_json: bool) -> None:
+def go(jobs: Sequence[tuple[Any, Any, Any]], out: str, root: Path | None, fresh: bool, as_json: bool) -> None:
     """Execute each plan, enter the boards, print the answers; where one of several fails, the others are done all the same."""
     from genbench import boards, compared, standings
     from genbench.files import folder_to_write
@@ -174,7 +178,7 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: Path, root: Path | None, fresh
         raise RunFailed(f"{len(wrong)} of {len(jobs)} runs failed: {'; '.join(wrong)}")
 
 
-def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: Path) -> None:
+def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: str) -> None:
     """Draw the share of each run, and say what is to be done when all are there."""
     from genbench.run import share
     from genbench.say import answer
@@ -185,7 +189,7 @@ def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: Path) -> None:
         answer(f"{folder}: share {request.shard} is drawn, {count} shards; {after}")
 
 
-def show_plan(plan: Any, out: Path, as_json: bool) -> None:
+def show_plan(plan: Any, out: str, as_json: bool) -> None:
     """What would be done."""
     from genbench.say import answer, fields
 
@@ -194,4 +198,4 @@ def show_plan(plan: Any, out: Path, as_json: bool) -> None:
         answer(json.dumps({"id": plan.id, **plain}, indent=1, ensure_ascii=False))
         return
     measures = {f"protocol {name}": ", ".join(m["name"] for m in protocol["measures"]) for name, protocol in plain.pop("protocols").items()}
-    answer(fields({"run": out / plan.id, **plain.pop("identity"), **plain, **measures}))
+    answer(fields({"run": f"{out}/{plan.id}", **plain.pop("identity"), **plain, **measures}))

@@ -1,0 +1,67 @@
+"""What every process that draws shards does first: the generator on its device, deterministic algorithms, the plan as its folder holds it, its share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from genbench import shards
+from genbench.abilities import Description
+from genbench.files import Damaged, read_json
+from genbench.folders import dataset_of
+from genbench.generator import Generator, checkpoint_of, construct, options_of
+from genbench.lazy import torch
+from genbench.plan import Request, divided, going_on
+from genbench.record import Plan
+from genbench.say import UserError, complain
+
+
+def constructed(description: Description, request: Request, device: str) -> Generator:
+    """The generator that the words ask for, ready on its device."""
+    dataset = dataset_of(request.dataset)
+    checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
+    return construct(description, options_of(description, request.options, checkpoint), checkpoint, device, dataset)
+
+
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    """Deterministic algorithms on and TF32 off while the body runs; operations that have no deterministic form warn."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+
+
+def stored(plan: Plan, folder: Path) -> Plan:
+    """The plan with what an earlier call in this folder settled (batch size): images are equal to the bit at one batch size only."""
+    try:
+        before = read_json(folder / "plan.json")
+    except FileNotFoundError:
+        return plan
+    except Damaged as error:
+        complain(f"{error}; going on with the plan of this call")
+        return plan
+    try:
+        return going_on(plan, int(before["batch_size"]), bool(before["keep_images"]))
+    except (KeyError, TypeError, ValueError) as error:
+        complain(f"{folder / 'plan.json'} is no plan ({error!r}); going on with the plan of this call")
+        return plan
+
+
+def share_of(plan: Plan, word: str) -> list[str]:
+    """The names of the shards of a share, K/N: every N-th from the K-th on; [] of "", which is the whole run. UserError where it has none."""
+    if not word:
+        return []
+    place, of = divided(word)
+    names = [shard.name for shard in shards.shards_of(shards.run_blocks(plan))]
+    if of > len(names):
+        raise UserError(f"--shard {word}: the run has {len(names)} shards to share out")
+    return names[place - 1 :: of]

@@ -1,0 +1,1 @@
+"""The shelf of engines: who computes a run's shards, a file each with a row genbench.engine.Engine."""

@@ -1,0 +1,96 @@
+"""A Ray cluster: one that is there (--on ray://host:port, or where RAY_ADDRESS says), or one of this machine that ends with the run.
+
+Ray puts a task where a GPU (or a processor) is free, and repeats it elsewhere when its node or its process is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from genbench.engine import Engine, Wanted, whole
+from genbench.say import RunFailed, UserError
+
+RETRIES = 3  # of a task whose process or node was lost
+STORE = 100 << 20  # bytes of a local cluster's store of objects: tasks pass words, never images
+
+
+class Tasks(ThreadPoolExecutor):
+    """A thread waits for each task, so that no more of them are out than there are workers."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._ray, self._out, self._lock = _connected(wanted), set[Any](), threading.Lock()
+        gpus = whole(wanted, "gpus", 0)
+        self._needs = {
+            "num_cpus": whole(wanted, "cpus") or 1,
+            "num_gpus": gpus if gpus is not None else int(wanted.device == "cuda"),
+            "max_retries": RETRIES,
+            "max_calls": 0,  # a worker keeps what it loaded; Ray's default for GPU tasks is a new process each
+        }
+        super().__init__(_workers(wanted))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(self._called, self._ray.remote(**self._needs)(fn), args, kwargs)
+
+    def _called(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        out = task.remote(*args, **kwargs)
+        with self._lock:
+            self._out.add(out)
+        try:
+            return self._ray.get(out)
+        finally:
+            with self._lock:
+                self._out.discard(out)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+        if not wait:
+            with self._lock:
+                out = list(self._out)
+            for one in out:
+                self._ray.cancel(one, force=True)
+        super().shutdown(wait=True)
+        self._ray.shutdown()
+
+
+def _imported() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError('--on ray wants the package ray: pip install "genbench[ray]"') from None
+    return ray
+
+
+def _connected(wanted: Wanted) -> Any:
+    ray = _imported()
+    if ray.is_initialized():
+        return ray
+    address = f"ray://{wanted.address}" if wanted.address else os.environ.get("RAY_ADDRESS", "")
+    said: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
+    local = {"num_cpus": wanted.workers, "include_dashboard": False, "object_store_memory": STORE}
+    try:
+        ray.init(**said, **({"address": address} if address else local))
+    except Exception as error:  # Ray raises its own, grpc's and OSError
+        raise RunFailed(f"--on ray: no cluster at {address or 'this machine'}: {type(error).__name__}: {error}") from error
+    return ray
+
+
+def _workers(wanted: Wanted) -> int:
+    if wanted.workers:
+        return wanted.workers
+    there = _connected(wanted).cluster_resources()
+    return max(1, int(there.get("GPU" if wanted.device == "cuda" else "CPU", 1)))
+
+
+RAY = Engine(
+    name="ray",
+    title="a Ray cluster, at ray://host:port or of this machine",
+    start=Tasks,
+    workers=_workers,
+    options={"cpus": "processors to a task", "gpus": "GPUs to a task, 1 where the run is on GPUs"},
+)

@@ -1,0 +1,40 @@
+"""Locks between processes: a file that one of them holds. A killed holder's lock is free at once (the kernel's flock)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from genbench.say import RunFailed, tell
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """Hold a lock file while the body runs; when somebody else holds it, say so and wait. A killed holder's lock is free at once (the kernel's flock)."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            tell(waiting)
+            lock.acquire()
+    except OSError as error:
+        raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def taken(path: Path) -> bool:
+    """Whether somebody holds a lock file just now."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True

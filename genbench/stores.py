@@ -1,0 +1,173 @@
+"""Where runs lie: a folder, or a URL that fsspec knows (s3://, gs://, az://, file://, memory://) with a copy of it on this machine.
+
+Below a URL a shard's files come first and then a marker that holds their SHA-256; without one that fits they are none. Both are written once: what another
+machine has put there is kept, and compared. Everything is done in the copy and then put below the URL, so that no store has to rename, append or lock.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genbench.files import digest, file_sha256, folder_to_write, home, sha256, write
+from genbench.say import RunFailed, UserError, clean, complain
+
+MARK = ".done.json"
+LAST = "run.json"  # of a run's files beside its shards: what says that it is finished
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,199}", re.ASCII)  # of a file that we may have put there
+
+
+def is_url(out: str | Path) -> bool:
+    return "://" in str(out)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run's folder, and below which URL it is kept too, if any."""
+
+    folder: Path
+    root: str = ""  # of run folders, where it is a URL
+
+    def pull(self) -> None:
+        """Take over what others have put below the URL: shards that are not here yet, and the files beside them."""
+        if self.root:
+            _pulled(self)
+
+    def push(self, shards: Iterable[str] | None = None) -> None:
+        """Put these shards' files below the URL, each with its marker; of None every shard, and then the files beside them, the record last."""
+        if self.root:
+            _pushed(self, shards)
+
+    def forget(self) -> None:
+        """Remove the run below the URL."""
+        if self.root:
+            _asked(self, lambda store, key: store.rm(key, recursive=True) if store.exists(key) else None)
+
+    def put(self, name: str) -> None:
+        """Put one file of the run below the URL, in place of what is there."""
+        if self.root:
+            _asked(self, lambda store, key: (store.makedirs(key, exist_ok=True), store.pipe_file(f"{key}/{name}", (self.folder / name).read_bytes())))
+
+
+def opened(out: str | Path, run: str) -> Place:
+    """The place of a run below a folder or a URL; UserError where it cannot be written."""
+    if not is_url(out):
+        return Place(folder_to_write(folder_to_write(Path(out), "--out") / run, "the run's folder"))
+    root = str(out).rstrip("/")
+    _store(root)
+    return Place(folder_to_write(home() / "copies" / sha256(root.encode())[:16] / run, "the copy of a run"), root)
+
+
+def runs(root: str) -> list[str]:
+    """The ids of the runs below a URL."""
+    store, key = _store(root.rstrip("/"))
+    try:
+        return sorted(Path(one).parent.name for one in store.glob(f"{key}/*/plan.json"))
+    except Exception as error:  # each store has its own
+        raise RunFailed(f"{clean(root)} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _store(root: str) -> tuple[Any, str]:
+    """fsspec's file system of a URL, and the path in it."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(root)
+    except ImportError as error:  # says which package to install
+        raise UserError(f"--out {clean(root)}: {error}") from None
+    except Exception as error:  # each store has its own
+        raise UserError(f"--out {clean(root)}: {type(error).__name__}: {error}") from None
+
+
+def _asked(place: Place, question: Any) -> Any:
+    """question(file system, path of the run in it); RunFailed where the store says no."""
+    store, key = _store(place.root)
+    try:
+        return question(store, f"{key}/{place.folder.name}")
+    except Exception as error:  # each store has its own
+        told = f"{type(error).__name__}: {clean(str(error))}"
+        raise RunFailed(f"{clean(place.root)}: {told}; what was drawn is kept in {place.folder}, and the same command goes on") from error
+
+
+def _listed(store: Any, folder: str) -> list[str]:
+    """The names in a folder of a store, as they stand there now; none where there is no such folder."""
+    store.invalidate_cache()
+    try:
+        found = store.ls(folder, detail=False)
+    except FileNotFoundError:
+        return []
+    return [name for name in (str(one).rstrip("/").rpartition("/")[2] for one in found) if NAME.fullmatch(name)]
+
+
+def _marked(store: Any, key: str, names: Iterable[str], shard: str = "") -> dict[str, dict[str, str]]:
+    """{marker: {file: SHA-256}} of those that are whole, of one shard or all."""
+    found = {}
+    for name in names:
+        if name.endswith(MARK) and name.startswith(shard):
+            try:
+                content = json.loads(store.cat_file(f"{key}/shards/{name}"))
+                whole = name.split(".")[-3] == _mark(content)
+            except (ValueError, TypeError, IndexError, FileNotFoundError):
+                continue
+            if whole and all(NAME.fullmatch(one) for one in content):
+                found[name] = content
+    return found
+
+
+def _mark(files: Mapping[str, str]) -> str:
+    """What names a marker: its content, so that equal ones are one."""
+    return digest(dict(files))[:12]
+
+
+def _pulled(place: Place) -> None:
+    def take(store: Any, key: str) -> None:
+        names = _listed(store, f"{key}/shards")
+        for marker, files in _marked(store, key, names).items():
+            for name, said in files.items():
+                path = place.folder / "shards" / name
+                if path.exists():
+                    continue
+                data = store.cat_file(f"{key}/shards/{name}") if name in names else b""
+                if sha256(data) == said:
+                    write(path, data)
+                    continue
+                complain(f"damaged shard: {place.root}/{place.folder.name}/shards/{name} is not what its marker says; it is drawn again")
+                store.rm_file(f"{key}/shards/{marker}")
+                break
+        for name in _listed(store, key):
+            if name != "shards":
+                write(place.folder / name, store.cat_file(f"{key}/{name}"))
+
+    _asked(place, take)
+
+
+def _pushed(place: Place, shards: Iterable[str] | None) -> None:
+    here: dict[str, dict[str, str]] = {}
+    for path in sorted((place.folder / "shards").glob("[!.]*")):
+        shard = path.name.partition(".")[0]
+        if shards is None or shard in shards:
+            here.setdefault(shard, {})[path.name] = file_sha256(path)
+
+    def give(store: Any, key: str) -> None:
+        names = _listed(store, f"{key}/shards")
+        store.makedirs(f"{key}/shards", exist_ok=True)
+        for shard, files in here.items():
+            there = {name: said for one in _marked(store, key, names, shard).values() for name, said in one.items()}
+            if different := sorted(name for name in files if there.get(name, files[name]) != files[name]):
+                told = "the generator is not reproducible across these machines, the first is kept"
+                complain(f"drawn differently: shard {shard} ({different[0]}) stands otherwise below {place.root}; {told}")
+            new = {name: said for name, said in files.items() if name not in there}
+            for name in new:
+                store.pipe_file(f"{key}/shards/{name}", (place.folder / "shards" / name).read_bytes())
+            if new:
+                store.pipe_file(f"{key}/shards/{shard}.{_mark(new)}{MARK}", json.dumps(new, sort_keys=True).encode())
+        if shards is None:
+            beside = sorted((path.name for path in place.folder.glob("[!.]*") if path.is_file()), key=lambda name: (name == LAST, name))
+            for name in beside:
+                store.pipe_file(f"{key}/{name}", (place.folder / name).read_bytes())
+
+    _asked(place, give)

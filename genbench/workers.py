@@ -1,0 +1,210 @@
+"""A run's shards computed by an engine: what a worker is told, what it does, and what becomes of the shards of one that died.
+
+A worker that dies while it draws a shard may have been killed for another's sake; drawn again, alone, the shard shows whether it is to blame. Then it is left
+out and named, as is one that takes longer than --shard-timeout: the others are drawn all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import functools
+import itertools
+import os
+import re
+import sysconfig
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from genbench import shards, shelves, stores
+from genbench.costs import Clock
+from genbench.drawing import constructed, deterministic, share_of, stored
+from genbench.engine import Engine, Wanted, options_of
+from genbench.generator import locate
+from genbench.plan import Request, settle
+from genbench.reference import networks
+from genbench.say import RunFailed, UserError, aside, complain, progress
+
+DRAWING = "drawing"  # the folder of a file for each shard that is being drawn, with the traceback of what ended it
+PASSED_ON = re.compile(r"GENBENCH_(?!WORKER$)\w+")  # variables that every worker has
+OTHERS = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))  # where nobody looks for the fault first
+SHOWN = 5  # of the shards that could not be drawn
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to draw shards of a run, in words: nothing that was loaded travels."""
+
+    request: Request
+    files: tuple[str, ...]  # of --with
+    out: str  # of the run folders
+    run: str  # its id
+    here: str  # the folder that relative paths begin in
+    variables: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Drew:
+    """What a call came to: images, the seconds of each stage, and what went wrong."""
+
+    images: int
+    seconds: Mapping[str, float]
+    wrong: UserError | None = None
+
+
+def draw(work: shards.Work, request: Request, place: stores.Place) -> int:
+    """Compute every probe of every shard that is not there and whole, of a share only its own; returns how many processes drew at once."""
+    only = share_of(work.plan, request.shard)
+    count = 1
+    if request.on or request.shard_timeout or (request.workers or 1) > 1:
+        count = _by_engine(work, request, place.root, only)
+        place.pull()
+    shards.draw(work, only, place.push)
+    return count
+
+
+def _by_engine(work: shards.Work, request: Request, url: str, only: Sequence[str]) -> int:
+    """The same by workers; RunFailed names the shards that they could not draw, after all others were."""
+    if not request.plugin:
+        raise UserError("--workers and --on: a generator in memory cannot be drawn from by other processes: put it into a file and name that")
+    name, _, address = request.on.partition("://")
+    engine: Engine = shelves.find("engines", name or "local")
+    options = options_of(engine, (*request.on_options, *([f"partition={request.partition}"] if request.partition else [])))
+    sizes = {shard.name: len(shard.indices) for shard, _ in shards.lacking(work.plan, work.folder, only)}
+    if not sizes:
+        return 1
+    wanted = Wanted(0, request.workers, work.plan.device, address, work.folder.resolve(), options)
+    variables = tuple((name, value) for name, value in os.environ.items() if PASSED_ON.fullmatch(name))
+    job = Job(request, shelves.files(), url or str(work.folder.resolve().parent), work.plan.id, str(Path.cwd()), variables)
+    count = min(engine.workers(wanted), len(sizes))
+    _wipe(work.folder, sizes)
+    lost: dict[str, str] = {}
+    with progress(f"sampling {work.plan.label}, {count} {'worker' if count == 1 else 'workers'} ({engine.name})", sum(sizes.values()), "images") as done:
+
+        def turn(names: Sequence[str], at_once: int) -> list[str]:
+            return _turn(work, engine, replace(wanted, workers=at_once), job, {name: sizes[name] for name in names}, done)
+
+        left = list(sizes)
+        while left and (died := turn(left, count)):
+            complain("a worker died (was it killed, or short of memory?); the shard that it drew is drawn again, alone")
+            lost |= {name: why for name in died if (why := _ended(work.folder, name)).startswith("Timeout")}
+            lost |= {name: _ended(work.folder, name) for name in died if name not in lost and turn([name], 1)}
+            there = {shard.name for shard, _ in shards.lacking(work.plan, work.folder, sizes)}
+            left = [name for name in sizes if name in there and name not in lost]
+    _wipe(work.folder, sizes)
+    if lost:
+        told = "; ".join(f"{name}: {why or 'its process died, alone too'}" for name, why in list(lost.items())[:SHOWN])
+        raise RunFailed(f"{len(lost)} of {len(sizes)} shards could not be drawn: {told}. The others are kept, the same command tries these again")
+    return count
+
+
+def _turn(work: shards.Work, engine: Engine, wanted: Wanted, job: Job, sizes: Mapping[str, int], done: Callable[[int], None]) -> list[str]:
+    """One engine's calls for these shards; those that were being drawn by a worker that died."""
+    assert wanted.workers is not None
+    count = min(wanted.workers * engine.pieces or len(sizes), len(sizes))
+    pieces = [list(sizes)[place::count] for place in range(count)]
+    pool = engine.start(replace(wanted, pieces=len(pieces)))
+    died: list[str] = []
+    with _stopped(pool):
+        out = {pool.submit(drawn, job, tuple(piece)): piece for piece in pieces}
+        for one in as_completed(out):
+            if one.exception() is not None:  # the engine's own kind: what the call itself came to is no exception
+                died += out[one]
+                continue
+            found = one.result()
+            if found.wrong:
+                raise found.wrong
+            work.clock.images += found.images
+            for stage, spent in found.seconds.items():  # as the run saw them pass: together they took so much of its time
+                work.clock.seconds[stage] = work.clock.seconds.get(stage, 0.0) + spent / wanted.workers
+            done(sum(sizes[name] for name in out[one]))
+    begun = [name for name in died if (work.folder / DRAWING / f"{name}.txt").exists()]  # one process's death may end the calls of all
+    return begun or died
+
+
+@contextlib.contextmanager
+def _stopped(pool: Executor) -> Iterator[None]:
+    """The pool at work while the body runs; where that is left early, the pool stops at once."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown(cancel_futures=True)
+
+
+def _wipe(folder: Path, names: Collection[str]) -> None:
+    for name in names:
+        (folder / DRAWING / f"{name}.txt").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / DRAWING).rmdir()
+
+
+def _ended(folder: Path, name: str) -> str:
+    """What ended the process that drew a shard, and in which line, of the traceback that it left; "" where it left none."""
+    try:
+        text = (folder / DRAWING / f"{name}.txt").read_text(errors="replace")
+    except OSError:
+        return ""
+    what = re.search(r"^(Timeout|Fatal Python error: [^\n]*)", text, re.MULTILINE)
+    threads = text.split("hread 0x")[1:]  # the one that crashed is "Current"; the one that draws is the oldest, which stands last
+    mine = next((one for before, one in itertools.pairwise(["", *threads]) if before.endswith("Current t")), threads[-1] if threads else "")
+    frames = re.findall(r'File "([^"]*)", line (\d+)', mine)
+    where = next((frame for frame in frames if not frame[0].startswith(OTHERS)), frames[0] if frames else None)
+    return (what.group(1) if what else "") + (f" in {where[0]}, line {where[1]}" if what and where else "")
+
+
+# In a worker
+
+
+@functools.lru_cache(maxsize=1)
+def _ready(job: Job) -> tuple[shards.Work, stores.Place]:
+    """Everything that the shards of a run are computed with, and where they lie."""
+    os.environ.update(dict(job.variables), GENBENCH_QUIET="1")
+    try:
+        os.chdir(job.here)
+    except OSError as error:
+        raise RunFailed(f"a worker has no folder {job.here} ({error.strerror}): the run's files must lie at the same place on every machine") from None
+    for file in job.files:
+        shelves.add_file(Path(file))
+    description = locate(job.request.plugin)
+    place = stores.opened(job.out, job.run)
+    place.pull()
+    plan = stored(settle(job.request, description), place.folder)
+    if plan.id != job.run:
+        raise RunFailed(f"a worker would draw the run {plan.id}, not {job.run}: was {job.request.plugin}, or its checkpoint, changed just now?")
+    return shards.Work.of(plan, constructed(description, job.request, plan.device), networks(plan), place.folder, Clock()), place
+
+
+def drawn(job: Job, names: tuple[str, ...]) -> Drew:
+    """Draw shards: how many images were made, and the seconds of each stage. What goes wrong is returned: engines lose what an exception was."""
+    try:
+        with deterministic(), aside():
+            work, place = _ready(job)
+            before, images = dict(work.clock.seconds), work.clock.images
+            for shard, lacks in shards.lacking(work.plan, work.folder, names):
+                with _watched(work.folder, shard.name, job.request.shard_timeout):
+                    shards.compute(work, shard, lacks)
+                place.push([shard.name])
+        return Drew(work.clock.images - images, {stage: spent - before.get(stage, 0.0) for stage, spent in work.clock.seconds.items()})
+    except UserError as error:
+        return Drew(0, {}, error)
+
+
+@contextlib.contextmanager
+def _watched(folder: Path, name: str, patience: float | None) -> Iterator[None]:
+    """While the body runs a file says so, and has the traceback of what ends this process: a crash, or more seconds than one has patience for."""
+    path = folder / DRAWING / f"{name}.txt"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        faulthandler.enable(file)
+        if patience:
+            faulthandler.dump_traceback_later(patience, exit=True, file=file)  # of C, so that it comes whatever Python waits for
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            faulthandler.disable()
+    path.unlink(missing_ok=True)
