@@ -1,7 +1,7 @@
 """A small run in which the k-th call of a kind fails or kills, and the same command again; a script of its own, so that it may fork before anything has
 threads.
 
-    python tests/fault_driver.py [--calls replace,write] [--faults kill,ENOSPC] [--stride 1] [--from 0] [--cold] FOLDER WORD...
+    python tests/fault_driver.py [--calls replace,write] [--faults kill,ENOSPC] [--stride 1] [--from 0] [--whole replace] [--cold] FOLDER WORD...
 
 WORD...: the words after `genbench`. The calls are those that files.py writes by (and reads): `open`, `write`, `fsync`, `replace`, `mkdir`, `unlink`,
 `lock`, `read`, each counted where it concerns the working folder or the cache. For every k of a run and every fault a child runs the command and is killed
@@ -11,7 +11,8 @@ by SIGKILL in that call, or gets its error; a write does half of its work before
 
 status and line (the last of standard error): of the first child; torn: files at their final names that are not whole after it; same: whether every shard
 file is equal to the byte, and the scores of record and entry are equal, to an unbroken run's after the second; left: temporary files after it.
---stride, --from: every so-manieth of these points only, from that one on. --cold: an empty cache for each.
+--stride, --from: every so-manieth of these points only, from that one on. --whole: and every kill in this call. --cold: an empty cache for each, and its
+files alone.
 """
 
 from __future__ import annotations
@@ -46,16 +47,15 @@ class Faults:
 
     def __init__(self, folders: list[Path], call: str, k: int, fault: str) -> None:
         self.folders, self.at, self.fault = [str(folder.resolve()) for folder in folders], (call, k), fault
-        self.counts = dict.fromkeys(CALLS, 0)
-        self.path = ""
+        self.seen: dict[str, list[str]] = {name: [] for name in CALLS}
 
     def hit(self, call: str, path: object, before: Callable[[], object] = lambda: None) -> None:
         """Called before a call is made. before: what it has done when it fails."""
-        where = os.path.abspath(os.fspath(path)) if not isinstance(path, int) else os.readlink(f"/proc/self/fd/{path}")  # type: ignore[call-overload]
+        where = str(Path(f"/proc/self/fd/{path}").readlink() if isinstance(path, int) else Path.cwd() / str(path))
         if not where.startswith(tuple(self.folders)):
             return
-        self.counts[call] += 1
-        if (call, self.counts[call]) == self.at:
+        self.seen[call].append(where)
+        if (call, len(self.seen[call])) == self.at:
             before()
             note = Path(os.environ["FAULT_NOTE"])
             note.write_text(where)
@@ -114,8 +114,8 @@ class Written:
         return getattr(self.file, name)
 
 
-def child(folder: Path, words: list[str], home: Path, point: tuple[str, int, str] = ("", 0, "")) -> tuple[int, dict[str, int]]:
-    """Run in a fork with a fault at a point: the wait status, and how often each call was made."""
+def child(folder: Path, words: list[str], home: Path, point: tuple[str, int, str] = ("", 0, "")) -> tuple[int, dict[str, list[str]]]:
+    """Run in a fork with a fault at a point: the wait status, and of which paths each call was made."""
     pid = os.fork()
     if pid == 0:
         os.chdir(folder)
@@ -127,10 +127,10 @@ def child(folder: Path, words: list[str], home: Path, point: tuple[str, int, str
         status = main(words)
         sys.stderr.flush()
         if not point[0]:
-            (folder.parent / "counts").write_text(json.dumps(faults.counts))
+            (folder.parent / "seen").write_text(json.dumps(faults.seen))
         os._exit(status)
     status = os.waitpid(pid, 0)[1]
-    return status, json.loads((folder.parent / "counts").read_text()) if not point[0] else {}
+    return status, json.loads((folder.parent / "seen").read_text()) if not point[0] else {}
 
 
 def found(folder: Path) -> dict[str, object]:
@@ -192,11 +192,14 @@ def drive(words: argparse.Namespace) -> None:
     assert whole["shards"]
     assert whole["entries"]
     (root / "counted" / "work").mkdir(parents=True)
-    status, counts = child(root / "counted" / "work", words.words, root / "counted" / "home" if words.cold else home)
+    own = root / "counted" / "home" if words.cold else home
+    status, seen = child(root / "counted" / "work", words.words, own)
     assert status == 0
     calls, faults = words.calls.split(","), words.faults.split(",")
-    points = [(call, k, fault) for call in calls for k in range(1, counts[call] + 1) for fault in faults]
-    for point in points[words.begin :: words.stride]:
+    of = str(own) if words.cold else ""
+    points = [(call, k, fault) for call in calls for k, path in enumerate(seen[call], 1) if path.startswith(of) for fault in faults]
+    chosen = set(points[words.begin :: words.stride]) | {point for point in points if point[::2] == (words.whole, "kill")}
+    for point in (point for point in points if point in chosen):
         print(json.dumps(one_point(root, words.words, home, point, whole, words.cold)), flush=True)
 
 
@@ -207,6 +210,7 @@ if __name__ == "__main__":
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--from", dest="begin", type=int, default=0)
+    parser.add_argument("--whole", default="")
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("words", nargs=argparse.REMAINDER)
     drive(parser.parse_args())
