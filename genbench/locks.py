@@ -21,6 +21,8 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
         except Timeout:
             tell(waiting)
             lock.acquire()
+    except NotImplementedError:  # a file system without locks: files are whole or absent there too, so that only work may be done twice
+        tell(f"{path.parent} has no locks: do not start the same run twice at once")
     except OSError as error:
         raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
     try:

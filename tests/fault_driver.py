@@ -7,10 +7,11 @@ WORD...: the words after `genbench`. The calls are those that files.py writes by
 `lock`, `read`, each counted where it concerns the working folder or the cache. For every k of a run and every fault a child runs the command and is killed
 by SIGKILL in that call, or gets its error; a write does half of its work before. A second child runs the same command to its end. One JSON line each:
 
-    {"call", "k", "fault", "path", "status", "line", "torn", "same", "left"}
+    {"call", "k", "fault", "path", "status", "line", "torn", "same", "left", "for_gc"}
 
 status and line (the last of standard error): of the first child; torn: files at their final names that are not whole after it; same: whether every shard
-file is equal to the byte, and the scores of record and entry are equal, to an unbroken run's after the second; left: temporary files after it.
+file is equal to the byte, and the scores of record and entry are equal, to an unbroken run's after the second; left: temporary files after it;
+for_gc: those in the cache, which `genbench cache gc` removes.
 --stride, --from: every so-manieth of these points only, from that one on. --whole: and every kill in this call. --cold: an empty cache for each, and its
 files alone.
 """
@@ -178,7 +179,7 @@ def one_point(root: Path, words: list[str], home: Path, point: tuple[str, int, s
         "torn": torn(folder, own),
     }
     again, _ = child(folder, words, own)
-    return {**done, "same": again == 0 and found(folder) == whole, "left": left(folder, own)}
+    return {**done, "same": again == 0 and found(folder) == whole, "left": left(folder), "for_gc": left(own)}
 
 
 def drive(words: argparse.Namespace) -> None:

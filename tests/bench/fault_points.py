@@ -22,17 +22,18 @@ HEAD = """# Every fault at every call of a small run
 
 `genbench {words}`, one process. Each call that writes, locks or reads in the working folder or the cache fails once with ENOSPC, once with EIO, and is once
 the last thing before SIGKILL (a write does half of its work before). Then the same command again. Where status 0 stands, the failed call cost time only: a
-folder that is there already, a cache that is made again, a shard that is drawn again. Calls of an empty cache are its own files' alone.
+folder that is there already, a cache that is made again, a shard that is drawn again. Calls of an empty cache are its own files' alone;
+a temporary file that a kill leaves there is what `genbench cache gc` is for.
 
-| call | fault | points | killed | status 5 | status 0 | torn files | left behind | not the same in the end | no line that names the file |
-|---|---|---|---|---|---|---|---|---|---|
+| call | fault | points | killed | status 5 | status 0 | torn files | left behind | left in the cache | not the same in the end | no line that names the file |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
 def row(call, fault, found):
     ends = collections.Counter(one["status"] for one in found)
     unnamed = sum(wrong(one).startswith("its line") for one in found)
-    counts = (len(found), ends["killed"], ends[5], ends[0], *(sum(bool(one[key]) for one in found) for key in ("torn", "left")))
+    counts = (len(found), ends["killed"], ends[5], ends[0], *(sum(bool(one[key]) for one in found) for key in ("torn", "left", "for_gc")))
     return f"| {call} | {fault} | {' | '.join(map(str, counts))} | {sum(not one['same'] for one in found)} | {unnamed} |"
 
 
