@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 from genbench.say import RunFailed, tell
+
+UNKNOWN = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # of a file system without locks
 
 
 @contextlib.contextmanager
@@ -21,10 +24,10 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
         except Timeout:
             tell(waiting)
             lock.acquire()
-    except NotImplementedError:  # a file system without locks: files are whole or absent there too, so that only work may be done twice
-        tell(f"{path.parent} has no locks: do not start the same run twice at once")
-    except OSError as error:
-        raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in UNKNOWN:
+            raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
+        tell(f"{path.parent} knows no locks: do not start the same run twice at once")  # files are whole or absent there too, but work may be done twice
     try:
         yield
     finally:
