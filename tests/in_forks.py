@@ -3,7 +3,7 @@
     python tests/in_forks.py        reads a line of JSON a command, answers with one
 
     {"words": after `genbench`, "cwd": where, "file_size": bytes of the largest file, "memory": MiB beyond what is in use, "tmpfs": [folder, bytes],
-    "read_only": folder, "stdout": file} -> {"status": exit status, or minus the signal, "out", "err"}
+    "read_only": folder, "stdout": file, "offline": true} -> {"status": exit status, or minus the signal, "out", "err"}
 
 Mounts are in a user namespace of the fork's own, so that they need no rights and are gone with it; where the system gives none, the status is "forbidden".
 """
@@ -27,7 +27,7 @@ import torch
 from genbench import __main__, cli
 
 torch.set_num_threads(1)
-NEW_USER, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 0x10000000, 0x20000, 1, 32, 4096, 16384, 1 << 18
+NEW_USER, NEW_NETWORK, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 0x10000000, 0x40000000, 0x20000, 1, 32, 4096, 16384, 1 << 18
 FORBIDDEN = 77
 C = ctypes.CDLL(None, use_errno=True)
 
@@ -41,9 +41,9 @@ def surrounded(asked):
     """This process in the surroundings that are asked for."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     os.chdir(asked["cwd"])
-    if asked.get("tmpfs") or asked.get("read_only"):
+    if asked.keys() & {"tmpfs", "read_only", "offline"}:
         user, group = os.getuid(), os.getgid()
-        if C.unshare(NEW_USER | NEW_MOUNTS) != 0:
+        if C.unshare(NEW_USER | NEW_MOUNTS | (NEW_NETWORK if asked.get("offline") else 0)) != 0:
             os._exit(FORBIDDEN)
         for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):  # the same there as here
             Path(f"/proc/self/{name}").write_text(text)

@@ -143,6 +143,12 @@ def test_the_cache_is_read_only(forked, here, home):
     assert "Read-only file system" in err
 
 
+def test_there_is_no_network(forked, here):
+    """In a namespace without any, the whole way from plugin to board: nothing asks for one."""
+    assert forked(*WORDS, offline=True)[0] == 0
+    assert len(scores(here)) == 1
+
+
 # Plugins
 
 
