@@ -149,8 +149,8 @@ def _ended(folder: Path, name: str) -> str:
     except OSError:
         return ""
     what = re.search(r"^(Timeout|Fatal Python error: [^\n]*)", text, re.MULTILINE)
-    threads = text.split("hread 0x")[1:]  # the one that crashed is "Current"; the one that draws is the oldest, which stands last
-    mine = next((one for before, one in itertools.pairwise(["", *threads]) if before.endswith("Current t")), threads[-1] if threads else "")
+    parts = text.split("hread 0x")  # the thread that crashed is "Current"; the one that draws is the oldest, which stands last
+    mine = next((one for before, one in itertools.pairwise(parts) if before.endswith("Current t")), parts[-1])
     frames = re.findall(r'File "([^"]*)", line (\d+)', mine)
     where = next((frame for frame in frames if not frame[0].startswith(OTHERS)), frames[0] if frames else None)
     return (what.group(1) if what else "") + (f" in {where[0]}, line {where[1]}" if what and where else "")

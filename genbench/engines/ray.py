@@ -30,10 +30,13 @@ class Tasks(ThreadPoolExecutor):
             "max_retries": RETRIES,
             "max_calls": 0,  # a worker keeps what it loaded; Ray's default for GPU tasks is a new process each
         }
+        self._tasks: dict[Callable[..., Any], Any] = {}
         super().__init__(_workers(wanted))
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(self._called, self._ray.remote(**self._needs)(fn), args, kwargs)
+        if fn not in self._tasks:
+            self._tasks[fn] = self._ray.remote(**self._needs)(fn)
+        return super().submit(self._called, self._tasks[fn], args, kwargs)
 
     def _called(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         out = task.remote(*args, **kwargs)
