@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import io
 import sys
 
-from genbench.cli import main
+from genbench import cli
+
+
+def main() -> int:
+    """Run one command and return its exit status; where the process crashes within a plugin, the plugin's line is said."""
+    with contextlib.suppress(AttributeError, ValueError, io.UnsupportedOperation):  # standard error was closed by the caller
+        faulthandler.enable()
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

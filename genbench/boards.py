@@ -127,6 +127,8 @@ def _same(a: Score, b: Score) -> bool:
 def _rewrite(board: Path) -> None:
     """table.csv, methods.csv where any has two trainings, and README.md from the entries; files that would not change are left untouched."""
     found = entries(board)
+    if not found:  # the one that there is cannot be read at this moment, which was said
+        return
     sort = sorting(found, None)
     others = others_of(board, found)
     texts = {"table.csv": shown(found, sort, "csv", others), "README.md": readme(board, found, sort, others)}

@@ -87,6 +87,8 @@ def main(words: Sequence[str] | None = None) -> int:
         complain(f"genbench: {_one_line(error.format_message())} ({asked} --help)")
         return 2
     except (KeyboardInterrupt, click.Abort) as error:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, and again: it is being done
         ended = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)  # click turns every KeyboardInterrupt into Abort
         complain(f"genbench: {'terminated' if ended else 'interrupted'}; the same command goes on")
         return INTERRUPTED[signal.SIGTERM if ended else signal.SIGINT]
@@ -99,16 +101,24 @@ def main(words: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         complain(f"genbench: something that was called exited ({error.code}); what was finished is kept")
         return 5
-    except Exception:
-        import traceback
-
-        complain(traceback.format_exc().rstrip())
-        complain("genbench: this is a fault of genbench itself; what was finished is kept, please report the lines above")
-        return 5
+    except Exception as error:
+        return _fault(error)
 
 
 def _status(returned: object) -> int:
     return returned if isinstance(returned, int) else 0
+
+
+def _fault(error: Exception) -> int:
+    """What nobody foresaw."""
+    import traceback
+
+    if isinstance(error, MemoryError):
+        complain("genbench: out of memory; what was finished is kept, and the same command goes on")
+        return 5
+    complain("".join(traceback.format_exception(error)).rstrip())
+    complain("genbench: this is a fault of genbench itself; what was finished is kept, please report the lines above")
+    return 5
 
 
 def _one_line(error: object) -> str:

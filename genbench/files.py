@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import functools
 import hashlib
 import io
@@ -14,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +28,7 @@ from genbench.say import RunFailed, UserError, tell
 if TYPE_CHECKING:
     from numpy import ndarray
 
-
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # the disk's fault, not the user's words
 SEAL = "genbench"  # the key in a safetensors header under which a file says what it is
 
 
@@ -130,13 +132,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def folder_to_write(path: Path, what: str) -> Path:
-    """The folder, made if it was missing; UserError when it is a file or may not be written. Asked before the first sample is drawn."""
+    """The folder, made if it was missing; UserError when it is a file or may not be written, RunFailed when the disk is full. Asked before all else."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{secrets.token_hex(4)}"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=path).close()  # nameless where the system can: nothing is left of it
     except OSError as error:
+        if error.errno in FULL:
+            raise RunFailed(f"{what} {path} cannot be written: {error.strerror}; make room and run again") from error
         reason = "it is a file" if path.is_file() else (error.strerror or str(error))
         raise UserError(f"{what} {path} cannot be written: {reason}; name another folder") from None
     return path

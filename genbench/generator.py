@@ -198,7 +198,8 @@ class Generator:
             try:
                 drawn, self.quantised = images.checked(batch, len(indices), self.description.attributes.get("range"), quantise)
             except PluginFailed as error:
-                raise PluginFailed(f"{name}: {error}") from None
+                where = "" if error.image is None else f" (sample {indices[error.image]}, seed {seeds[error.image]})"
+                raise PluginFailed(f"{name}: {error}{where}") from None
         size = (drawn.shape[2], drawn.shape[3])
         if self.size not in (None, size):
             raise PluginFailed(f"{name}: sample returned images of {size[0]}x{size[1]} after {self.size[0]}x{self.size[1]}; every image of a run has one size")

@@ -81,8 +81,10 @@ def _quantised(images: torch.Tensor, declared: tuple[float, float] | None, quant
         low = 0 if images.to(torch.float32).min() >= 0 else -1
         raise PluginFailed(f"sample returned {_dtype(images)} images without a range; declare it: range = ({low}, 1)")
     images = images.to(torch.float32)
-    if not torch.isfinite(images).all():
-        raise PluginFailed(f"sample returned {'NaN' if torch.isnan(images).any() else 'infinite values'}; images must be finite")
+    finite = torch.isfinite(images).flatten(1).all(1)
+    if not finite.all():
+        what = "NaN" if torch.isnan(images).any() else "infinite values"
+        raise PluginFailed(f"sample returned {what}; images must be finite", image=int((~finite).nonzero()[0]))
     bottom, top = declared
     slack = 1e-3 * (top - bottom)  # rounding of a clamp in half precision
     least, most = float(images.min()), float(images.max())

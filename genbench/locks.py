@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from genbench.say import RunFailed, tell
+
+UNKNOWN = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # of a file system without locks
 
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: str) -> Iterator[None]:
     """Hold a lock file while the body runs; when somebody else holds it, say so and wait. A killed holder's lock is free at once (the kernel's flock)."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path)
+    lock = _lock(path)
     try:
         try:
             lock.acquire(timeout=0)
         except Timeout:
             tell(waiting)
             lock.acquire()
-    except OSError as error:
-        raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in UNKNOWN:
+            raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
+        tell(f"{path.parent} knows no locks: do not start the same run twice at once")  # files are whole or absent there too, but work may be done twice
     try:
         yield
     finally:
@@ -31,10 +38,19 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
 
 def taken(path: Path) -> bool:
     """Whether somebody holds a lock file just now."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     try:
-        with FileLock(path, timeout=0):
+        with _lock(path).acquire(timeout=0):
             return False
-    except (Timeout, OSError):
+    except (Timeout, OSError, NotImplementedError):
         return True
+
+
+def _lock(path: Path) -> Any:
+    """The kernel's lock on a file, and never a file that means a lock by being there: nobody would take that of a dead process away."""
+    from filelock import FileLock
+
+    known = inspect.signature(FileLock.__init__).parameters  # of late it would make such a file where the kernel says no, unless told
+    told: dict[str, Any] = {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
+    return FileLock(path, **told)

@@ -40,11 +40,12 @@ class RunFailed(UserError):
 
 
 class PluginFailed(RunFailed):
-    """A plugin raised or returned rubbish. `trace` is the plugin's own traceback, or ""."""
+    """A plugin raised or returned rubbish. `trace` is the plugin's own traceback, or ""; `image`, the place of the wrong image in the call, if one is."""
 
-    def __init__(self, line: str, trace: str = "") -> None:
+    def __init__(self, line: str, trace: str = "", image: int | None = None) -> None:
         super().__init__(line)
         self.trace = trace
+        self.image = image
 
 
 def choices(word: str, known: Iterable[str]) -> str:

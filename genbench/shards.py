@@ -286,11 +286,10 @@ def gather(plan: Plan, folder: Path, probe: Probe) -> ndarray[Any, Any]:
 def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:
     """Kept images uint8 [k, 3, H, W] of these samples, reading only the shards that hold them."""
     found: dict[int, ndarray[Any, Any]] = {}
-    wanted = set(indices)
     for shard in shards_of(run_blocks(plan)):
-        if wanted & set(shard.indices.tolist()):
-            kept = read_probe(folder, shard, kept_images(plan))
-            assert kept is not None, "called after draw"
+        if wanted := set(shard.indices.tolist()).intersection(indices):
+            if (kept := read_probe(folder, shard, kept_images(plan))) is None:
+                raise RunFailed(f"{path_of(folder, shard, 'images')} is lost; without {folder / 'run.json'} genbench run with the same words draws it again")
             found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import weights
+from genbench import shelves, weights
 from genbench.cuts import unhalved
 from genbench.files import code_sha256, digest, source_text
 from genbench.rows import Dataset, Extractor, Weights, source_of
-from genbench.say import UserError
+from genbench.say import UserError, tell
 
 PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
 ROUNDING = ("precision.py",)  # with these, in another precision than float32,
@@ -69,6 +69,23 @@ class Used:
 def needed(row: Extractor) -> tuple[Weights, ...]:
     """The files that an extractor needs: its weights, and its vocabulary."""
     return tuple(one for one in (row.weights, row.vocabulary) if one)
+
+
+def all_weights() -> dict[str, tuple[Weights, Path, list[str]]]:
+    """All weights of the extractors on the shelf: the row, the folder of its module, and which extractors need it. A stranger that cannot be read is told."""
+    found: dict[str, tuple[Weights, Path, list[str]]] = {}
+    for name in shelves.standing("extractors"):
+        try:
+            row: Extractor = shelves.find("extractors", name)
+        except UserError as error:
+            tell(f"weights: {error}")
+            continue
+        for one in needed(row):
+            other, _, needing = found.setdefault(one.name, (one, source_of(row.load).parent, []))
+            if other != one:
+                raise UserError(f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one")
+            needing.append(name)
+    return dict(sorted(found.items()))
 
 
 def place_of_vocabulary(name: str) -> str:

@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work on few cores: more t
 CHECKOUT = Path(__file__).parents[1]
 MISSING = "shared data missing"
 NO_BROWSER = "not run: no browser"
+NO_NAMESPACES = "not run: this system gives no user namespaces"
 SLOW = ("test_parity_whole.py", "test_parity_distances.py")
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
 # Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
@@ -50,9 +51,10 @@ def _as_it_was(monkeypatch):
     for name in ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE"):
         monkeypatch.setenv(name, "")  # so that it is put back, whoever sets it
     monkeypatch.setattr(shelves, "_with", [])
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -145,3 +147,6 @@ def pytest_terminal_summary(terminalreporter):
     unseen = [report.nodeid for report in terminalreporter.getreports("skipped") if NO_BROWSER in str(report.longrepr)]
     if unseen:
         terminalreporter.write_line(f"{NO_BROWSER}: {', '.join(unseen)}")
+    closed = [report.nodeid for report in terminalreporter.getreports("skipped") if NO_NAMESPACES in str(report.longrepr)]
+    if closed:
+        terminalreporter.write_line(f"{NO_NAMESPACES}: {', '.join(closed)}")

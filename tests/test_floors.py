@@ -21,7 +21,7 @@ FLOORS = [
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
     "used human_rates sheets influence",
     (
-        "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
+        "abilities alike anchors caches cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
         " datasets/ engines/ extractors/ metrics/ protocols/"
     ),
     "findings merging generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,21 +11,6 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
-
-DRIVER = Path(__file__).with_name("kill_driver.py")
-
-
-def test_killed_at_every_write_a_run_ends_in_the_same_bytes(tmp_path, here, cli):
-    """kill -9 before each file of a small run comes into being, then the same command: shards equal to the byte, scores equal, no temporary file left."""
-    words = ["run", "--plugin", "noise", "--n", "6", "--metrics", "fd,kd"]
-    assert cli(*words)[0] == 0  # fills the cache, so that the children spend their time on the run
-    done = subprocess.run(
-        [sys.executable, str(DRIVER), str(tmp_path / "kills"), *words], env=os.environ, capture_output=True, text=True, check=False, timeout=280
-    )
-    kills = [json.loads(line) for line in done.stdout.splitlines()]
-    assert done.returncode == 0, done.stderr
-    assert len(kills) >= 6 * 2 + 6  # shards and probes; plan, samples, record, entry, its picture, table and page
-    assert [kill for kill in kills if not kill["same"]] == []
 
 
 def _shards(folder: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from genbench import rows, shelves, used, weights
+from genbench import rows, used, weights
 from genbench.say import UserError, answer, choices, fields, table, tell
 
 
@@ -32,7 +32,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    found = [_plain(*one) for one in _every().values()]
+    found = [_plain(*one) for one in used.all_weights().values()]
     if as_json:
         answer(json.dumps({"folders": [str(folder) for _, folder in weights.folders()], "weights": found}, indent=1, ensure_ascii=False))
         return
@@ -90,26 +90,9 @@ def _hashes(one: dict[str, str]) -> str:
     return f"{one['sha256']} instead of {one['wanted']}" if one["state"] == "wrong" else one["sha256"][:12]
 
 
-def _every() -> dict[str, tuple[rows.Weights, Path, list[str]]]:
-    """All weights of the extractors on the shelf: the row, the folder of its module, and which extractors need it. A stranger that cannot be read is told."""
-    found: dict[str, tuple[rows.Weights, Path, list[str]]] = {}
-    for name in shelves.standing("extractors"):
-        try:
-            row: rows.Extractor = shelves.find("extractors", name)
-        except UserError as error:
-            tell(f"weights: {error}")
-            continue
-        for one in used.needed(row):
-            other, _, needing = found.setdefault(one.name, (one, rows.source_of(row.load).parent, []))
-            if other != one:
-                raise UserError(f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one")
-            needing.append(name)
-    return dict(sorted(found.items()))
-
-
 def _chosen(names: tuple[str, ...]) -> list[tuple[rows.Weights, Path, list[str]]]:
     """Those of these names; all of them where none is named."""
-    there = _every()
+    there = used.all_weights()
     for name in names:
         if name not in there:
             raise UserError(f"unknown weights {name!r}: {choices(name, there)}")

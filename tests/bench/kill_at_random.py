@@ -1,64 +1,106 @@
-"""kill -9 at twenty random moments of a real run, each followed by the same command: features and scores must equal an unbroken run's to the byte.
+"""kill -9 at random moments of a real run, each followed by the same command: features, images and scores must equal an unbroken run's to the byte.
 
-    python tests/bench/kill_at_random.py [--plugin ddpm] [--kills 20] [--seed 0]
+    python tests/bench/kill_at_random.py [--kills 200] [--seed 0] [WORD...] > kills.jsonl
+    python tests/bench/kill_at_random.py --table kills.jsonl more.jsonl > tests/bench/kill_at_random.md
 
-Prints a line per kill and exits 1 when anything differs. The moments are uniform over the unbroken run's duration, so some fall before the first
-shard and some into scoring or the board.
+WORD...: the words after `genbench run`. The process is a fork of this one, so that no time goes into imports; the moments are uniform over the unbroken run's
+duration, so some fall before the first shard and some into scoring or the board. Of a run by workers the process that started them is killed. A line of
+JSON for each kill; the status is 1 when anything differs.
 """
 
+from __future__ import annotations
+
 import argparse
+import collections
+import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"
+import torch
+
+from genbench.cli import main
+
+WORDS = "--plugin ddpm --dataset digits --n 200 -o steps=5"
+
 
 def found(folder: Path) -> dict:
     shards = {path.name: path.read_bytes() for path in sorted(folder.glob("runs/*/shards/*.safetensors"))}
-    scores = [json.loads(path.read_text())["scores"] for path in folder.glob("runs/*/run.json")]
-    return {"shards": shards, "scores": scores}
+    records = [json.loads(path.read_text())["scores"] for path in folder.glob("runs/*/run.json")]
+    entries = [json.loads(path.read_text())["scores"] for path in folder.glob("leaderboards/*/entries/*.json")]
+    left = [path.name for path in folder.rglob("*.tmp")]
+    return {"shards": shards, "scores": records, "entries": entries, "left": left}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugin", default="ddpm")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    words = parser.parse_args()
-    command = [sys.executable, "-m", "genbench", "--quiet", "run", "--plugin", words.plugin, "--dataset", "digits"]
-    moments = random.Random(words.seed)
-    with tempfile.TemporaryDirectory() as root:
-        unbroken = Path(root) / "unbroken"
-        unbroken.mkdir()
-        subprocess.run(command, cwd=unbroken, check=True, stdout=subprocess.DEVNULL)  # fills the cache
-        subprocess.run([*command, "--fresh"], cwd=unbroken, check=True, stdout=subprocess.DEVNULL)
+def started(folder: Path, words: list[str]) -> int:
+    """The run in a fork: its process id."""
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(folder)
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends by _exit
+        os._exit(main(["run", *words]))
+    return pid
+
+
+def ended(pid: int) -> int:
+    return os.waitpid(pid, 0)[1]
+
+
+def kills(words: argparse.Namespace) -> int:
+    torch.set_num_threads(1)
+    moments, asked, wrong = random.Random(words.seed), words.words or WORDS.split(), 0
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for place in ("first", "unbroken"):  # the first fills the cache, in this process, so that forks begin with everything bound
+            (root / place).mkdir()
+        os.chdir(root / "first")
+        with contextlib.redirect_stdout(sys.stderr):
+            assert main(["run", *asked]) == 0
         began = time.monotonic()
-        subprocess.run([*command, "--fresh"], cwd=unbroken, check=True, stdout=subprocess.DEVNULL)
-        duration = time.monotonic() - began
-        whole = found(unbroken)
-        wrong = 0
+        assert ended(started(root / "unbroken", asked)) == 0
+        duration, whole = time.monotonic() - began, found(root / "unbroken")
+        assert whole["entries"]
         for kill in range(words.kills):
-            folder = Path(root) / str(kill)
+            folder = root / str(kill)
             folder.mkdir()
             moment = moments.uniform(0, duration)
-            child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+            pid = started(folder, asked)
             time.sleep(moment)
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
-            there = len(list(folder.glob("runs/*/shards/*.safetensors")))
-            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-            same = found(folder) == whole
+            os.kill(pid, signal.SIGKILL)
+            killed, there = os.WIFSIGNALED(ended(pid)), len(list(folder.glob("runs/*/shards/*.safetensors")))
+            same = ended(started(folder, asked)) == 0 and found(folder) == whole
             wrong += not same
-            state = f"{there:2} of {len(whole['shards'])} shard files there"
-            print(f"kill {kill + 1:2} after {moment:5.1f} of {duration:.1f} s, {state}: {'equal' if same else 'DIFFERENT'}", flush=True)
-    print(f"{words.kills - wrong} of {words.kills} equal to the byte")
+            of = {"words": " ".join(asked), "seconds": round(moment, 2), "of": round(duration, 2), "there": there, "shards": len(whole["shards"])}
+            print(json.dumps({**of, "killed": killed, "same": same}), flush=True)
     return 1 if wrong else 0
 
 
+def table(files: list[str]) -> int:
+    lines = [json.loads(line) for name in files for line in Path(name).read_text().splitlines()]
+    print("# kill -9 at random moments, and the same command again\n\n`tests/bench/kill_at_random.py`; moments uniform over the run, 2 cores.\n")
+    print("| `genbench run` | kills | before the first shard file | among them | after the last | ended before it | equal to the byte in the end |")
+    print("|---|---|---|---|---|---|---|")
+    for words in dict.fromkeys(one["words"] for one in lines):
+        those = [one for one in lines if one["words"] == words]
+        when = collections.Counter(
+            "over" if not one["killed"] else "before" if one["there"] == 0 else "after" if one["there"] == one["shards"] else "among" for one in those
+        )
+        print(f"| {words} | {len(those)} | {when['before']} | {when['among']} | {when['after']} | {when['over']} | {sum(one['same'] for one in those)} |")
+    print("\nEqual are the files of every shard (images, features), the scores of the record and of the board's entry; no temporary file is left.")
+    return 0 if all(one["same"] for one in lines) else 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--table", action="store_true")
+    words, rest = parser.parse_known_args()
+    words.words = rest
+    sys.exit(table(words.words) if words.table else kills(words))
