@@ -179,6 +179,11 @@ def tensors(door: str) -> list[bytes]:
         return [ours, theirs]
     if door == "what a file of ours says":
         return [json.dumps({"what": "features", "sha256": files._arrays_sha256({"a": np.zeros(2, np.float32)}, {"what": "features"})}).encode()]
+    if door == "a header of ours":
+        header = ours[8 : 8 + int.from_bytes(ours[:8], "little")].decode()
+        data = np.frombuffer(bytes(range(64)), np.float32).copy()
+        said = {"what": "features", "sha256": files._arrays_sha256({"a": data}, {"what": "features"})}
+        return [header.encode(), json.dumps({"__metadata__": {"genbench": json.dumps(said)}, "a": {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}).encode()]
     one = {"a": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}, "b": {"dtype": "I64", "shape": [2, 2], "data_offsets": [32, 64]}}
     return [json.dumps(one).encode(), json.dumps({**one, "__metadata__": {"format": "pt"}}).encode()]
 

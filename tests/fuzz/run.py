@@ -117,7 +117,8 @@ class Findings:
     def add(self, data: bytes, error: Exception) -> None:
         frames = traceback.extract_tb(error.__cause__.__traceback__) if error.__cause__ else []
         place = next((f"{Path(one.filename).name}:{one.name}" for one in reversed(frames) if "genbench" in one.filename), "")
-        kind = f"{str(error).split(': ')[0]} | {type(error.__cause__).__name__} | {place} | {re.sub(r'[^a-z ]', '', ' '.join(str(error).split()[:9]).lower())}"
+        what = "" if place else re.sub(r"[^a-z ]", "", " ".join(str(error).split()[:9]).lower())
+        kind = f"{str(error).split(': ')[0]} | {type(error.__cause__).__name__} | {place} {what}"
         name = hashlib.sha1(kind.encode(), usedforsecurity=False).hexdigest()[:12]
         if name in self.known and len(data) >= self.known[name]["bytes"]:
             return

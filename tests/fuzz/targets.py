@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from fuzz import base
 from fuzz.watch import Finding, refused, watched
+from PIL import Image
 
 from genbench import decoding, files, gates, human_csv, human_kinds, idx, npz, pictures, prompts, record, suites
 from genbench.checkpoints import load_tensors
@@ -342,7 +343,6 @@ def _ratings(path: Path) -> None:
         assert 0 <= one.wrong_reals <= one.reals
 
 
-DEBUG, SAID = False, []
 READERS: dict[str, tuple[Door, ...]] = {
     "pickles": (
         Door("NVIDIA's file", as_it_is("f.pkl"), _network),
@@ -399,7 +399,8 @@ READERS: dict[str, tuple[Door, ...]] = {
 
 
 def warm(reader: str, folder: Path) -> None:
-    """Import what is imported when it is needed, which runs code and may read anywhere: every seed once, unwatched."""
+    """Import what is imported when it is needed, which runs code and may read anywhere: every seed once, unwatched, and Pillow's whole list of formats."""
+    Image.init()
     for data in seeds(reader):
         with contextlib.suppress(Finding):
             look(reader, data, folder, watch=contextlib.nullcontext)
@@ -417,7 +418,6 @@ def look(reader: str, data: bytes, folder: Path, watch: Any = watched) -> bool:
                 door.read(path)
             except door.refusals as error:
                 refused(error)
-                SAID.append(str(error)) if DEBUG else None
                 return False
         return True
     except Finding as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MEMORY, SECONDS = 2**29, 20.0  # what one input of some kB may take: bytes beyond what the process had at its largest, and seconds of processor
+MEMORY, SECONDS = 2**27, 20.0  # what one input of some kB may take: bytes beyond what the process has, and seconds of processor
 FORBIDDEN = (
     "builtins.input code.__new__ cpython.run_ ctypes.dlopen os.chmod os.chown os.exec os.fork os.link os.mkdir os.posix_spawn os.putenv os.remove os.rename "
     "os.rmdir os.spawn os.symlink os.system os.truncate os.unsetenv os.utime pickle.find_class pty.spawn shutil. socket. subprocess.Popen tempfile. urllib."
@@ -44,7 +44,7 @@ class _Watch:
         if event == "open":
             said = self._opened(*arguments)
         elif event == "exec":
-            said = "" if _of_a_file(getattr(arguments[0], "co_filename", "")) else "runs code that lies in no file"
+            said = "" if _of_a_file(getattr(arguments[0], "co_filename", "")) else f"runs code of {getattr(arguments[0], 'co_filename', '')}"
         else:
             said = f"{event} {arguments!r:.200}" if event.startswith(tuple(FORBIDDEN)) else ""
         if said:
@@ -73,6 +73,7 @@ def watched(folder: Path) -> Iterator[None]:
     if not _watch.there:
         sys.addaudithook(_watch)
         _watch.there = True
+    _forget()
     before, peak, began = sorted(os.listdir(folder)), _peak(), time.process_time()
     _watch.harm, _watch.folder = [], str(folder)
     try:
@@ -92,7 +93,17 @@ def watched(folder: Path) -> Iterator[None]:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The largest size of the process so far, bytes: since _forget(), where the kernel can forget (Linux)."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - thousands of times a second
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _forget() -> None:
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
+        file.write("5")
 
 
 def refused(error: BaseException) -> None:
