@@ -24,8 +24,8 @@ from PIL import Image
 from safetensors.torch import save
 
 from genbench import files, npz
-from genbench.stats import Moments
 from genbench.statistics import write_statistics
+from genbench.stats import Moments
 
 APART = b"\xff\xfe\xfd"  # between the names and contents of a zip's members
 
@@ -183,7 +183,10 @@ def tensors(door: str) -> list[bytes]:
         header = ours[8 : 8 + int.from_bytes(ours[:8], "little")].decode()
         data = np.frombuffer(bytes(range(64)), np.float32).copy()
         said = {"what": "features", "sha256": files._arrays_sha256({"a": data}, {"what": "features"})}
-        return [header.encode(), json.dumps({"__metadata__": {"genbench": json.dumps(said)}, "a": {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}).encode()]
+        return [
+            header.encode(),
+            json.dumps({"__metadata__": {"genbench": json.dumps(said)}, "a": {"dtype": "F32", "shape": [16], "data_offsets": [0, 64]}}).encode(),
+        ]
     one = {"a": {"dtype": "F32", "shape": [8], "data_offsets": [0, 32]}, "b": {"dtype": "I64", "shape": [2, 2], "data_offsets": [32, 64]}}
     return [json.dumps(one).encode(), json.dumps({**one, "__metadata__": {"format": "pt"}}).encode()]
 
@@ -249,7 +252,16 @@ def images(door: str) -> list[bytes]:
 def record() -> dict[str, Any]:
     """A record that lacks nothing."""
     score = {"protocol": "digits", "metric": "fd_digits", "value": 1.5, "se": 0.1, "low": 1.3, "high": 1.7, "n": 40, "real": 0.1, "real_high": 0.2}
-    ruled = {"dataset": "digits", "n": 40, "labels": "", "fits": True, "splits": {}, "real": {}, "extractors": {}, "measures": [{"name": "fd_digits", "metric": "fd"}]}
+    ruled = {
+        "dataset": "digits",
+        "n": 40,
+        "labels": "",
+        "fits": True,
+        "splits": {},
+        "real": {},
+        "extractors": {},
+        "measures": [{"name": "fd_digits", "metric": "fd"}],
+    }
     plan = {
         "label": "noise", "competitor": True, "quantise": "round", "protocols": {"digits": ruled}, "origin": "built in", "seeding": "per image",
         "batch_size": 50, "device": "cpu", "keep_images": False, "block_sizes": [20, 20],
@@ -294,7 +306,9 @@ imbalance = 0.01
 save_samples = true
 """
 QUESTIONS = '[[question]]\ntext = "How real?"\nname = "realism"\npoints = 5\nlow = "no"\nhigh = "yes"\n[[question]]\ntext = "How nice?"\nname = "nice"\n'
-RATINGS = "id,model,num_correct,err_rt,f_err_rt,r_err_rt,r_ans_rt,resp_time,f_resp_time,r_resp_time\nr1,m,150,0.25,0.3,0.2,0.55,100,50,50\nr2,n,200,0,0,0,0.5,1,1,1\n"
+RATINGS = (
+    "id,model,num_correct,err_rt,f_err_rt,r_err_rt,r_ans_rt,resp_time,f_resp_time,r_resp_time\nr1,m,150,0.25,0.3,0.2,0.55,100,50,50\nr2,n,200,0,0,0,0.5,1,1,1\n"
+)
 
 
 def records(door: str) -> list[bytes]:

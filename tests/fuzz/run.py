@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
-import resource
+import signal
 import subprocess
 import sys
 import time
@@ -25,21 +26,21 @@ from importlib import import_module
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-PIECE = 420  # seconds of the clock of one process, after which it is counted and begun again
+PIECE = 600  # seconds of processor of one process, after which it is begun again
+TOLD = 5  # seconds of processor after which a process writes down what it has done: what kills it takes no more
+PART = "part.json"
 LONGEST = {"images": 8192, "records": 4096, "safetensors": 4096, "pickles": 8192, "zip": 16384, "npz": 4096}  # bytes of an input
 INSTRUMENTED = ["genbench", "zipfile", "json", "tomllib", "pickletools", "csv", "gzip", "PIL"]  # whole packages: atheris goes by the first name
 FUNCTIONS = ["torch._weights_only_unpickler", "numpy.lib._format_impl"]  # modules within what is too large to be instrumented
-WORDS = {
-    "pickles": ["ctorch._utils\\x0a_rebuild_tensor_v2\\x0a", "ccollections\\x0aOrderedDict\\x0a", "ctorch\\x0aFloatStorage\\x0a", "cos\\x0asystem\\x0a", "state_dict"],
-    "npz": ["descr", "fortran_order", "shape", "'<f8'", "'|u1'", "'|O'", "True", "(2, 2)", "\\x93NUMPY\\x01\\x00", "PK\\x05\\x06", "PK\\x06\\x06", "99999999999"],
-    "safetensors": ["data_offsets", "shape", "dtype", "F32", "F64", "BF16", "F8_E4M3", "__metadata__", "genbench", "sha256", "18446744073709551615", "[", "{"],
-    "zip": ["PK\\x01\\x02", "PK\\x03\\x04", "PK\\x05\\x06", "PK\\x06\\x06", "PK\\x06\\x07", "dataset.json", ".png", "\\xff\\xfe\\xfd", "labels", "classes", "../", "P6 1 1 255 "],
-    "images": ["IHDR", "IDAT", "iCCP", "tRNS", "eXIf", "acTL", "zTXt", "iTXt", "VP8X", "ANIM", "EXIF", "\\xff\\xe1", "\\xff\\xdb", "Exif\\x00\\x00", "XML:com.adobe.xmp"],
-    "records": [
-        "schema", "plan", "scores", "identity", "protocols", "measures", "status", "ok", "null", "NaN", "Infinity", "1e999", "[[rule]]", "[[cost]]", "[[run]]",
-        "[[question]]", "accept", "until", "margin", "left_out", "sizes", "flags", "value", "prompt", "0x", "1979-05-27T07:32:00Z", "-1", "99999999999999999999",
-    ],
-}  # fmt: skip
+WORDS = {  # as in a dictionary of libFuzzer's, apart by blanks
+    "pickles": r"ctorch._utils\x0a_rebuild_tensor_v2\x0a ccollections\x0aOrderedDict\x0a ctorch\x0aFloatStorage\x0a cos\x0asystem\x0a state_dict _modules",
+    "npz": r"descr fortran_order shape '<f8' '|u1' '|O' True (2,2) \x93NUMPY\x01\x00 PK\x05\x06 PK\x06\x06 99999999999 \x00\x00\x08\x03",
+    "safetensors": r"data_offsets shape dtype F32 F64 BF16 F8_E4M3 __metadata__ genbench sha256 18446744073709551615 [ {",
+    "zip": r"PK\x01\x02 PK\x03\x04 PK\x05\x06 PK\x06\x06 PK\x06\x07 dataset.json .png .ppm \xff\xfe\xfd labels classes ../ data.pkl code/",
+    "images": r"IHDR IDAT iCCP tRNS eXIf acTL zTXt iTXt VP8X ANIM EXIF \xff\xe1 \xff\xdb Exif\x00\x00 XML:com.adobe.xmp II*\x00 MM\x00*",
+    "records": "schema plan scores identity protocols measures status ok null NaN Infinity 1e999 [[rule]] [[cost]] [[run]] [[question]] accept until margin "
+    "left_out sizes flags value prompt 0x 1979-05-27T07:32:00Z -1 99999999999999999999",
+}
 
 
 def main() -> int:
@@ -81,12 +82,13 @@ def inside(reader: str, folder: Path, seconds: float) -> None:
     begun.mkdir(exist_ok=True)
     for data in given:
         (begun / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
-    (folder / "words.txt").write_text("".join(f'"{word}"\n' for word in WORDS[reader]))
+    (folder / "words.txt").write_text("".join(f'"{word}"\n' for word in WORDS[reader].split()))
     kept = Findings(folder / "findings")
     options = [
-        f"-max_total_time={seconds:.0f}", f"-max_len={LONGEST[reader]}", f"-dict={folder / 'words.txt'}", "-rss_limit_mb=4000", "-timeout=900", "-report_slow_units=900",
+        f"-max_len={LONGEST[reader]}", f"-dict={folder / 'words.txt'}", "-rss_limit_mb=4000", "-timeout=900", "-report_slow_units=900",
         "-print_final_stats=1", f"-artifact_prefix={folder / 'findings'}/", "-reload=0",
     ]  # fmt: skip
+    done = {"executions": 0, "told": 0.0}
     with targets.room() as room:
 
         def one(data: bytes) -> None:
@@ -94,6 +96,13 @@ def inside(reader: str, folder: Path, seconds: float) -> None:
                 targets.look(reader, data, room)
             except targets.Finding as error:
                 kept.add(data, error)
+            done["executions"] += 1
+            used = time.process_time()
+            if used > done["told"] + TOLD:
+                done["told"] = used
+                (folder / PART).write_text(json.dumps({"reader": reader, "seconds": round(used, 1), "executions": done["executions"]}))
+            if used > seconds:
+                os.kill(os.getpid(), signal.SIGINT)  # which libFuzzer ends by, with its numbers
 
         atheris.Setup([sys.argv[0], *options, str(corpus), str(begun)], one)
         atheris.Fuzz()
@@ -134,32 +143,33 @@ class Findings:
 def outside(reader: str, folder: Path, seconds: float) -> None:
     for name in ("corpus", "findings"):
         (folder / reader / name).mkdir(parents=True, exist_ok=True)
+    counted(reader, folder)  # what was killed before
     while (left := seconds - sum(line["seconds"] for line in ledger(folder) if line["reader"] == reader)) > 1:
-        began, before = time.time(), _used()
+        command = [sys.executable, __file__, reader, "--folder", str(folder), "--inside", str(min(PIECE, max(left, 2 * TOLD)))]
         with (folder / reader / "log.txt").open("ab") as log:
-            command = [sys.executable, __file__, reader, "--folder", str(folder), "--inside", str(min(PIECE, max(left, 10)))]
-            done = subprocess.run(command, stdout=log, stderr=log, check=False)
-        used = _used() - before
-        line = {"reader": reader, "began": round(began), "seconds": round(used, 1), "clock": round(time.time() - began, 1), "status": done.returncode}
-        line |= last_numbers(folder / reader / "log.txt")
-        with (folder / "ledger.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        if not line.get("executions"):
+            subprocess.run(command, stdout=log, stderr=log, check=False)
+        if not counted(reader, folder):
             sys.exit(f"{reader}: the fuzzer ends at once; see {folder / reader / 'log.txt'}")
 
 
-def _used() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def counted(reader: str, folder: Path) -> bool:
+    """Enter what the last process wrote down of itself in the ledger; whether it did."""
+    part = folder / reader / PART
+    if not part.exists():
+        return False
+    with (folder / "ledger.jsonl").open("a") as file:
+        file.write(json.dumps(json.loads(part.read_text()) | last_numbers(folder / reader / "log.txt")) + "\n")
+    part.unlink()
+    return True
 
 
 def last_numbers(log: Path) -> dict[str, int]:
-    """What libFuzzer said last: executions of this process, edges (cov), features (ft), inputs in the corpus."""
+    """What libFuzzer said last: edges (cov), features (ft), inputs in the corpus."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 20_000))
         text = file.read().decode("utf-8", "replace")
-    found = re.findall(r"#(\d+)\s+\S+\s+cov: (\d+) ft: (\d+) corp: (\d+)", text)
-    return dict(zip(("executions", "edges", "features", "corpus"), map(int, found[-1]), strict=True)) if found else {}
+    found = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
+    return dict(zip(("edges", "features", "corpus"), map(int, found[-1]), strict=True)) if found else {}
 
 
 def ledger(folder: Path) -> list[dict[str, float]]:

@@ -16,9 +16,10 @@ from typing import Any
 
 MEMORY, SECONDS = 2**27, 20.0  # what one input of some kB may take: bytes beyond what the process has, and seconds of processor
 FORBIDDEN = (
-    "builtins.input code.__new__ cpython.run_ ctypes.dlopen os.chmod os.chown os.exec os.fork os.link os.mkdir os.posix_spawn os.putenv os.remove os.rename "
-    "os.rmdir os.spawn os.symlink os.system os.truncate os.unsetenv os.utime pickle.find_class pty.spawn shutil. socket. subprocess.Popen tempfile. urllib."
-).split()
+    *("builtins.input", "code.__new__", "cpython.run_", "ctypes.dlopen", "os.chmod", "os.chown", "os.exec", "os.fork", "os.link", "os.mkdir"),
+    *("os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system", "os.truncate", "os.unsetenv"),
+    *("os.utime", "pickle.find_class", "pty.spawn", "shutil.", "socket.", "subprocess.Popen", "tempfile.", "urllib."),
+)
 CODE = tuple({str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, Path(__file__).parents[2], *filter(os.path.isdir, sys.path))})
 SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/localtime", "/usr/share/zoneinfo")
 CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -46,7 +47,7 @@ class _Watch:
         elif event == "exec":
             said = "" if _of_a_file(getattr(arguments[0], "co_filename", "")) else f"runs code of {getattr(arguments[0], 'co_filename', '')}"
         else:
-            said = f"{event} {arguments!r:.200}" if event.startswith(tuple(FORBIDDEN)) else ""
+            said = f"{event} {arguments!r:.200}" if event.startswith(FORBIDDEN) else ""
         if said:
             self.harm.append(said)
             raise Harm(said)
@@ -74,7 +75,7 @@ def watched(folder: Path) -> Iterator[None]:
         sys.addaudithook(_watch)
         _watch.there = True
     _forget()
-    before, peak, began = sorted(os.listdir(folder)), _peak(), time.process_time()
+    before, peak, began = _there(folder), _peak(), time.process_time()
     _watch.harm, _watch.folder = [], str(folder)
     try:
         yield
@@ -84,12 +85,16 @@ def watched(folder: Path) -> Iterator[None]:
         _watch.folder = ""
     if _watch.harm:
         raise Finding(_watch.harm[0])
-    if sorted(os.listdir(folder)) != before:
+    if _there(folder) != before:
         raise Finding("leaves files behind")
     if _peak() - peak > MEMORY:
         raise Finding(f"takes {(_peak() - peak) >> 20} MB")
     if time.process_time() - began > SECONDS:
         raise Finding(f"takes {time.process_time() - began:.0f} s")
+
+
+def _there(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))  # noqa: PTH208 - thousands of times a second
 
 
 def _peak() -> int:
