@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from genbench.files import Damaged, digest, read_json, write_json
 from genbench.lazy import pd, torch
 from genbench.say import RunFailed, UserError, clean
-from genbench.shapes import wrong
+from genbench.shapes import tree, wrong
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -148,21 +148,21 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
     return found
 
 
-SHAPE = {  # of what a record has, if it has it; for what it must have see `lacking`
-    **dict.fromkeys("id created genbench plan.label plan.identity.generator scores.*.protocol scores.*.metric scores.*.part".split(), "a text"),
-    **dict.fromkeys("scores.*.method scores.*.reason scores.*.status scores.*.better scores.*.flags.* shards.*.*".split(), "a text"),
-    **dict.fromkeys("plan.protocols.*.dataset plan.protocols.*.measures.*.name plan.protocols.*.measures.*.metric".split(), "a text"),
-    **dict.fromkeys("plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed plan.protocols.*.n".split(), "a whole number"),
-    **dict.fromkeys("scores.*.n scores.*.sizes.*".split(), "a whole number"),
-    **dict.fromkeys("scores.*.value scores.*.se scores.*.se_reference scores.*.low scores.*.high scores.*.real scores.*.real_high".split(), "a number?"),
-    "scores.*.left_out.*": "a number",
-    **dict.fromkeys("plan plan.identity plan.identity.options plan.identity.conditions plan.protocols plan.protocols.*".split(), "a table"),
-    **dict.fromkeys("plan.protocols.*.splits plan.protocols.*.extractors plan.protocols.*.extractors.* scores.*".split(), "a table"),
-    **dict.fromkeys("plan.protocols.*.measures.* plan.training plan.tuned plan.memory environment cost dataset shards".split(), "a table"),
-    **dict.fromkeys("scores scores.*.flags scores.*.left_out scores.*.sizes plan.block_sizes plan.protocols.*.measures shards.*".split(), "a list"),
-    **dict.fromkeys(["plan.competitor", "plan.protocols.*.fits"], "true or false"),
-    "environment.versions": "a table?",
+KINDS = {  # of what a record has, if it has it; for what it must have see `lacking`
+    "a text": "id created genbench plan.label plan.identity.generator plan.protocols.*.dataset plan.protocols.*.measures.*.name shards.*.* "
+    "plan.protocols.*.measures.*.metric scores.*.protocol scores.*.metric scores.*.part scores.*.method scores.*.reason scores.*.status scores.*.better "
+    "scores.*.flags.*",
+    "a whole number": "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed plan.protocols.*.n scores.*.n scores.*.sizes.*",
+    "a number": "scores.*.left_out.*",
+    "a number?": "scores.*.value scores.*.se scores.*.se_reference scores.*.low scores.*.high scores.*.real scores.*.real_high",
+    "true or false": "plan.competitor plan.protocols.*.fits",
+    "a table": "plan plan.identity plan.identity.options plan.identity.conditions plan.protocols plan.protocols.* plan.protocols.*.splits "
+    "plan.protocols.*.extractors plan.protocols.*.extractors.* plan.protocols.*.measures.* plan.training plan.tuned plan.memory scores.* environment cost "
+    "dataset shards",
+    "a table?": "environment.versions",
+    "a list": "plan.block_sizes plan.protocols.*.measures scores scores.*.flags scores.*.left_out scores.*.sizes shards.*",
 }
+SHAPE = tree(KINDS)
 PLANNED = ("label", "competitor", "quantise", "identity", "protocols")  # of a plan; and of each of its protocols:
 RULED = ("dataset", "n", "labels", "fits", "splits", "real", "extractors", "measures")
 

@@ -265,7 +265,7 @@ def record() -> dict[str, Any]:
     plan = {
         "label": "noise", "competitor": True, "quantise": "round", "protocols": {"digits": ruled}, "origin": "built in", "seeding": "per image",
         "batch_size": 50, "device": "cpu", "keep_images": False, "block_sizes": [20, 20],
-        "identity": {"n": 40, "options": {}, "generator": "noise", "first_seed": 0, "conditions": []},
+        "identity": {"n": 40, "options": {}, "generator": "noise", "first_seed": 0, "conditions": {}},
     }  # fmt: skip
     return {
         "id": "0123456789abcdef", "plan": plan, "scores": [{**score, "flags": ["a flag"], "left_out": [1.4, 1.6]}], "environment": {"python": "3.11"},
