@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genbench import costs, reconstructions, record, shards, stores, workers
+from genbench import costs, readback, reconstructions, record, shards, stores, workers
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.cuts import described
 from genbench.drawing import constructed, deterministic, share_of, stored
@@ -126,11 +126,11 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
-    gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
+    gathered = {name: readback.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
     clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
-    told = shards.told(plan, folder)
+    told = readback.told(plan, folder)
     quantised = next((one["quantised"] for one in told.values()), "")
     done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes)
     if plan.keep_images:
@@ -258,11 +258,11 @@ def samples_png(plan: Plan, folder: Path) -> bytes:
     """The grid of samples: row = class, column = seed, the first ten of each; an unconditional run in reading order."""
     labels = shards.labels_for(plan)
     if labels is None:
-        return grid_png(shards.images_at(plan, folder, list(range(min(plan.n, COLUMNS**2)))), COLUMNS)
+        return grid_png(readback.images_at(plan, folder, list(range(min(plan.n, COLUMNS**2)))), COLUMNS)
     rank = rank_in_class(labels)
     shown = np.flatnonzero(rank < COLUMNS)
     columns = int(rank[shown].max()) + 1
-    found = shards.images_at(plan, folder, shown.tolist())
+    found = readback.images_at(plan, folder, shown.tolist())
     sheet = np.full((plan.identity["conditions"]["classes"] * columns, *found.shape[1:]), 255, dtype=np.uint8)
     sheet[labels[shown] * columns + rank[shown]] = found
     return grid_png(sheet, columns)
@@ -275,7 +275,7 @@ def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) ->
     for images, _ in dataset.open(closest.split):
         wanted |= {place: images[place - at].numpy() for place in closest.train.tolist() if at <= place < at + len(images)}
         at += len(images)
-    rows = [*shards.images_at(plan, folder, closest.samples.tolist()), *(wanted[place] for place in closest.train.tolist())]
+    rows = [*readback.images_at(plan, folder, closest.samples.tolist()), *(wanted[place] for place in closest.train.tolist())]
     sheet = np.full((len(rows), 3, *np.max([row.shape[1:] for row in rows], 0)), 255, dtype=np.uint8)
     for place, row in zip(sheet, rows, strict=True):
         place[:, : row.shape[1], : row.shape[2]] = row

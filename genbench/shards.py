@@ -99,7 +99,7 @@ def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndar
         complain(f"damaged shard: {error}; doing it again")
         return None
     same = all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items())
-    return (arrays, meta) if same and len(arrays[_array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
+    return (arrays, meta) if same and len(arrays[array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
 
 
 @dataclass(frozen=True)
@@ -190,11 +190,11 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
     for probe in missing:
         array = pixels if probe.name == "images" else extracted[probe.name]
         said = {**probe.says, "shard": shard.name, "images": origin, "sketch": drawn, "quantised": how}
-        write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): array}, said)
+        write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): array}, said)
     clock.add("write", then)
 
 
-def _array_of(probe: Probe) -> str:
+def array_of(probe: Probe) -> str:
     """The name of a probe's array in its files."""
     return probe.output or "images"
 
@@ -227,14 +227,14 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
             ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
             a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
             distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
-        write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
+        write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
         work.clock.add("paths", then)
 
 
 def _of_classes(work: Work, probe: Probe) -> None:
     """Distances within classes of an output too wide to keep, of the kept images, which are in memory at once."""
     plan, then = work.plan, time.monotonic()
-    kept = list(_parts(plan, work.folder, kept_images(plan)))
+    kept = list(parts(plan, work.folder, kept_images(plan)))
     origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
     found = read_probe(work.folder, _all(plan), probe)
     if found and found[1]["images"] == origin:
@@ -250,7 +250,7 @@ def _of_classes(work: Work, probe: Probe) -> None:
 
         ahead = ahead_of(labels, features, wide_at_once(images))
     said = {**probe.says, "shard": _all(plan).name, "images": origin}
-    write_arrays(path_of(work.folder, _all(plan), probe.name), {_array_of(probe): ahead}, said)
+    write_arrays(path_of(work.folder, _all(plan), probe.name), {array_of(probe): ahead}, said)
     work.clock.add("features", then)
 
 
@@ -260,7 +260,7 @@ def _wait_for(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
+def parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
     """A probe's array of each shard that has any, and what its file says of itself; RunFailed when one went missing since it was drawn."""
     for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
         if not probe.wanted(shard.indices):
@@ -268,34 +268,4 @@ def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndar
         found = read_probe(folder, shard, probe)
         if found is None:
             raise RunFailed(f"{path_of(folder, shard, probe.name)} went missing while it was needed; genbench run with the same words draws it again")
-        yield shard, found[0][_array_of(probe)], found[1]
-
-
-def gather(plan: Plan, folder: Path, probe: Probe) -> ndarray[Any, Any]:
-    """A probe's array over the whole run, float64: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2]."""
-    if probe.sums:
-        sums: dict[int, ndarray[Any, Any]] = {}
-        for shard, array, _ in _parts(plan, folder, probe):
-            sums[shard.block] = sums[shard.block] + array if shard.block in sums else array
-        return np.stack([sums[block] for block in sorted(sums)])
-    parts = list(_parts(plan, folder, probe))
-    order = np.argsort(np.concatenate([shard.indices[: probe.wanted(shard.indices)] for shard, *_ in parts]))
-    return np.concatenate([array[: probe.wanted(shard.indices)] for shard, array, _ in parts])[order].astype(np.float64)
-
-
-def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:
-    """Kept images uint8 [k, 3, H, W] of these samples, reading only the shards that hold them."""
-    found: dict[int, ndarray[Any, Any]] = {}
-    wanted = set(indices)
-    for shard in shards_of(run_blocks(plan)):
-        if wanted & set(shard.indices.tolist()):
-            kept = read_probe(folder, shard, kept_images(plan))
-            assert kept is not None, "called after draw"
-            found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
-    return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
-
-
-def told(plan: Plan, folder: Path) -> dict[str, dict[str, str]]:
-    """What the file of each shard says of its images: `images`, their SHA-256, `sketch` and `quantised`, how they became 8 bits."""
-    probe = min((one for one in probes_of(plan).values() if one.of_images), key=lambda one: one.name == "images", default=None)
-    return {shard.name: found[1] for shard in shards_of(run_blocks(plan)) if probe and (found := read_probe(folder, shard, probe))}
+        yield shard, found[0][array_of(probe)], found[1]

@@ -29,7 +29,7 @@ FLOORS = [
     "classes_counts classes_over false_alarms gate_said samples_needed",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
-    "drawing",
+    "drawing readback",
     "workers",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
