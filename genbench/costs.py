@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from genbench.generator import Generator
 
 CALLS = range(3, 21)  # of one image each, for the latency: at least 3, at most 20,
-IMAGES = ("sample", "features", "write")  # the stages that every image goes through
+IMAGES = ("sample", "features", "write", "wait")  # the stages that every image goes through
 PATIENCE = 5.0  # and no further one after so many seconds
 DRAWN = ("images_drawn", "images_per_second", "images_per_second_whole", "seconds_per_image", "latency_p50_seconds", "latency_p95_seconds")
 
@@ -31,11 +31,17 @@ class Clock:
 
     seconds: dict[str, float] = field(default_factory=dict)
     images: int = 0
+    behind: dict[str, float] = field(default_factory=dict)  # of the thread that writes, beside them
 
     def add(self, stage: str, since: float) -> float:
-        now = time.monotonic()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
-        return now
+        return add(self.seconds, stage, since)
+
+
+def add(seconds: dict[str, float], stage: str, since: float) -> float:
+    """Count the time since then for a stage; the time now."""
+    now = time.monotonic()
+    seconds[stage] = seconds.get(stage, 0.0) + now - since
+    return now
 
 
 def latency(

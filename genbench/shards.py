@@ -6,13 +6,15 @@ or sums of them, distances of latent pairs. Distances within classes are compute
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import prompts, shelves
+from genbench import costs, prompts, shelves
+from genbench.behind import Behind, fetched
 from genbench.costs import Clock
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
@@ -136,22 +138,40 @@ def lacking(plan: Plan, folder: Path, only: Collection[str] = ()) -> list[tuple[
 
 
 def draw(work: Work, only: Collection[str] = (), kept: Callable[[list[str]], None] = lambda names: None) -> None:
-    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all. kept hears of each that is done."""
-    missing = lacking(work.plan, work.folder, only)
-    with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
+    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all. kept hears of each that is done.
+
+    A shard is written, and kept hears of it, in a thread behind this one, while the next is drawn.
+    """
+    missing, clock = lacking(work.plan, work.folder, only), work.clock
+    with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done, Behind() as behind:
         for shard, lacks in missing:
-            compute(work, shard, lacks)
-            kept([shard.name])
+            write = _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+            _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
+            then = time.monotonic()
+            behind.put(functools.partial(_written, clock.behind, write, functools.partial(kept, [shard.name])))
+            clock.add("wait", then)
             done(len(shard.indices))
+        then = time.monotonic()
+        behind.finish()
+        clock.add("wait", then)
     for probe in probes_of(work.plan).values():
         if probe.ahead and not only:
             _of_classes(work, probe)
 
 
 def compute(work: Work, shard: Shard, lacks: list[Probe]) -> None:
-    """Probes of one shard."""
-    _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+    """Probes of one shard, written when it returns."""
+    write = _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+    _written(work.clock.seconds, write)
     _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
+
+
+def _written(seconds: dict[str, float], *steps: Callable[[], None]) -> None:
+    """Take the steps, and count their time as that of writing."""
+    then = time.monotonic()
+    for step in steps:
+        step()
+    costs.add(seconds, "write", then)
 
 
 def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
@@ -163,10 +183,10 @@ def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Pr
     return [probes[name] for name, found in there.items() if found is None or (len(origins) > 1 and probes[name].of_images)]
 
 
-def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
-    """The probes of a shard's images: kept ones are read, others drawn; one pass of an extractor for all its outputs."""
+def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], None]:
+    """The probes of a shard's images: kept ones are read, others drawn; one pass of an extractor for all its outputs. What is returned writes them."""
     if not missing:
-        return
+        return lambda: None
     plan, clock, then = work.plan, work.clock, time.monotonic()
     probes = {name: probe for name, probe in probes_of(plan).items() if probe.of_images}
     kept = read_probe(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
@@ -177,21 +197,22 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
-    pixels = images.cpu().numpy()
-    origin, drawn = sha256(pixels.tobytes()), sketch(pixels)
     extracted = _seen(work, shard, images, missing)
-    _wait_for(plan.device)
-    then = clock.add("features", then)
     others = {p.name: found for p in probes.values() if p not in missing and (found := read_probe(work.folder, shard, p))}
-    if any(found[1]["images"] != origin for found in others.values()):
+    if others and {found[1]["images"] for found in others.values()} != {sha256(images.cpu().numpy().tobytes())}:
         complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")
         missing = list(probes.values())
         extracted = _seen(work, shard, images, missing)
-    for probe in missing:
-        array = pixels if probe.name == "images" else extracted[probe.name]
-        said = {**probe.says, "shard": shard.name, "images": origin, "sketch": drawn, "quantised": how}
-        write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): array}, said)
-    clock.add("write", then)
+    _wait_for(plan.device)
+    clock.add("features", then)
+
+    def write() -> None:
+        arrays = fetched({"images": images, **extracted})
+        said = {"shard": shard.name, "images": sha256(arrays["images"].tobytes()), "sketch": sketch(arrays["images"]), "quantised": how}
+        for probe in missing:
+            write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): arrays[probe.name]}, {**probe.says, **said})
+
+    return write
 
 
 def array_of(probe: Probe) -> str:
@@ -199,19 +220,19 @@ def array_of(probe: Probe) -> str:
     return probe.output or "images"
 
 
-def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) -> dict[str, ndarray[Any, Any]]:
+def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) -> dict[str, torch.Tensor]:
     """The images through each extractor that is missing, on the device: nothing is copied before features are out."""
-    found: dict[str, ndarray[Any, Any]] = {}
+    found: dict[str, torch.Tensor] = {}
     count = int(work.plan.identity["conditions"].get("classes", 1))
     classes = work.own(shard) if count > 1 else None
     for name in dict.fromkeys(probe.extractor for probe in missing if probe.extractor):
         rows = {probe.output: probe.name for probe in missing if probe.extractor == name and not probe.sums}
         if rows:
             network, given = work.loaded[name], work.texts(shard) if shelves.find("extractors", name).wants else None
-            found |= {rows[output]: values.cpu().numpy() for output, values in rows_of(network, images, list(rows), given).items()}
+            found |= {rows[output]: values for output, values in rows_of(network, images, list(rows), given).items()}
         for probe in (probe for probe in missing if probe.extractor == name and probe.sums):
             of = np.zeros(len(images), dtype=np.int64) if classes is None else classes
-            found[probe.name] = sums_of(work.loaded[name], images, probe.output, of, count, work.shards)
+            found[probe.name] = torch.from_numpy(sums_of(work.loaded[name], images, probe.output, of, count, work.shards))
     return found
 
 
