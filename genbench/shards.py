@@ -142,7 +142,9 @@ def draw(work: Work, only: Collection[str] = (), kept: Callable[[list[str]], Non
 
     A shard is written, and kept hears of it, in a thread behind this one, while the next is drawn.
     """
-    missing, clock = lacking(work.plan, work.folder, only), work.clock
+    clock, then = work.clock, time.monotonic()
+    missing = lacking(work.plan, work.folder, only)
+    clock.add("check", then)
     with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done, Behind() as behind:
         for shard, lacks in missing:
             write = _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
@@ -193,6 +195,7 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], N
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
+        clock.first = clock.first or then
         images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)

@@ -24,13 +24,13 @@ FLOORS = [
         "abilities alike anchors cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
         " datasets/ engines/ extractors/ metrics/ protocols/"
     ),
-    "findings merging generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",
+    "findings merging profiles generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",
     "classes_sides classes_pooled gate reconstructions conditions costs human_csv human_results human_serve",
     "classes_counts classes_over false_alarms gate_said samples_needed",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
     "drawing readback",
-    "workers",
+    "workers run_pictures",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
     "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence against_real",
