@@ -18,7 +18,7 @@ MOST = 2  # calls that wait: each holds a shard's images and features
 
 
 class Behind:
-    """A thread for calls, one after the other: `put` waits while MOST are unfinished, and raises what an earlier one raised.
+    """A thread for calls, one after the other: `put` waits while more than MOST are unfinished, and raises what an earlier one raised.
 
     When the body ends all of them are done, where it ended early too: what was put was finished work.
     """
@@ -28,9 +28,9 @@ class Behind:
         self._waiting: deque[Future[None]] = deque()
 
     def put(self, call: Callable[[], None]) -> None:
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) >= MOST):
+        self._waiting.append(self._pool.submit(call))  # first: what an earlier one raises shall not cost this one
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > MOST):
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(call))
 
     def finish(self) -> None:
         """Wait for all that was put."""
