@@ -75,7 +75,7 @@ def forked(process, here):
 
 
 def shards(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("runs/*/shards/*")}
+    return {path.name: path.read_bytes() for path in folder.glob("runs/*/shards/[!.]*")}
 
 
 def scores(folder):
