@@ -2,7 +2,8 @@
 
     pip install atheris
     python tests/fuzz/run.py zip --seconds 3600                  # of processor; in ../fuzz, or --folder
-    python tests/fuzz/run.py --table --folder ../fuzz            # what was run so far
+    python tests/fuzz/run.py --table                             # what was run so far
+    python tests/fuzz/run.py zip --keep tests/data/fuzz/zip/corpus
 
 The corpus is the state: the same command goes on from it. The folder has READER/corpus, READER/findings (the smallest input of each, and findings.json), a
 log, and ledger.jsonl with a line for each piece of work.
@@ -49,11 +50,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="of processor, in all that is in the ledger")
     parser.add_argument("--folder", type=Path, default=TESTS.parents[1] / "fuzz")
     parser.add_argument("--table", action="store_true", help="print what the ledger has")
+    parser.add_argument("--keep", type=Path, help="copy the smallest inputs that reach what the corpus reaches here")
     parser.add_argument("--inside", type=float, help=argparse.SUPPRESS)
     words = parser.parse_args()
     sys.path[:0] = [str(TESTS), str(TESTS.parent)]
     if words.table:
         print(table(words.folder))
+    elif words.keep:
+        from fuzz.keep import kept
+
+        words.keep.mkdir(parents=True, exist_ok=True)
+        for path in kept(words.reader, words.folder / words.reader / "corpus"):
+            (words.keep / path.name[:12]).write_bytes(path.read_bytes())
     elif words.inside:
         inside(words.reader, words.folder / words.reader, words.inside)
     else:
