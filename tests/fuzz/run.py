@@ -2,7 +2,8 @@
 
     pip install atheris
     python tests/fuzz/run.py zip --seconds 3600                  # of processor; in ../fuzz, or --folder
-    python tests/fuzz/run.py --table --folder ../fuzz            # what was run so far
+    python tests/fuzz/run.py --table                             # what was run so far
+    python tests/fuzz/run.py zip --keep tests/data/fuzz/zip/corpus
 
 The corpus is the state: the same command goes on from it. The folder has READER/corpus, READER/findings (the smallest input of each, and findings.json), a
 log, and ledger.jsonl with a line for each piece of work.
@@ -49,11 +50,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="of processor, in all that is in the ledger")
     parser.add_argument("--folder", type=Path, default=TESTS.parents[1] / "fuzz")
     parser.add_argument("--table", action="store_true", help="print what the ledger has")
+    parser.add_argument("--keep", type=Path, help="copy the smallest inputs that reach what the corpus reaches here")
     parser.add_argument("--inside", type=float, help=argparse.SUPPRESS)
     words = parser.parse_args()
     sys.path[:0] = [str(TESTS), str(TESTS.parent)]
     if words.table:
         print(table(words.folder))
+    elif words.keep:
+        from fuzz.keep import kept
+
+        words.keep.mkdir(parents=True, exist_ok=True)
+        for path in kept(words.reader, words.folder / words.reader / "corpus"):
+            (words.keep / path.name[:12]).write_bytes(path.read_bytes())
     elif words.inside:
         inside(words.reader, words.folder / words.reader, words.inside)
     else:
@@ -179,18 +187,14 @@ def ledger(folder: Path) -> list[dict[str, float]]:
 
 
 def table(folder: Path) -> str:
-    """A row for each reader."""
-    lines = ["| reader | processor seconds | executions | edges | features | corpus | findings |", "|---|---|---|---|---|---|---|"]
-    for reader in LONGEST:
+    """A row for each reader; findings are those that are kept with the tests."""
+    lines = ["| reader | processor seconds | executions | edges | features | corpus | findings kept |", "|---|---|---|---|---|---|---|"]
+    for reader in sorted(LONGEST):
         own = [line for line in ledger(folder) if line["reader"] == reader]
-        if not own:
-            continue
-        known = folder / reader / "findings" / "findings.json"
-        count = len(json.loads(known.read_text())) if known.exists() else 0
-        crashes = sum(1 for name in ("crash-*", "oom-*", "timeout-*") for _ in (folder / reader / "findings").glob(name))
         sums = [f"{sum(line.get(key, 0) for line in own):,.0f}" for key in ("seconds", "executions")]
-        last = [f"{max(line.get(key, 0) for line in own):,}" for key in ("edges", "features", "corpus")]
-        lines.append(f"| {' | '.join([reader, *sums, *last, str(count + crashes)])} |")
+        last = [f"{max((line.get(key, 0) for line in own), default=0):,}" for key in ("edges", "features", "corpus")]
+        findings = len(list((TESTS / "data" / "fuzz" / reader).glob("*.bin")))
+        lines.append(f"| {' | '.join([reader, *sums, *last, str(findings)])} |")
     return "\n".join(lines)
 
 
