@@ -16,7 +16,6 @@ from filelock import FileLock
 from genbench import caches, files
 from genbench.files import write_arrays, write_json
 
-RUN = ("run", "--plugin", "noise", "--n", "40", "--metrics", "kd", "--leaderboards", "none")
 OLD = "0123456789abcdef-digits.pool-0123456789abcdef-0123456789abcdef-cpu8.safetensors"  # features of code that nobody has
 
 
@@ -40,17 +39,6 @@ def listed(cli, *words):
     assert status == 0, err
     found = json.loads(out)
     return {Path(one["path"]).name: one["why"] for one in found["files"]}, [Path(path).name for path in found["busy"]]
-
-
-def test_what_a_run_leaves_is_whole_and_read_by_todays_code(own, cli):
-    """Nothing that a run has just cached is called damaged or outdated; --all takes all of it (tests/test_rot.py: what is missing is made again)."""
-    assert cli(*RUN)[0] == 0
-    there = {path.name for folder in caches.MADE for path in (own / folder).glob("*")}
-    assert len(there) >= 3
-    assert cli("cache", "verify")[:2] == (0, f"{len(there)} of {len(there)} files are whole\n")
-    assert cli("cache", "gc")[:2] == (0, "nothing to remove\n")
-    assert set(listed(cli, "--all", "--yes")[0]) == there
-    assert not any((own / folder / name).exists() for folder in caches.MADE for name in there)
 
 
 def test_damage_is_named_and_taken_away(own, cli):

@@ -7,17 +7,19 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from genbench import caches
 from genbench import run as running
 from genbench.say import UserError
 from genbench.statistics import read_statistics
 
-RUN = ("run", "--plugin", "grey.py", "--n", "20", "--metrics", "fd,authpct", "--checkpoint", "light.safetensors", "--prompts", "list.txt", "--json")
+RUN = ("run", "--plugin", "grey.py", "--n", "20", "--metrics", "fd", "--checkpoint", "light.safetensors", "--prompts", "list.txt", "--json")
 PLUGIN = """
 import torch, genbench
 
@@ -90,6 +92,16 @@ def test_what_rots_is_made_again_and_no_number_moves(kind, harm, whole, copy, cl
     assert json.loads(out)["scores"] == json.loads(record.read_text())["scores"]
     assert path.name in err or not said
     assert kept(copy) == kept(whole)
+
+
+def test_what_a_run_leaves_in_the_cache_is_whole_and_read_by_todays_code(copy, cli):
+    """Nothing that a run has cached is called damaged or outdated, and --all takes all of it."""
+    there = {str(path) for folder in caches.MADE for path in (copy / "home" / folder).glob("*")}
+    assert len(there) >= 2
+    assert cli("cache", "verify")[:2] == (0, f"{len(there)} of {len(there)} files are whole\n")
+    assert cli("cache", "gc")[:2] == (0, "nothing to remove\n")
+    assert {one["path"] for one in json.loads(cli("cache", "gc", "--all", "--yes", "--json")[1])["files"]} == there
+    assert not [path for path in there if Path(path).exists()]
 
 
 @pytest.mark.parametrize("harm", HARMS)

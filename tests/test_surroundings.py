@@ -185,7 +185,7 @@ def test_a_plugin_that_leaks_memory_is_told_and_the_run_ends_in_several_calls(fo
     own("leaks")
     done, counts = [], []
     while not done or done[-1][0] == 5:
-        done.append(forked(*OWN, memory=400))
+        done.append(forked(*OWN, memory=700))
         counts.append(len(shards(here)))
         assert len(done) < 12, done[-1]
     assert done[-1][0] == 0
