@@ -11,6 +11,7 @@ REST = "rest"
 STAGES = {
     "start": "until the run begins: imports, the plan",
     "load": "the generator, the extractors",
+    "batch": "the batch size looked for",
     "reference": "features of real images",
     "check": "which shards are there",
     "sample": "the generator's calls",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import costs, readback, reconstructions, record, run_pictures, shards, stores, workers
 from genbench.abilities import Description, describe, in_memory, name_of
+from genbench.batches import fitted
 from genbench.cuts import described
 from genbench.drawing import constructed, deterministic, share_of, stored
 from genbench.engine import take_gpu
@@ -114,10 +115,12 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
     generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
     then = clock.add("load", then)
+    plan = fitted(plan, generator, request)
+    then = clock.add("batch", then)
     real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
     _begin(plan, place)
-    at_once = workers.draw(shards.Work.of(plan, generator, loaded, folder, clock), request, place)
+    plan, at_once = workers.draw(shards.Work.of(plan, generator, loaded, folder, clock), request, place)
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)

@@ -18,6 +18,7 @@ from genbench.behind import Behind, fetched
 from genbench.costs import Clock
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
+from genbench.fitting import noticed
 from genbench.images import sketch
 from genbench.lazy import np, torch
 from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, kept_images, probes_of, rows_of, sums_of, wide_at_once
@@ -196,7 +197,8 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], N
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
         clock.first = clock.first or then
-        images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
+        with noticed():
+            images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
@@ -248,7 +250,8 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
         labels = work.own(shard)
         for at in range(0, probe.wanted(shard.indices), at_once):
             rows = slice(at, min(at + at_once, probe.wanted(shard.indices)))
-            ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
+            with noticed():
+                ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
             a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
             distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
         write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     "lazy say arrays tomls shapes",
     "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told plots",
-    "section engine stores locks behind",
+    "section engine stores locks behind fitting",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
     "used human_rates sheets influence",
@@ -29,7 +29,7 @@ FLOORS = [
     "classes_counts classes_over false_alarms gate_said samples_needed",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
-    "drawing readback",
+    "drawing readback batches",
     "workers run_pictures",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",

@@ -211,7 +211,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     lines = [
         "Whole runs, from the start of a process to its number: `python tests/bench/whole_runs.py`.",
         f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}; one run of each.",
-        "The samples of the two generators are each one's own draws: FID agrees where files are compared, and there alone. Peak memory is of the process.",
+        "The samples of the two generators are each one's own draws: FID agrees where files are compared, and there alone.",
+        "Peak memory is of the process.",
         "",
         "| job | n | | seconds | peak memory | FID | times as fast |",
         "|---|---|---|---|---|---|---|",
