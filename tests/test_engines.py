@@ -193,6 +193,8 @@ def test_slurm_is_asked_for_what_was_said(monkeypatch, tmp_path):
         (("--on", "ray", "--shard", "1/2"), "--shard draws in this process"),
         (("--shard-timeout", "0"), "--shard-timeout 0.0: seconds, more than 0"),
         (("--out", "nowhere://x"), "--out nowhere://x: "),
+        (("--out", "s3://"), "s3:// is no URL of a place"),
+        (("--out", "://x"), "://x is no URL of a place"),
     ],
 )
 def test_an_engine_that_cannot_be_had_is_refused_in_a_line(words, line, plugin, cli, monkeypatch):

@@ -58,7 +58,7 @@ def drawn(path, out, **words):
 
 @pytest.mark.parametrize(("largest", "wanted", "words"), [(4, 2, {}), (5, 5, {"shard_timeout": 100.0})])
 def test_a_batch_that_does_not_fit_is_halved(tight, capfd, largest, wanted, words):
-    """From 50, with shards of 10, to 5 to 2, here or in another process: the plan says so, each step is told, and every file is that of a run which was asked for that size."""
+    """At a batch that does not fit the whole run is drawn at half of it; that is told, and every file is that of a run which was asked for that size."""
     found = drawn(tight(largest), "short", **words)
     said = capfd.readouterr().err
     assert found.plan["batch_size"] == wanted
