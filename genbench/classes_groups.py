@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_pooled, classes_shares, shards, shelves
+from genbench import classes_pooled, classes_shares, readback, shards, shelves
 from genbench.classes_sides import Sides
 from genbench.lazy import np, torch
 from genbench.longtail import NAMES
@@ -111,7 +111,7 @@ def recognised(plan: Plan, folder: Path, told: Attribute, sides: Sides, real: tu
     theirs, pool = map(told.of, real)
     network, found = at_hand(told.extractor, plan.device), []
     for shard in shards.shards_of(shards.run_blocks(plan)):
-        images = torch.from_numpy(shards.images_at(plan, folder, shard.indices.tolist())).to(plan.device)
+        images = torch.from_numpy(readback.images_at(plan, folder, shard.indices.tolist())).to(plan.device)
         found.append(told.of(rows_of(network, images, [told.output])[told.output].cpu().numpy()))
     ours = np.concatenate(found)
     names = {name: (g,) for g, name in enumerate(told.names)}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes, classes_diversity, classes_groups, classes_over, classes_shares, classes_shown, shards, shelves, weights
+from genbench import classes, classes_diversity, classes_groups, classes_over, classes_shares, classes_shown, readback, shards, shelves, weights
 from genbench.classes import Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import page, picture
@@ -77,7 +77,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     counts = tuple(said.get("train_counts", ()))
     splits = _exchangeable(under, reference)
     pool = [real_rows(dataset, split, feature, plan) for split in splits]
-    diversity, diversity_real, lacks = classes_diversity.of_run(found, plan, dataset, splits, lambda: shards.images_at(plan, folder, [0]))
+    diversity, diversity_real, lacks = classes_diversity.of_run(found, plan, dataset, splits, lambda: readback.images_at(plan, folder, [0]))
     sides = Sides(
         samples=samples,
         labels=asked if asked is not None else reader.samples,  # type: ignore[union-attr]
@@ -133,7 +133,7 @@ def gathered(plan: Plan, folder: Path, feature: str) -> Array:
     """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
     if not (folder / "shards").is_dir():
         raise UserError(f"{folder} holds no samples: name the folder of the run, and not an entry of a board")
-    return _finite(shards.gather(plan, folder, probes_of(plan)[feature]).astype(np.float32), feature, "samples")
+    return _finite(readback.gather(plan, folder, probes_of(plan)[feature]).astype(np.float32), feature, "samples")
 
 
 def _finite(rows: Array, feature: str, of: str) -> Array:
@@ -210,4 +210,4 @@ def leave(found: Record, made: Table, by: str, worst: int = classes_over.WORST) 
 def _page(plan: Plan, folder: Path, made: Table, rows: Sequence[Mapping[str, Any]], worst: int) -> bytes:
     """The first samples of the first `worst` of the rows that have any, a row to a class; of unlabelled runs, of those read as the class."""
     shown = [row for row in rows if row["n"]][:worst]
-    return page([(classes_shown.name_of(row), shards.images_at(plan, folder, made.places[row["class"]])) for row in shown], classes.SHOWN)
+    return page([(classes_shown.name_of(row), readback.images_at(plan, folder, made.places[row["class"]])) for row in shown], classes.SHOWN)

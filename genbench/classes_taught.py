@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import cas, shards
+from genbench import cas, readback, shards
 from genbench.cuts import BALANCED_TRAIN, described, heldout
 from genbench.folders import dataset_of
 from genbench.lazy import np
@@ -44,7 +44,7 @@ def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     labels, test = shards.labels_for(plan), heldout(dataset)
     assert labels is not None
-    samples = shards.images_at(plan, Path(found.folder), list(range(plan.n)))
+    samples = readback.images_at(plan, Path(found.folder), list(range(plan.n)))
     size = tuple(samples.shape[-2:])
     sets = {"samples": (samples, labels), "real": _images(dataset, "train", size)}
     if BALANCED_TRAIN in dataset.splits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from genbench.generator import Generator
 
 CALLS = range(3, 21)  # of one image each, for the latency: at least 3, at most 20,
-IMAGES = ("sample", "features", "write")  # the stages that every image goes through
+IMAGES = ("sample", "features", "write", "wait")  # the stages that every image goes through
 PATIENCE = 5.0  # and no further one after so many seconds
 DRAWN = ("images_drawn", "images_per_second", "images_per_second_whole", "seconds_per_image", "latency_p50_seconds", "latency_p95_seconds")
 
@@ -31,11 +32,28 @@ class Clock:
 
     seconds: dict[str, float] = field(default_factory=dict)
     images: int = 0
+    behind: dict[str, float] = field(default_factory=dict)  # of the thread that writes, beside them
+    since: float = field(default_factory=time.monotonic)  # when it all began
+    first: float | None = None  # when the generator was first asked for samples, here
 
     def add(self, stage: str, since: float) -> float:
-        now = time.monotonic()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - since
-        return now
+        return add(self.seconds, stage, since)
+
+
+def process_began() -> float:
+    """The time.monotonic() at which this process began; where the system does not say, that of its first work, by the time it has computed."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.monotonic() - time.process_time()
+
+
+def add(seconds: dict[str, float], stage: str, since: float) -> float:
+    """Count the time since then for a stage; the time now."""
+    now = time.monotonic()
+    seconds[stage] = seconds.get(stage, 0.0) + now - since
+    return now
 
 
 def latency(
@@ -79,14 +97,12 @@ def size(checkpoint: Path | None) -> int | None:
     return sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file()) if checkpoint.is_dir() else checkpoint.stat().st_size
 
 
-def cost(
-    generator: Generator, seconds: Mapping[str, float], images: int, alone: Mapping[str, float | None], checkpoint: Path | None, before: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The cost of a run by name. seconds: of each stage; images: how many were drawn in them; alone: their latency.
+def cost(generator: Generator, clock: Clock, alone: Mapping[str, float | None], checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The cost of a run by name. alone: the latency of an image.
 
     A call that drew nothing keeps what the drawing call measured of it (before). images_per_second is of sampling alone; _whole with features and files.
     """
-    told = generator.cost()
+    told, seconds, images = generator.cost(), clock.seconds, clock.images
     drew: dict[str, Any] = {key: before.get(key) for key in DRAWN} | {"images_drawn": before.get("images_drawn", 0)}
     if images:
         sampling = max(seconds["sample"], 1e-9)
@@ -100,6 +116,9 @@ def cost(
     device = str(generator.device)
     return {
         "seconds": {stage: round(of, 4) for stage, of in seconds.items()},
+        "seconds_behind": {stage: round(of, 4) for stage, of in clock.behind.items()},
+        "seconds_whole": round(time.monotonic() - clock.since, 4),
+        "first_sample_seconds": None if clock.first is None else round(clock.first - clock.since, 4),
         **drew,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "peak_gpu_memory_bytes": torch.cuda.max_memory_allocated() if device.startswith("cuda") else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from genbench.plan import Request, divided, going_on
 from genbench.record import Plan
 from genbench.say import UserError, complain
 
+INDUCTOR = "TORCHINDUCTOR_DETERMINISTIC"  # the variable that torch's compiler reads when it is imported
+
 
 def constructed(description: Description, request: Request, device: str) -> Generator:
     """The generator that the words ask for, ready on its device."""
@@ -29,15 +32,29 @@ def constructed(description: Description, request: Request, device: str) -> Gene
 def deterministic() -> Iterator[None]:
     """Deterministic algorithms on and TF32 off while the body runs; operations that have no deterministic form warn."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before, inductor = torch.get_deterministic_debug_mode(), os.environ.get(INDUCTOR)
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    os.environ.setdefault(INDUCTOR, "1")
+    _determined(1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        if inductor is None:
+            os.environ.pop(INDUCTOR, None)
+        _determined(before)
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+
+
+def _determined(mode: int) -> None:
+    """Torch's deterministic algorithms: 0 off, 1 where there are any, 2 an error where there are none.
+
+    torch.use_deterministic_algorithms imports torch's compiler to tell it so, two seconds of every start; a compiler that is not there yet reads INDUCTOR.
+    """
+    if "torch._inductor.config" in sys.modules:
+        torch.use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
+    else:
+        torch.set_deterministic_debug_mode(mode)
 
 
 def stored(plan: Plan, folder: Path) -> Plan:

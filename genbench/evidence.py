@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_read, shards, shelves
+from genbench import classes_read, readback, shards, shelves
 from genbench.arrays import NEEDS
 from genbench.files import content_sha256
 from genbench.folders import dataset_of
@@ -129,7 +129,7 @@ class Run:
             raise UserError("the run kept no images; genbench run --save-samples with the same words keeps them")
         self.has_shards()
         try:
-            return shards.images_at(self.plan, self.folder, [int(one) for one in places])
+            return readback.images_at(self.plan, self.folder, [int(one) for one in places])
         except AssertionError:
             raise UserError("images of the run are missing; genbench run with the same words draws them again") from None
 
@@ -192,7 +192,7 @@ class Run:
         splits = {measure["reference"]} if "reference" in sides else set()
         splits |= {under["train"]} if "train" in sides else set()
         probe = probes_of(self.plan)[probe_name(measure)]
-        drawn = Drawn({probe.name: shards.gather(self.plan, self.folder, probe)}, self.labels, self.blocks)
+        drawn = Drawn({probe.name: readback.gather(self.plan, self.folder, probe)}, self.labels, self.blocks)
         real = {}
         for split in sorted(splits):
             rows, labels = self._rows(split, measure["features"])

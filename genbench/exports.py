@@ -19,9 +19,10 @@ from genbench.folders import dataset_of, files_dataset
 from genbench.hub import MISSING
 from genbench.labels import LISTING
 from genbench.lazy import Image, np, parquet, pyarrow
+from genbench.readback import images_at
 from genbench.record import PROMPTS, Plan, Record, plan_of
 from genbench.say import RunFailed, UserError, clean, progress
-from genbench.shards import images_at, labels_for
+from genbench.shards import labels_for
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -153,7 +153,7 @@ def _judged(side: Side, rule: Rule, score: Score | None, base: Score | None) -> 
 
 def _estimate(score: Score, of: Record) -> Estimate:
     assert score.value is not None, "an ok score has a value"
-    return estimate(score.value, score.left_out, score.sizes or of.plan["block_sizes"])
+    return estimate(score.value, score.left_out, (score.sizes or of.plan["block_sizes"]) if score.left_out else ())
 
 
 def margin_of(own: float | None, gate: Gate, row: Any, base: Score) -> float:

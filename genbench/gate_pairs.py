@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genbench import shards
+from genbench import readback
 from genbench.classes_read import gathered, real_rows
 from genbench.folders import dataset_of
 from genbench.images import grid_png
@@ -32,7 +32,7 @@ def worsened(candidate: Record, baseline: Record) -> tuple[bytes, list[int]] | N
     held = held.astype(np.float64)
     rise = influence(theirs, held, of=ours) - influence(theirs, held)  # among the baseline's samples: one that did not change rises by 0
     places = np.argsort(-rise, kind="stable")[:SHOWN].tolist()
-    new, old = (shards.images_at(plan, folder, places) for plan, folder in zip(plans, folders, strict=True))
+    new, old = (readback.images_at(plan, folder, places) for plan, folder in zip(plans, folders, strict=True))
     if new.shape != old.shape:
         return None
     pairs = [row[at : at + COLUMNS] for at in range(0, len(places), COLUMNS) for row in (old, new)]

@@ -25,12 +25,12 @@ tolerance = "20 %"
 from __future__ import annotations
 
 import datetime
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from genbench import tomls
 from genbench.say import UserError, choices, clean
 
 LARGEST = 2**20  # bytes of a file
@@ -107,10 +107,10 @@ def read(path: Path) -> Gate:
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"--gate {shown} is larger than a megabyte; it is no gate")
-        return gate_of(tomllib.loads(path.read_text(encoding="utf-8")))
+        return gate_of(tomls.loads(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"--gate {shown}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, Wrong, RecursionError) as error:
+    except (OSError, ValueError, Wrong) as error:
         raise UserError(f"--gate {shown}: {clean(str(error))}") from None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genbench import tomls
 from genbench.say import UserError, choices, clean
 
 REAL = "real"  # the name under which the real images stand among the models
@@ -74,10 +74,10 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST:
             raise UserError(f"{file}: more than {LARGEST} bytes is no question file")
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomls.loads(file.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{file}: there is no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{file} is not TOML: {error}") from None
 
 

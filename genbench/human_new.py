@@ -20,9 +20,9 @@ from genbench.human_order import CATCH_SHARE, Pool, largest
 from genbench.human_raters import RULES
 from genbench.human_store import create
 from genbench.lazy import Image, np
+from genbench.readback import images_at
 from genbench.record import Record, plan_of
 from genbench.say import VERSION, UserError, clean
-from genbench.shards import images_at
 
 if TYPE_CHECKING:
     from numpy import ndarray

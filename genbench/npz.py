@@ -47,9 +47,7 @@ def member(path: Path, key: str) -> Iterator[Member]:
             there = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:12])
             raise UserError(f"{path} has no {key}; it has {there or 'nothing'}")
         with archive.open(f"{key}.npy") as file:
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, columns_first, dtype = header(file)
+            shape, columns_first, dtype = _header(file)
             if dtype.hasobject:
                 raise UserError(f"{path}: {key} holds Python objects (a pickle), which are never read: save it as an array of numbers")
             if min(shape, default=1) < 0 or dtype.itemsize * math.prod(shape) > archive.getinfo(f"{key}.npy").file_size:
@@ -93,6 +91,14 @@ def packed(arrays: Mapping[str, ndarray[Any, Any]]) -> bytes:
                     np.lib.format.write_array(member_bytes, np.ascontiguousarray(array), allow_pickle=False)
                     archive.writestr(zipfile.ZipInfo(f"{key}.npy"), member_bytes.getbuffer())
         return buffer.getvalue()
+
+
+def _header(file: IO[bytes]) -> Any:
+    version = np.lib.format.read_magic(file)
+    try:
+        return (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+    except Exception as error:  # numpy takes it for Python's text, and its parsers and dtypes raise their own types
+        raise ValueError(f"its header: {error}") from None
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from genbench.used import Asked, needed
 from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
+AUTO = 0  # the batch size of a plan that is to find its own
 TRAINED = ("dataset", "steps", "batch_size", "seed")  # of what a checkpoint says of itself, into the record
 
 
@@ -47,7 +48,8 @@ class Request:
     options: tuple[str, ...] = ()
     checkpoint: Path | None = None
     trust: str = ""
-    batch_size: int = 50
+    batch_size: int | str = 50  # or "auto"
+    memory_cap: float | None = None  # GB, for "auto"
     device: str = "auto"
     save_samples: bool = False
     weights: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ def settle(request: Request, description: Description) -> Plan:
         seeding="per image" if "seeds" in description.abilities["sample"] else "per call",
         quantise=protocols[0].quantise,
         competitor=bool(description.attributes.get("competitor", True)),
-        batch_size=_positive(request.batch_size, "--batch-size"),
+        batch_size=_batch(request),
         device=device,
         keep_images=asked.kept,
         **_said(checkpoint, clean(request.method.strip())) | {"memory": held_of(description)},
@@ -188,6 +190,22 @@ def _positive(value: int, word: str) -> int:
     if value < 1:
         raise UserError(f"{word} {value}: at least 1")
     return value
+
+
+def _batch(request: Request) -> int:
+    """--batch-size as a number, AUTO where the run is to find it."""
+    word = str(request.batch_size)
+    if request.memory_cap is not None and (word != "auto" or not 0 < request.memory_cap < 1e6):
+        raise UserError(f"--memory-cap {request.memory_cap}: GB, more than 0, and with --batch-size auto alone")
+    if word != "auto":
+        return _positive(int(word), "--batch-size") if re.fullmatch(r"-?\d{1,9}", word, re.ASCII) else _wrong_batch(word)
+    if request.shard:
+        raise UserError("--batch-size auto: machines that draw shares could find different ones, and images would differ: name a number, the same for each")
+    return AUTO
+
+
+def _wrong_batch(word: str) -> int:
+    raise UserError(f"--batch-size {clean(word)}: a whole number, at least 1, or auto")
 
 
 def divided(word: str) -> tuple[int, int]:

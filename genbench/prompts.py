@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ def _json_lines(text: str, path: Path, column: str) -> Iterator[tuple[int, Any]]
 
 def _columns(apart: str) -> Callable[[str, Path, str], Iterator[tuple[int, str]]]:
     def rows(text: str, path: Path, column: str) -> Iterator[tuple[int, str]]:
-        table = csv.reader(text.splitlines(keepends=True), delimiter=apart, strict=True)
+        table = csv.reader(io.StringIO(text, newline=""), delimiter=apart, strict=True)  # splitlines would cut at U+2028 and its like
         try:
             head = next(table, [])
             if column not in head:

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from genbench.files import Damaged, digest, read_json, write_json
 from genbench.lazy import pd, torch
 from genbench.say import RunFailed, UserError, clean
+from genbench.shapes import tree, wrong
+from genbench.stores import is_url, opened
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA = 1
+BETTER, STATUSES = ("lower", "higher"), ("ok", "skipped", "failed", "undefined")
 MARK = 16  # hexadecimal digits of a shard's SHA-256 that a record keeps
 PROMPTS = "prompts.json"  # in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
 RATERS = "raters"  # the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
@@ -135,6 +138,8 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
         raise UserError(f"{source} has schema {schema}, this genbench reads up to {SCHEMA}: pip install --upgrade genbench")
     for step in range(schema, SCHEMA):
         content = UPGRADES[step](content)
+    if why := wrong(content, SHAPE):
+        raise UserError(f"{source} is not a record of schema {schema}: {clean(why)}")
     try:
         scores = tuple(Score(**{**one, **{key: tuple(one.get(key, ())) for key in ("flags", "left_out", "sizes")}}) for one in content.pop("scores"))
         found = Record(scores=scores, **content)
@@ -144,6 +149,21 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
     return found
 
 
+KINDS = {  # of what a record has, if it has it; for what it must have see `lacking`
+    "a text": "id created genbench plan.label plan.identity.generator plan.protocols.*.dataset plan.protocols.*.measures.*.name shards.*.* "
+    "plan.protocols.*.measures.*.metric scores.*.protocol scores.*.metric scores.*.part scores.*.method scores.*.reason scores.*.status scores.*.better "
+    "scores.*.flags.*",
+    "a whole number": "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed plan.protocols.*.n scores.*.n scores.*.sizes.*",
+    "a number": "scores.*.left_out.*",
+    "a number?": "scores.*.value scores.*.se scores.*.se_reference scores.*.low scores.*.high scores.*.real scores.*.real_high",
+    "true or false": "plan.competitor plan.protocols.*.fits",
+    "a table": "plan plan.identity plan.identity.options plan.identity.conditions plan.protocols plan.protocols.* plan.protocols.*.splits "
+    "plan.protocols.*.extractors plan.protocols.*.extractors.* plan.protocols.*.measures.* plan.training plan.tuned plan.memory scores.* environment cost "
+    "dataset shards",
+    "a table?": "environment.versions",
+    "a list": "plan.block_sizes plan.protocols.*.measures scores scores.*.flags scores.*.left_out scores.*.sizes shards.*",
+}
+SHAPE = tree(KINDS)
 PLANNED = ("label", "competitor", "quantise", "identity", "protocols")  # of a plan; and of each of its protocols:
 RULED = ("dataset", "n", "labels", "fits", "splits", "real", "extractors", "measures")
 
@@ -162,20 +182,25 @@ def lacking(found: Record) -> str:
     lacks = [f"plan.{key}" for key in PLANNED if key not in found.plan]
     lacks += [f"plan.identity.{key}" for key in ("generator", "first_seed", "conditions") if key not in found.plan["identity"]]
     lacks += [f"plan.protocols.{name}.{key}" for name, protocol in found.plan["protocols"].items() for key in RULED if key not in protocol]
+    measures = [(name, place, one) for name, protocol in found.plan["protocols"].items() for place, one in enumerate(protocol.get("measures", ()))]
+    lacks += [f"plan.protocols.{name}.measures.{place}.{key}" for name, place, one in measures for key in ("name", "metric") if key not in one]
     lacks += [f"plan.protocols.{name}" for name in sorted({score.protocol for score in found.scores} - set(found.plan["protocols"]))]
     more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
     return f"is an incomplete record: it lacks {', '.join(map(clean, lacks[:3]))}{more}" if lacks else ""
 
 
 def _check(found: Record) -> None:
-    """What the rest of the program relies on; TypeError or ValueError where a sealed file holds something else."""
-    if not (isinstance(found.created, str) and isinstance(found.id, str) and isinstance(found.plan["label"], str) and int(found.plan["identity"]["n"]) > 0):
-        raise TypeError("id, label, n or date are of another kind")
-    if not found.plan["protocols"] or not all(isinstance(p["measures"], list | tuple) for p in found.plan["protocols"].values()):
-        raise ValueError("it names no protocol")
+    """What the rest of the program relies on beyond kinds; TypeError or ValueError where a sealed file holds something else."""
+    if not (found.plan["label"] and found.plan["identity"]["n"] > 0 and found.plan["protocols"]):
+        raise ValueError("it has no label, no samples or no protocol")
     for score in found.scores:
-        if score.status == "ok" and not all(isinstance(v, int | float) for v in (score.value, score.low, score.high)):
+        if score.status == "ok" and None in (score.value, score.low, score.high):
             raise ValueError(f"{score.metric} has no value or no interval")
+        if score.better not in BETTER or score.status not in STATUSES:
+            raise ValueError(f"{score.metric} is better {score.better}, and {score.status}")
+        sizes = score.sizes or found.plan.get("block_sizes", ())
+        if score.left_out and found.plan.get("block_sizes") and (len(score.left_out) != len(sizes) or min(sizes) < 1):
+            raise ValueError(f"{score.metric} has {len(score.left_out)} values without a block, of {len(sizes)} blocks")
 
 
 def content_of(found: Record) -> str:
@@ -242,8 +267,13 @@ def _git() -> dict[str, Any]:
 
 
 def find(word: str | None, out: Path) -> Record:
-    """The record behind RUN: a run folder, an entry file, an id's beginning, or the newest in `out` for None."""
-    if word is not None and Path(word).exists():
+    """The record behind RUN: a run folder, its URL, an entry file, an id's beginning, or the newest in `out` for None."""
+    if word is not None and is_url(word):
+        root, _, run = word.rstrip("/").rpartition("/")
+        place = opened(root, run)
+        place.pull()
+        paths = [place.folder / "run.json"]
+    elif word is not None and Path(word).exists():
         paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]
     else:
         paths = sorted((p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")), key=lambda path: path.stat().st_mtime)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench import intervals, reconstructions, shards, shelves
+from genbench import intervals, readback, reconstructions, shards, shelves
 from genbench.given import Drawn
 from genbench.lazy import np
 from genbench.probes import probes_of
@@ -62,7 +62,7 @@ def _lacking(plan: Plan, dataset: Dataset) -> str:
 def _rescored(plan: Plan, generator: Generator, dataset: Dataset, folder: Path) -> tuple[Score, ...]:
     loaded = networks(plan)
     real = reconstructions.added(real_features(plan, dataset, loaded), plan, dataset, generator, loaded, folder)
-    gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
+    gathered = {name: readback.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     return score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)[0]
 
 

@@ -11,31 +11,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genbench import costs, reconstructions, record, shards, stores, workers
+from genbench import costs, readback, reconstructions, record, run_pictures, shards, stores, workers
 from genbench.abilities import Description, describe, in_memory, name_of
+from genbench.batches import fitted
 from genbench.cuts import described
 from genbench.drawing import constructed, deterministic, share_of, stored
-from genbench.draws import rank_in_class
 from genbench.engine import take_gpu
-from genbench.files import Damaged, sweep, write, write_json
+from genbench.files import Damaged, sweep, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, locate
 from genbench.given import Drawn
-from genbench.images import grid_png
 from genbench.lazy import np
 from genbench.locks import locked, taken
 from genbench.plan import Request, settle
 from genbench.probes import probes_of
 from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
-from genbench.rows import Dataset
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
-from genbench.scoring import Closest, score
+from genbench.scoring import score
 
 if TYPE_CHECKING:
-    from numpy import ndarray
-
-COLUMNS = 10  # of the grid of samples: seeds
+    pass
 
 
 def evaluate(
@@ -79,11 +75,12 @@ def share(plan: Plan, description: Description, request: Request, out: str | Pat
         return folder, len(share_of(plan, request.shard))
 
 
-def execute(plan: Plan, description: Description, request: Request, out: str | Path, *, fresh: bool = False) -> Record:
+def execute(plan: Plan, description: Description, request: Request, out: str | Path, *, fresh: bool = False, since: float | None = None) -> Record:
     """Carry a plan out in out/<run id>, going on where an earlier call stopped; raises RunFailed after keeping what was finished.
 
-    out: a folder, or a URL that fsspec knows; then the Record's folder is the copy on this machine.
+    out: a folder, or a URL that fsspec knows; then the Record's folder is the copy on this machine. since: the time.monotonic() from which its start counts.
     """
+    clock = costs.Clock(since=time.monotonic() if since is None else since)
     place = stores.opened(out, plan.id)
     folder = place.folder
     with locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"), deterministic(), aside():
@@ -98,7 +95,7 @@ def execute(plan: Plan, description: Description, request: Request, out: str | P
         if earlier and _answers(earlier, plan):
             tell(f"{folder} is finished; --fresh does it again")
             return earlier
-        return _carried_out(plan, description, request, place, earlier)
+        return _carried_out(plan, description, request, place, earlier, clock)
 
 
 def _begin(plan: Plan, place: stores.Place) -> None:
@@ -110,33 +107,34 @@ def _begin(plan: Plan, place: stores.Place) -> None:
         place.put(PROMPTS)
 
 
-def _carried_out(plan: Plan, description: Description, request: Request, place: stores.Place, earlier: Record | None) -> Record:
+def _carried_out(plan: Plan, description: Description, request: Request, place: stores.Place, earlier: Record | None, clock: costs.Clock) -> Record:
     folder = place.folder
-    clock = costs.Clock()
-    then = time.monotonic()
+    then = clock.add("start", clock.since)
     checkpoint = checkpoint_of(description, dataset_of(request.dataset), request.checkpoint, request.trust)
     generator = constructed(description, request, plan.device)
     generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
     then = clock.add("load", then)
+    plan = fitted(plan, generator, request)
+    then = clock.add("batch", then)
     real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
     _begin(plan, place)
-    at_once = workers.draw(shards.Work.of(plan, generator, loaded, folder, clock), request, place)
+    plan, at_once = workers.draw(shards.Work.of(plan, generator, loaded, folder, clock), request, place)
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
-    gathered = {name: shards.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
+    told = readback.told(plan, folder)
+    gathered = {name: readback.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
+    then = clock.add("gather", then)
     scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
-    clock.add("scoring", then)
+    then = clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
-    told = shards.told(plan, folder)
     quantised = next((one["quantised"] for one in told.values()), "")
     done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes)
     if plan.keep_images:
-        write(folder / "samples.png", samples_png(plan, folder))
-    if plan.keep_images and closest:
-        write(folder / "nearest.png", nearest_png(plan, folder, dataset_of(request.dataset), closest))
+        run_pictures.drawn(plan, folder, dataset_of(request.dataset), closest)
+    clock.add("pictures", then)
     found = Record(
         id=plan.id,
         plan=_with_earlier(done, earlier).written(),
@@ -254,36 +252,10 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
     return replace(plan, protocols=merged, **said)  # what was once chosen, or named, stays so
 
 
-def samples_png(plan: Plan, folder: Path) -> bytes:
-    """The grid of samples: row = class, column = seed, the first ten of each; an unconditional run in reading order."""
-    labels = shards.labels_for(plan)
-    if labels is None:
-        return grid_png(shards.images_at(plan, folder, list(range(min(plan.n, COLUMNS**2)))), COLUMNS)
-    rank = rank_in_class(labels)
-    shown = np.flatnonzero(rank < COLUMNS)
-    columns = int(rank[shown].max()) + 1
-    found = shards.images_at(plan, folder, shown.tolist())
-    sheet = np.full((plan.identity["conditions"]["classes"] * columns, *found.shape[1:]), 255, dtype=np.uint8)
-    sheet[labels[shown] * columns + rank[shown]] = found
-    return grid_png(sheet, columns)
-
-
-def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) -> bytes:
-    """Samples above their nearest training images, the closest pair first; of two sizes, both from the upper left."""
-    wanted: dict[int, ndarray[Any, Any]] = {}
-    at = 0
-    for images, _ in dataset.open(closest.split):
-        wanted |= {place: images[place - at].numpy() for place in closest.train.tolist() if at <= place < at + len(images)}
-        at += len(images)
-    rows = [*shards.images_at(plan, folder, closest.samples.tolist()), *(wanted[place] for place in closest.train.tolist())]
-    sheet = np.full((len(rows), 3, *np.max([row.shape[1:] for row in rows], 0)), 255, dtype=np.uint8)
-    for place, row in zip(sheet, rows, strict=True):
-        place[:, : row.shape[1], : row.shape[2]] = row
-    return grid_png(sheet, len(closest.samples))
-
-
 def _cost(generator: Generator, clock: costs.Clock, plan: Plan, checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
     """What the run cost; the latency of one image is measured where images were drawn."""
     drawn = (plan.identity["first_seed"], shards.labels_for(plan), plan.quantise, plan.prompts or None)  # of any prompt: the first
+    then = time.monotonic()
     alone = costs.latency(generator, *drawn) if clock.images else {}
-    return costs.cost(generator, clock.seconds, clock.images, alone, checkpoint, before)
+    clock.add("latency", then)
+    return costs.cost(generator, clock, alone, checkpoint, before)

@@ -97,7 +97,7 @@ def clean(text: str) -> str:
 
 def cell_of_csv(text: str) -> str:
     """A stranger's words that no spreadsheet takes for a formula."""
-    return f"'{clean(text)}" if text.startswith(("=", "+", "-", "@")) else clean(text)
+    return f"'{clean(text)}" if text.startswith(tuple("=+-@＝＋－＠")) else clean(text)  # the wide ones are taken for them in the east
 
 
 def answer(text: str) -> None:

@@ -6,16 +6,19 @@ or sums of them, distances of latent pairs. Distances within classes are compute
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import prompts, shelves
+from genbench import costs, prompts, shelves
+from genbench.behind import Behind, fetched
 from genbench.costs import Clock
 from genbench.draws import BLOCKS, blocks_of, labels_of
 from genbench.files import Damaged, read_arrays, sha256, write_arrays
+from genbench.fitting import noticed
 from genbench.images import sketch
 from genbench.lazy import np, torch
 from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, kept_images, probes_of, rows_of, sums_of, wide_at_once
@@ -99,7 +102,7 @@ def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndar
         complain(f"damaged shard: {error}; doing it again")
         return None
     same = all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items())
-    return (arrays, meta) if same and len(arrays[_array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
+    return (arrays, meta) if same and len(arrays[array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
 
 
 @dataclass(frozen=True)
@@ -136,22 +139,42 @@ def lacking(plan: Plan, folder: Path, only: Collection[str] = ()) -> list[tuple[
 
 
 def draw(work: Work, only: Collection[str] = (), kept: Callable[[list[str]], None] = lambda names: None) -> None:
-    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all. kept hears of each that is done."""
+    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all. kept hears of each that is done.
+
+    A shard is written, and kept hears of it, in a thread behind this one, while the next is drawn.
+    """
+    clock, then = work.clock, time.monotonic()
     missing = lacking(work.plan, work.folder, only)
-    with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done:
+    clock.add("check", then)
+    with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done, Behind() as behind:
         for shard, lacks in missing:
-            compute(work, shard, lacks)
-            kept([shard.name])
+            write = _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+            _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
+            then = time.monotonic()
+            behind.put(functools.partial(_written, clock.behind, write, functools.partial(kept, [shard.name])))
+            clock.add("wait", then)
             done(len(shard.indices))
+        then = time.monotonic()
+        behind.finish()
+        clock.add("wait", then)
     for probe in probes_of(work.plan).values():
         if probe.ahead and not only:
             _of_classes(work, probe)
 
 
 def compute(work: Work, shard: Shard, lacks: list[Probe]) -> None:
-    """Probes of one shard."""
-    _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+    """Probes of one shard, written when it returns."""
+    write = _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
+    _written(work.clock.seconds, write)
     _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
+
+
+def _written(seconds: dict[str, float], *steps: Callable[[], None]) -> None:
+    """Take the steps, and count their time as that of writing."""
+    then = time.monotonic()
+    for step in steps:
+        step()
+    costs.add(seconds, "write", then)
 
 
 def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
@@ -163,55 +186,58 @@ def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Pr
     return [probes[name] for name, found in there.items() if found is None or (len(origins) > 1 and probes[name].of_images)]
 
 
-def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> None:
-    """The probes of a shard's images: kept ones are read, others drawn; one pass of an extractor for all its outputs."""
+def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], None]:
+    """The probes of a shard's images: kept ones are read, others drawn; one pass of an extractor for all its outputs. What is returned writes them."""
     if not missing:
-        return
+        return lambda: None
     plan, clock, then = work.plan, work.clock, time.monotonic()
     probes = {name: probe for name, probe in probes_of(plan).items() if probe.of_images}
     kept = read_probe(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
-        images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
+        clock.first = clock.first or then
+        with noticed():
+            images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
-    pixels = images.cpu().numpy()
-    origin, drawn = sha256(pixels.tobytes()), sketch(pixels)
     extracted = _seen(work, shard, images, missing)
-    _wait_for(plan.device)
-    then = clock.add("features", then)
     others = {p.name: found for p in probes.values() if p not in missing and (found := read_probe(work.folder, shard, p))}
-    if any(found[1]["images"] != origin for found in others.values()):
+    if others and {found[1]["images"] for found in others.values()} != {sha256(images.cpu().numpy().tobytes())}:
         complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")
         missing = list(probes.values())
         extracted = _seen(work, shard, images, missing)
-    for probe in missing:
-        array = pixels if probe.name == "images" else extracted[probe.name]
-        said = {**probe.says, "shard": shard.name, "images": origin, "sketch": drawn, "quantised": how}
-        write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): array}, said)
-    clock.add("write", then)
+    _wait_for(plan.device)
+    clock.add("features", then)
+
+    def write() -> None:
+        arrays = fetched({"images": images, **extracted})
+        said = {"shard": shard.name, "images": sha256(arrays["images"].tobytes()), "sketch": sketch(arrays["images"]), "quantised": how}
+        for probe in missing:
+            write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): arrays[probe.name]}, {**probe.says, **said})
+
+    return write
 
 
-def _array_of(probe: Probe) -> str:
+def array_of(probe: Probe) -> str:
     """The name of a probe's array in its files."""
     return probe.output or "images"
 
 
-def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) -> dict[str, ndarray[Any, Any]]:
+def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) -> dict[str, torch.Tensor]:
     """The images through each extractor that is missing, on the device: nothing is copied before features are out."""
-    found: dict[str, ndarray[Any, Any]] = {}
+    found: dict[str, torch.Tensor] = {}
     count = int(work.plan.identity["conditions"].get("classes", 1))
     classes = work.own(shard) if count > 1 else None
     for name in dict.fromkeys(probe.extractor for probe in missing if probe.extractor):
         rows = {probe.output: probe.name for probe in missing if probe.extractor == name and not probe.sums}
         if rows:
             network, given = work.loaded[name], work.texts(shard) if shelves.find("extractors", name).wants else None
-            found |= {rows[output]: values.cpu().numpy() for output, values in rows_of(network, images, list(rows), given).items()}
+            found |= {rows[output]: values for output, values in rows_of(network, images, list(rows), given).items()}
         for probe in (probe for probe in missing if probe.extractor == name and probe.sums):
             of = np.zeros(len(images), dtype=np.int64) if classes is None else classes
-            found[probe.name] = sums_of(work.loaded[name], images, probe.output, of, count, work.shards)
+            found[probe.name] = torch.from_numpy(sums_of(work.loaded[name], images, probe.output, of, count, work.shards))
     return found
 
 
@@ -224,17 +250,18 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
         labels = work.own(shard)
         for at in range(0, probe.wanted(shard.indices), at_once):
             rows = slice(at, min(at + at_once, probe.wanted(shard.indices)))
-            ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
+            with noticed():
+                ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
             a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
             distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
-        write_arrays(path_of(work.folder, shard, probe.name), {_array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
+        write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
         work.clock.add("paths", then)
 
 
 def _of_classes(work: Work, probe: Probe) -> None:
     """Distances within classes of an output too wide to keep, of the kept images, which are in memory at once."""
     plan, then = work.plan, time.monotonic()
-    kept = list(_parts(plan, work.folder, kept_images(plan)))
+    kept = list(parts(plan, work.folder, kept_images(plan)))
     origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
     found = read_probe(work.folder, _all(plan), probe)
     if found and found[1]["images"] == origin:
@@ -250,7 +277,7 @@ def _of_classes(work: Work, probe: Probe) -> None:
 
         ahead = ahead_of(labels, features, wide_at_once(images))
     said = {**probe.says, "shard": _all(plan).name, "images": origin}
-    write_arrays(path_of(work.folder, _all(plan), probe.name), {_array_of(probe): ahead}, said)
+    write_arrays(path_of(work.folder, _all(plan), probe.name), {array_of(probe): ahead}, said)
     work.clock.add("features", then)
 
 
@@ -260,7 +287,7 @@ def _wait_for(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
+def parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
     """A probe's array of each shard that has any, and what its file says of itself; RunFailed when one went missing since it was drawn."""
     for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
         if not probe.wanted(shard.indices):
@@ -268,33 +295,4 @@ def _parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndar
         found = read_probe(folder, shard, probe)
         if found is None:
             raise RunFailed(f"{path_of(folder, shard, probe.name)} went missing while it was needed; genbench run with the same words draws it again")
-        yield shard, found[0][_array_of(probe)], found[1]
-
-
-def gather(plan: Plan, folder: Path, probe: Probe) -> ndarray[Any, Any]:
-    """A probe's array over the whole run, float64: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2]."""
-    if probe.sums:
-        sums: dict[int, ndarray[Any, Any]] = {}
-        for shard, array, _ in _parts(plan, folder, probe):
-            sums[shard.block] = sums[shard.block] + array if shard.block in sums else array
-        return np.stack([sums[block] for block in sorted(sums)])
-    parts = list(_parts(plan, folder, probe))
-    order = np.argsort(np.concatenate([shard.indices[: probe.wanted(shard.indices)] for shard, *_ in parts]))
-    return np.concatenate([array[: probe.wanted(shard.indices)] for shard, array, _ in parts])[order].astype(np.float64)
-
-
-def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:
-    """Kept images uint8 [k, 3, H, W] of these samples, reading only the shards that hold them."""
-    found: dict[int, ndarray[Any, Any]] = {}
-    for shard in shards_of(run_blocks(plan)):
-        if wanted := set(shard.indices.tolist()).intersection(indices):
-            if (kept := read_probe(folder, shard, kept_images(plan))) is None:
-                raise RunFailed(f"{path_of(folder, shard, 'images')} is lost; without {folder / 'run.json'} genbench run with the same words draws it again")
-            found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
-    return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
-
-
-def told(plan: Plan, folder: Path) -> dict[str, dict[str, str]]:
-    """What the file of each shard says of its images: `images`, their SHA-256, `sketch` and `quantised`, how they became 8 bits."""
-    probe = min((one for one in probes_of(plan).values() if one.of_images), key=lambda one: one.name == "images", default=None)
-    return {shard.name: found[1] for shard in shards_of(run_blocks(plan)) if probe and (found := read_probe(folder, shard, probe))}
+        yield shard, found[0][array_of(probe)], found[1]

@@ -18,6 +18,7 @@ from genbench.say import RunFailed, UserError, clean, complain
 
 MARK = ".done.json"
 LAST = "run.json"  # of a run's files beside its shards: what says that it is finished
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*/?[^/].*")
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,199}", re.ASCII)  # of a file that we may have put there
 
 
@@ -57,18 +58,24 @@ def opened(out: str | Path, run: str) -> Place:
     """The place of a run below a folder or a URL; UserError where it cannot be written."""
     if not is_url(out):
         return Place(folder_to_write(folder_to_write(Path(out), "--out") / run, "the run's folder"))
-    root = str(out).rstrip("/")
+    root = _root(str(out))
     _store(root)
     return Place(folder_to_write(home() / "copies" / sha256(root.encode())[:16] / run, "the copy of a run"), root)
 
 
 def runs(root: str) -> list[str]:
     """The ids of the runs below a URL."""
-    store, key = _store(root.rstrip("/"))
+    store, key = _store(_root(root))
     try:
         return sorted(Path(one).parent.name for one in store.glob(f"{key}/*/plan.json"))
     except Exception as error:  # each store has its own
         raise RunFailed(f"{clean(root)} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _root(url: str) -> str:
+    if not URL.fullmatch(url):
+        raise UserError(f"{clean(url)} is no URL of a place; write SCHEME://bucket/folder, as in s3://bucket/runs")
+    return url.rstrip("/")
 
 
 def _store(root: str) -> tuple[Any, str]:

@@ -18,11 +18,11 @@ one method: its trainings.
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genbench import tomls
 from genbench.say import UserError, choices, clean
 
 TEXTS = (
@@ -56,10 +56,10 @@ def read(path: Path) -> list[dict[str, Any]]:
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"--suite {shown} is larger than a megabyte; it is no list of runs")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomls.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"--suite {shown}: there is no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"--suite {shown} cannot be read as TOML: {error}") from None
     runs = content.pop("run", [])
     if not isinstance(runs, list) or not runs or not all(isinstance(one, dict) for one in runs):

@@ -19,11 +19,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench import shards, shelves, stores
+from genbench.batches import halved
 from genbench.costs import Clock
 from genbench.drawing import constructed, deterministic, share_of, stored
 from genbench.engine import Engine, Wanted, options_of
+from genbench.files import write_json
+from genbench.fitting import OutOfMemory
 from genbench.generator import locate
 from genbench.plan import Request, settle
+from genbench.record import Plan
 from genbench.reference import networks
 from genbench.say import RunFailed, UserError, aside, complain, progress
 
@@ -54,8 +58,23 @@ class Drew:
     wrong: UserError | None = None
 
 
-def draw(work: shards.Work, request: Request, place: stores.Place) -> int:
-    """Compute every probe of every shard that is not there and whole, of a share only its own; returns how many processes drew at once."""
+def draw(work: shards.Work, request: Request, place: stores.Place) -> tuple[Plan, int]:
+    """Compute every probe of every shard that is not there and whole, of a share only its own: the plan as it was carried out, how many drew at once.
+
+    Where memory is short the whole run goes on at half its batch size, unless others may be drawing it too.
+    """
+    while True:
+        try:
+            return work.plan, _draw(work, request, place)
+        except OutOfMemory as error:
+            if request.shard or place.root:
+                raise RunFailed(f"{error}; use the same words with a smaller --batch-size than {work.plan.batch_size} on every machine") from None
+            short = error.with_traceback(None)
+        work = halved(work, short)
+        write_json(place.folder / "plan.json", work.plan.written())
+
+
+def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
     only = share_of(work.plan, request.shard)
     count = 1
     if request.on or request.shard_timeout or (request.workers or 1) > 1:

@@ -121,6 +121,6 @@ def test_an_entry_from_before_has_an_empty_cell(tmp_path, sleeper):
 def test_memory_counts_the_largest_moment():
     """A tensor of 100 MB raises the peak by no less than that."""
     generator = construct(locate("noise"), {}, None, "cpu", None)
-    before = costs.cost(generator, {"sample": 1.0}, 1, {}, None, {})["peak_memory_bytes"]
+    before = costs.cost(generator, costs.Clock({"sample": 1.0}, 1), {}, None, {})["peak_memory_bytes"]
     torch.ones(before // 4 + 25_000_000)
-    assert costs.cost(generator, {"sample": 1.0}, 1, {}, None, {})["peak_memory_bytes"] > before
+    assert costs.cost(generator, costs.Clock({"sample": 1.0}, 1), {}, None, {})["peak_memory_bytes"] > before

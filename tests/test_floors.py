@@ -14,9 +14,9 @@ import genbench
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    "lazy say arrays",
+    "lazy say arrays tomls shapes",
     "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told plots",
-    "section engine stores locks",
+    "section engine stores locks behind fitting",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
     "used human_rates sheets influence",
@@ -24,13 +24,13 @@ FLOORS = [
         "abilities alike anchors caches cas classes_shares classes_copies classes_pairs classes_carried noninferiority statistics stacks hub placing"
         " datasets/ engines/ extractors/ metrics/ protocols/"
     ),
-    "findings merging generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",
+    "findings merging profiles generator sources reference measures classes_labels classes_picture classes_within folders reported human_read human_page",
     "classes_sides classes_pooled gate reconstructions conditions costs human_csv human_results human_serve",
     "classes_counts classes_over false_alarms gate_said samples_needed",
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
-    "drawing",
-    "workers",
+    "drawing readback batches",
+    "workers run_pictures",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
     "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence against_real",

@@ -1,4 +1,4 @@
-"""To add a metric, data set, extractor, protocol, generator, command or section of the report one adds exactly one file: it is found, listed and used."""
+"""To add a row of any kind, a generator, a command, an engine or a section of the report one adds exactly one file: it is found, listed and used."""
 
 from __future__ import annotations
 
@@ -99,6 +99,17 @@ def render(report):
 
 ROW = Section("novel", "Novel", 35, render)
 """
+ENGINE = """
+from concurrent.futures import ThreadPoolExecutor
+from genbench.engine import Engine
+from genbench.say import tell
+
+def start(wanted):
+    tell(f"{wanted.pieces} pieces")
+    return ThreadPoolExecutor(1)
+
+ROW = Engine(name="thread", title="a thread of this process", start=start, workers=lambda wanted: 1)
+"""
 ADDED = {
     "genbench/metrics/new_metric.py": METRIC,
     "genbench/extractors/new_extractor.py": EXTRACTOR,
@@ -107,6 +118,7 @@ ADDED = {
     "genbench_plugins/new_generator.py": GENERATOR,
     "genbench/commands/where.py": COMMAND,
     "genbench/sections/novel.py": SECTION,
+    "genbench/engines/thread.py": ENGINE,
 }
 
 
@@ -129,7 +141,7 @@ def answers(tmp_path_factory, several):
         (copy / path).write_text(source)
     commands = ["--help", "where", "metrics", "extractors", "datasets", "protocols", "plugins"]
     commands += ["run --plugin noise --n 40 --metrics spread --json", "run --plugin new_generator --dataset halves --protocol halves,halves-few --json"]
-    commands += ["report -o page.html"]
+    commands += ["report -o page.html", "run --plugin noise --seed 1 --n 40 --metrics kd --on thread --json"]
     found = several(*(words.split() for words in commands), env={"PYTHONPATH": copy}, cwd=copy)
     return copy, before, dict(zip(commands, found, strict=True))
 
@@ -233,3 +245,11 @@ def test_no_other_file_was_touched(answers):
     after = _hashes(copy)
     assert set(after) - set(before) == set(ADDED)
     assert {path: after[path] for path in before} == before
+
+
+def test_a_new_engine_draws(answers):
+    """An engine that is one file draws the shards of a run."""
+    status, out, err, _ = answers[2]["run --plugin noise --seed 1 --n 40 --metrics kd --on thread --json"]
+    assert status == 0, err
+    assert "20 pieces" in err
+    assert json.loads(out)["cost"]["images_drawn"] == 40

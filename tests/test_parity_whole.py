@@ -15,7 +15,7 @@ from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 import genbench
-from genbench import gaussians, shelves
+from genbench import gaussians, probes, shelves
 
 pytestmark = pytest.mark.timeout(600)  # clean-fid takes roots 2,048 wide
 N, M, BATCH = 22, 20, 8  # a full batch of the peers' and a rest on both sides
@@ -75,6 +75,7 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shelves, "_with", [])
         patch.setenv("GENBENCH_OFFLINE", "1")
+        patch.setitem(probes.AT_ONCE, "cpu", 2)  # a block of so few has one or two, and would be filled up to more
         shelves.add_file(own)
         protocols = ("torch-fidelity", "pytorch-fid", "clean", "small-kid")
         record = genbench.evaluate("images", dataset=str(ref), checkpoint=gen, protocols=protocols, weights=(f"inception={weights}",), out=root / "runs")

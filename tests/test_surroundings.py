@@ -75,7 +75,7 @@ def forked(process, here):
 
 
 def shards(folder):
-    return {path.name: path.read_bytes() for path in folder.glob("runs/*/shards/*")}
+    return {path.name: path.read_bytes() for path in folder.glob("runs/*/shards/[!.]*")}
 
 
 def scores(folder):
@@ -163,7 +163,7 @@ def test_a_plugin_that_crashes_shows_its_line(forked, own, here):
     assert (status, "Segmentation fault" in err) == (-11, True)
     assert f'File "{here}/own.py", line {line_of("here it crashes")} in sample' in err.replace('"own.py"', f'"{here}/own.py"')
     kept = shards(here)
-    assert len(kept) >= 4
+    assert len(kept) >= 2  # of four or five: what was being written behind the drawing is drawn again
     own("crashes", on=False)
     assert forked(*OWN)[0] == 0
     assert kept.items() <= shards(here).items()

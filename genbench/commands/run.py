@@ -33,7 +33,8 @@ from genbench.placing import data_options, prompt_options
 @click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256 (TorchScript).")
 @click.option("--weights", multiple=True, metavar="NAME=PATH", help="Weights of an extractor, from this file (genbench weights).")
 @click.option("--reference", type=click.Path(path_type=Path), metavar="FILE.npz", help="Published statistics (mu, sigma) in place of the real images.")
-@click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call; the same results to 1e-6.")
+@click.option("--batch-size", default="50", show_default=True, help="Images to a call, the same results to 1e-6; auto: as many as fit.")
+@click.option("--memory-cap", type=float, metavar="GB", help="With --batch-size auto: what may be in use, of the GPU where there is one.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--workers", type=int, help="Processes that draw, each with a GPU of its own where there are several. Default: 1; of --on: all there are.")
 @click.option("--on", default="", metavar="ENGINE", help="Who draws: local, ray, ray://host:port, slurm (genbench/docs/scale.md).")
@@ -48,6 +49,7 @@ from genbench.placing import data_options, prompt_options
 @click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
 @click.option("--fresh", is_flag=True, help="Do the run again, whatever is there.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, draw nothing.")
+@click.option("--profile", is_flag=True, help="After the result: where the time went, stage by stage.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no remarks on standard error.")
 @data_options
@@ -62,6 +64,7 @@ def command(
     with_files: tuple[Path, ...],
     fresh: bool,
     dry_run: bool,
+    profile: bool,
     as_json: bool,
     quiet: bool,
     **words: Any,
@@ -101,7 +104,7 @@ def command(
         draw_shares(jobs, out)
         return
     if not dry_run:
-        go(jobs, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json)
+        go(jobs, out, None if leaderboards == "none" else Path(leaderboards), fresh, as_json, profile=profile)
         return
     for plan, description, request in jobs:
         constructed(description, request, plan.device)  # what the constructor refuses is refused here too
@@ -144,9 +147,9 @@ def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
     return settle(request, description), description, request
 
 
-def go(jobs: Sequence[tuple[Any, Any, Any]], out: str, root: Path | None, fresh: bool, as_json: bool) -> None:
+def go(jobs: Sequence[tuple[Any, Any, Any]], out: str, root: Path | None, fresh: bool, as_json: bool, *, profile: bool = False) -> None:
     """Execute each plan, enter the boards, print the answers; where one of several fails, the others are done all the same."""
-    from genbench import boards, compared, standings
+    from genbench import boards, compared, costs, profiles, standings
     from genbench.files import folder_to_write
     from genbench.run import execute, failed
     from genbench.say import RunFailed, answer, tell
@@ -154,15 +157,16 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: str, root: Path | None, fresh:
     if root is not None:
         folder_to_write(root, "--leaderboards")
     done, wrong = [], []
+    since: float | None = costs.process_began()  # of the first: its start is the program's
     for plan, description, request in jobs:
         try:
-            found = execute(plan, description, request, out, fresh=fresh)
+            since, found = None, execute(plan, description, request, out, fresh=fresh, since=since)
             done.append(found)
             whole = all(score.status != "failed" for score in found.scores)
             entered = boards.enter(found, root) if root is not None and whole else []
             tell(f"run {found.id}: {found.folder}" + "".join(f" · board {root}/{name}" for name in entered))
             if not as_json:
-                answer("\n" * (len(done) > 1) + standings.result(found, root))
+                answer("\n" * (len(done) > 1) + standings.result(found, root) + (f"\n\n{profiles.text(found.cost)}" if profile else ""))
             elif len(jobs) == 1:
                 answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
             failed(found)

@@ -61,6 +61,7 @@ class Tasks(ThreadPoolExecutor):
 
 def _imported() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that begins here: its workers are the run, no background
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
