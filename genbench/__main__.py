@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import io
 import sys
 
 from genbench import cli
@@ -12,7 +11,7 @@ from genbench import cli
 
 def main() -> int:
     """Run one command and return its exit status; where the process crashes within a plugin, the plugin's line is said."""
-    with contextlib.suppress(AttributeError, ValueError, io.UnsupportedOperation):  # standard error was closed by the caller
+    with contextlib.suppress(RuntimeError, OSError, ValueError):  # standard error was closed by the caller
         faulthandler.enable()
     return cli.main()
 
