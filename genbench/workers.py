@@ -29,7 +29,7 @@ from genbench.generator import locate
 from genbench.plan import Request, settle
 from genbench.record import Plan
 from genbench.reference import networks
-from genbench.say import RunFailed, UserError, aside, complain, progress
+from genbench.say import RunFailed, UserError, aside, clean, complain, progress
 
 DRAWING = "drawing"  # the folder of a file for each shard that is being drawn, with the traceback of what ended it
 PASSED_ON = re.compile(r"GENBENCH_(?!WORKER$)\w+")  # variables that every worker has
@@ -78,13 +78,13 @@ def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
     only = share_of(work.plan, request.shard)
     count = 1
     if request.on or request.shard_timeout or (request.workers or 1) > 1:
-        count = _by_engine(work, request, place.root, only)
+        count = _by_engine(work, request, place, only)
         place.pull()
     shards.draw(work, only, place.push)
     return count
 
 
-def _by_engine(work: shards.Work, request: Request, url: str, only: Sequence[str]) -> int:
+def _by_engine(work: shards.Work, request: Request, place: stores.Place, only: Sequence[str]) -> int:
     """The same by workers; RunFailed names the shards that they could not draw, after all others were."""
     if not request.plugin:
         raise UserError("--workers and --on: a generator in memory cannot be drawn from by other processes: put it into a file and name that")
@@ -96,7 +96,7 @@ def _by_engine(work: shards.Work, request: Request, url: str, only: Sequence[str
         return 1
     wanted = Wanted(0, request.workers, work.plan.device, address, work.folder.resolve(), options)
     variables = tuple((name, value) for name, value in os.environ.items() if PASSED_ON.fullmatch(name))
-    job = Job(request, shelves.files(), url or str(work.folder.resolve().parent), work.plan.id, str(Path.cwd()), variables)
+    job = Job(request, shelves.files(), place.root or str(work.folder.resolve().parent), work.plan.id, str(Path.cwd()), variables)
     count = min(engine.workers(wanted), len(sizes))
     _wipe(work.folder, sizes)
     lost: dict[str, str] = {}
@@ -110,8 +110,9 @@ def _by_engine(work: shards.Work, request: Request, url: str, only: Sequence[str
             complain("a worker died (was it killed, or short of memory?); the shard that it drew is drawn again, alone")
             lost |= {name: why for name in died if (why := _ended(work.folder, name)).startswith("Timeout")}
             lost |= {name: _ended(work.folder, name) for name in died if name not in lost and turn([name], 1)}
-            there = {shard.name for shard, _ in shards.lacking(work.plan, work.folder, sizes)}
-            left = [name for name in sizes if name in there and name not in lost]
+            place.pull()
+            missing = {shard.name for shard, _ in shards.lacking(work.plan, work.folder, sizes)}
+            left = [name for name in sizes if name in missing and name not in lost]
     _wipe(work.folder, sizes)
     if lost:
         told = "; ".join(f"{name}: {why or 'its process died, alone too'}" for name, why in list(lost.items())[:SHOWN])
@@ -125,12 +126,12 @@ def _turn(work: shards.Work, engine: Engine, wanted: Wanted, job: Job, sizes: Ma
     count = min(wanted.workers * engine.pieces or len(sizes), len(sizes))
     pieces = [list(sizes)[place::count] for place in range(count)]
     pool = engine.start(replace(wanted, pieces=len(pieces)))
-    died: list[str] = []
+    died: dict[str, BaseException] = {}
     with _stopped(pool):
         out = {pool.submit(drawn, job, tuple(piece)): piece for piece in pieces}
         for one in as_completed(out):
-            if one.exception() is not None:  # the engine's own kind: what the call itself came to is no exception
-                died += out[one]
+            if (end := one.exception()) is not None:  # the engine's own kind: what the call itself came to is no exception
+                died |= dict.fromkeys(out[one], end)
                 continue
             found = one.result()
             if found.wrong:
@@ -140,7 +141,10 @@ def _turn(work: shards.Work, engine: Engine, wanted: Wanted, job: Job, sizes: Ma
                 work.clock.seconds[stage] = work.clock.seconds.get(stage, 0.0) + spent / wanted.workers
             done(sum(sizes[name] for name in out[one]))
     begun = [name for name in died if (work.folder / DRAWING / f"{name}.txt").exists()]  # one process's death may end the calls of all
-    return begun or died
+    if len(died) == len(sizes) > 1 and not begun:
+        end = next(iter(died.values()))
+        raise RunFailed(f"--on {engine.name}: no worker got as far as a shard: {type(end).__name__}: {clean(str(end))}")
+    return begun or list(died)
 
 
 @contextlib.contextmanager

@@ -182,6 +182,18 @@ def test_slurm_is_asked_for_what_was_said(monkeypatch, tmp_path):
     assert (again.function, again.function()) == (jobs[0], (3, 1))
 
 
+def test_an_engine_whose_workers_never_begin_says_why(plugin, cli, tmp_path):
+    """Where every call fails before a shard is begun, the run ends in a line with the engine's own reason, and tries no shard alone."""
+    (tmp_path / "own.py").write_text(
+        "from concurrent.futures import ThreadPoolExecutor\nfrom genbench.engine import Engine\n"
+        "class Broken(ThreadPoolExecutor):\n    def submit(self, fn, /, *args):\n        return super().submit(open, '/no/such/queue')\n"
+        'BROKEN = Engine(name="broken", title="fails", start=lambda wanted: Broken(1), workers=lambda wanted: 1)\n'
+    )
+    status, out, err = cli("run", "--plugin", plugin, *WORDS, "--with", tmp_path / "own.py", "--on", "broken", "--out", tmp_path / "runs")
+    assert (status, out, err.count("\n")) == (5, "", 1)
+    assert "--on broken: no worker got as far as a shard: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/queue'" in err
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
