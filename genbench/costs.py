@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CALLS = range(3, 21)  # of one image each, for the latency: at least 3, at most 20,
 IMAGES = ("sample", "features", "write", "wait")  # the stages that every image goes through
-PATIENCE = 5.0  # and no further one after so many seconds
+PATIENCE = 2.0  # and no further one after so many seconds
 DRAWN = ("images_drawn", "images_per_second", "images_per_second_whole", "seconds_per_image", "latency_p50_seconds", "latency_p95_seconds")
 
 

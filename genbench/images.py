@@ -11,6 +11,8 @@ from genbench.say import PluginFailed
 if TYPE_CHECKING:
     from numpy import ndarray
 
+LARGE = 2**22  # bytes of a sheet beyond which a tenth of its file is not worth seconds
+
 
 def to_uint8(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
     """Float images in low .. high to uint8, rounded to the nearest of 256 levels; values outside are clipped."""
@@ -115,5 +117,5 @@ def grid_png(images: ndarray[Any, Any], columns: int) -> bytes:
         sheet[top : top + h, left : left + w] = image.transpose(1, 2, 0)
     grey = bool((sheet[..., 0] == sheet[..., 1]).all() and (sheet[..., 0] == sheet[..., 2]).all())
     with io.BytesIO() as buffer:
-        Image.fromarray(sheet[..., 0] if grey else sheet).save(buffer, format="PNG", optimize=True)
+        Image.fromarray(sheet[..., 0] if grey else sheet).save(buffer, format="PNG", optimize=sheet.size < LARGE)
         return buffer.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,73 +112,135 @@ def networks(plan: Plan) -> dict[str, Any]:
     return {name: network(name, plan.device, one, used[name].get("precision", "float32"), plan.n, more) for name, (one, more) in files.items()}
 
 
+Wanted = dict[tuple[str, bool], tuple[Mapping[str, str], set[str]]]  # (extractor, mirrored) -> what identifies its features, outputs
+Found = dict[tuple[str, bool], dict[str, Any]]  # the same -> {output: float32 [m, d]}
+
+
 def real_features(plan: Plan, dataset: Dataset, loaded: Mapping[str, Any]) -> dict[str, dict[str, Real]]:
-    """{protocol: {split: Real}} of every split and feature that a protocol holds samples against or measures real data with."""
-    return {name: {split: _split(plan, protocol, split, dataset, loaded) for split in protocol["splits"]} for name, protocol in plan.protocols.items()}
+    """{protocol: {split: Real}} of every split and feature that a protocol holds samples against or measures real data with.
+
+    A split is read once at most, whatever number of protocols and extractors look at it.
+    """
+    wanted: dict[str, Wanted] = {}
+    for protocol in plan.protocols.values():
+        for split in protocol["splits"] if protocol["statistics"] is None else ():
+            for key, (used, outputs) in _wanted(protocol, split).items():
+                wanted.setdefault(split, {}).setdefault(key, (used, set()))[1].update(outputs)
+    prints = {split: one["splits"][split] for one in plan.protocols.values() for split in one["splits"]}
+    seen = {split: _features(dataset, split, prints[split], of, loaded, plan.device) for split, of in wanted.items()}
+    labels = {split: _labels(dataset, split) if seen[split][1] is None else seen[split][1] for split in wanted}
+    return {
+        name: {split: _real(plan, protocol, split, *((seen[split][0], labels[split]) if split in seen else ({}, None))) for split in protocol["splits"]}
+        for name, protocol in plan.protocols.items()
+    }
 
 
-def _split(plan: Plan, protocol: Mapping[str, Any], split: str, dataset: Dataset, loaded: Mapping[str, Any]) -> Real:
-    if protocol["statistics"] is not None:
-        return Real({}, np.zeros(0, dtype=np.int64), read_statistics(Path(plan.places["statistics"])))
-    found: dict[str, ndarray[Any, Any]] = {}
-    labels = None
+def _wanted(protocol: Mapping[str, Any], split: str) -> Wanted:
+    """What a protocol looks at of a split, each extractor's outputs together."""
+    found: Wanted = {}
     for name, used in protocol["extractors"].items():
         row: Extractor = shelves.find("extractors", name)
         if row.wants:
             continue  # real images have no prompts
         wide = {output for output, width in row.outputs.items() if width == 0}
         taken = [m for m in protocol["measures"] if not m["skip"] and m["features"].partition(".")[0] == name]
-        outputs = sorted({m["features"].partition(".")[2] for m in taken} - wide)
+        outputs = {m["features"].partition(".")[2] for m in taken} - wide
         turns = {False, *(m["mirrored"] for m in taken if m["reference"] == split)} if outputs else set()
-        for mirrored in sorted(turns):
-            key = f"{protocol['splits'][split][:16]}", used["weights"], features_seal(used), plan.device.split(":")[0]
-            arrays, classes = _features(dataset, split, name, loaded[name], outputs, plan.device, key, mirrored)
-            labels = labels if mirrored else classes
-            found |= {f"{name}.{output}{MIRRORED if mirrored else ''}": array.astype(np.float64) for output, array in arrays.items()}
-    return Real(found, _labels(dataset, split) if labels is None else labels)
+        found |= {(name, mirrored): (used, outputs) for mirrored in sorted(turns)}
+    return found
+
+
+def _real(plan: Plan, protocol: Mapping[str, Any], split: str, seen: Found, labels: ndarray[Any, Any] | None) -> Real:
+    """A split as a protocol looks at it."""
+    if protocol["statistics"] is not None:
+        return Real({}, np.zeros(0, dtype=np.int64), read_statistics(Path(plan.places["statistics"])))
+    assert labels is not None, "a protocol without statistics has looked at its splits"
+    of = {key: outputs for key, (_, outputs) in _wanted(protocol, split).items()}
+    named = {f"{name}.{output}{MIRRORED if turned else ''}": seen[name, turned][output] for (name, turned), outputs in of.items() for output in sorted(outputs)}
+    return Real({name: array.astype(np.float64) for name, array in named.items()}, labels)
 
 
 def _labels(dataset: Dataset, split: str) -> ndarray[Any, Any]:
     return np.concatenate([labels.numpy() for _, labels in dataset.open(split)])
 
 
-def _features(
-    dataset: Dataset, split: str, name: str, loaded: Any, outputs: Sequence[str], device: str, key: tuple[str, str, str, str], mirrored: bool
-) -> tuple[dict[str, ndarray[Any, Any]], ndarray[Any, Any]]:
-    """{output: float32 [m, d]} and labels [m] of a split, from the cache, or computed in one pass over the images."""
-    data, seal, code, kind = key
+def _features(dataset: Dataset, split: str, fingerprint: str, wanted: Wanted, loaded: Mapping[str, Any], device: str) -> tuple[Found, ndarray[Any, Any] | None]:
+    """What is wanted of a split, from the cache, or computed in one pass over the images; and its labels [m], None where nothing is wanted."""
+    kind = device.split(":")[0]
     kind = f"{kind}{AT_ONCE[kind]}"  # features follow the size of a call in their last bit
-    turned = "-mirrored" if mirrored else ""
-    paths = {o: home() / "features" / f"{data}-{name}.{o}{turned}-{seal[:16]}-{code[:16]}-{kind}.safetensors" for o in outputs}
-    known = {output: there[0] for output, path in paths.items() if (there := cached(path)) is not None}
-    missing = [output for output in outputs if output not in known]
+    found: Found = {key: {} for key in wanted}
+    missing: dict[tuple[str, bool], dict[str, Path]] = {}
+    labels: ndarray[Any, Any] | None = None
+    for (name, mirrored), (used, outputs) in wanted.items():
+        seals = f"{used['weights'][:16]}-{features_seal(used)[:16]}-{kind}"
+        for output in sorted(outputs):
+            path = home() / "features" / f"{fingerprint[:16]}-{name}.{output}{'-mirrored' if mirrored else ''}-{seals}.safetensors"
+            there = cached(path)
+            if there is None:
+                missing.setdefault((name, mirrored), {})[output] = path
+                continue
+            found[name, mirrored][output] = there[0]["features"]
+            labels = labels if mirrored else there[0]["labels"]
     if missing:
-        arrays = _computed(dataset, split, name, loaded, missing, device, mirrored)
-        for output in missing:
-            known[output] = {"features": arrays[output], "labels": arrays["labels"]}
-            cache(paths[output], known[output], {"dataset": dataset.name, "split": split, "fingerprint": data})
-    return {output: known[output]["features"] for output in outputs}, known[outputs[0]]["labels"]
+        arrays, labels = _computed(dataset, split, missing, loaded, device)
+        for key, paths in missing.items():
+            found[key] |= arrays[key]
+            for output, path in paths.items():
+                content = {"features": arrays[key][output], "labels": np.tile(labels, 1 + key[1])}
+                cache(path, content, {"dataset": dataset.name, "split": split, "fingerprint": fingerprint[:16]})
+    return found, labels
 
 
-def _computed(dataset: Dataset, split: str, name: str, loaded: Any, outputs: Sequence[str], device: str, mirrored: bool) -> dict[str, ndarray[Any, Any]]:
-    parts: list[dict[str, torch.Tensor]] = []
+def _computed(
+    dataset: Dataset, split: str, missing: Mapping[tuple[str, bool], Collection[str]], loaded: Mapping[str, Any], device: str
+) -> tuple[Found, ndarray[Any, Any]]:
+    """Outputs of extractors on every image of a split and, mirrored, on every image and then on every mirror image, as NVIDIA's code has them."""
+    asked: dict[tuple[str, bool], set[str]] = {}
+    for (name, mirrored), outputs in missing.items():
+        for turned in {False, mirrored}:
+            asked.setdefault((name, turned), set()).update(outputs)
+    rows: dict[tuple[str, bool, str], list[torch.Tensor]] = {(*key, output): [] for key, outputs in asked.items() for output in outputs}
     labels = []
-    turns = (False, True) if mirrored else (False,)  # all images, then all their mirror images, as NVIDIA's code has them
-    with progress(f"features {name} of {dataset.name} {split}", dataset.splits[split] * len(turns), "images") as done:
-        for turned in turns:
+    with progress(f"features {', '.join(dict.fromkeys(name for name, _ in asked))} of {dataset.name} {split}", dataset.splits[split], "images") as done:
+
+        def counted() -> Iterator[torch.Tensor]:
             for images, classes in dataset.open(split):
-                batch = (images.flip(3) if turned else images).to(device)
-                parts.append({output: rows.cpu() for output, rows in rows_of(loaded, batch, list(outputs)).items()})
                 labels.append(classes)
+                yield images
                 done(len(images))
-    arrays = {output: torch.cat([part[output] for part in parts]).numpy() for output in outputs}
-    return {**arrays, "labels": torch.cat(labels).numpy()}
+
+        for batch in _whole_calls(counted(), AT_ONCE[device.split(":")[0]]):
+            images = batch.to(device)
+            for (name, turned), outputs in asked.items():
+                answer = rows_of(loaded[name], images.flip(3) if turned else images, sorted(outputs))
+                for output, values in answer.items():
+                    rows[name, turned, output].append(values.cpu())
+    taken = {key: torch.cat(parts) for key, parts in rows.items()}
+    found = {
+        (name, mirrored): {output: torch.cat([taken[name, turned, output] for turned in sorted({False, mirrored})]).numpy() for output in outputs}
+        for (name, mirrored), outputs in missing.items()
+    }
+    return found, torch.cat(labels).numpy()
+
+
+def _whole_calls(batches: Iterable[torch.Tensor], at_once: int) -> Iterator[torch.Tensor]:
+    """The same images in pieces that fill an extractor's calls, but for the last."""
+    rest: list[torch.Tensor] = []
+    for images in batches:
+        rest.append(images)
+        whole = sum(map(len, rest)) // at_once * at_once
+        if whole:
+            together = torch.cat(rest)
+            yield together[:whole]
+            rest = [together[whole:]] if whole < len(together) else []
+    if rest:
+        yield torch.cat(rest)
 
 
 def features_of(dataset: Dataset, split: str, extractor: str, outputs: Sequence[str], device: str, file: str) -> dict[str, ndarray[Any, Any]]:
     """Features of one split outside of a run, {output: float64 [m, d]}; file: the weights that were found, "" where the extractor has none."""
     row = shelves.find("extractors", extractor)
     used = Used(file_sha256(Path(file)) if file else "none", extractor_code(row), package=package_of(row)).identity()
-    key = dataset.fingerprint(split)[:16], used["weights"], features_seal(used), device.split(":")[0]
-    found, _ = _features(dataset, split, extractor, network(extractor, device, file), list(outputs), device, key, False)
-    return {output: array.astype(np.float64) for output, array in found.items()}
+    key = extractor, False
+    found, _ = _features(dataset, split, dataset.fingerprint(split), {key: (used, set(outputs))}, {extractor: network(extractor, device, file)}, device)
+    return {output: array.astype(np.float64) for output, array in found[key].items()}

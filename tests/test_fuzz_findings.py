@@ -32,9 +32,9 @@ def test_a_finding_stays_mended(name, room):
 
 @pytest.mark.parametrize("reader", targets.READERS)
 def test_the_corpus_of_a_reader_is_read_or_refused(reader, room):
-    """The inputs that together reach all that an hour of fuzzing reached."""
+    """The inputs that together take every step in the program's own code that fuzzing took."""
     inputs = [path.read_bytes() for path in sorted((KEPT / reader / "corpus").glob("*"))]
-    assert {targets.look(reader, data, room) for data in inputs} == {True, False}
+    assert False in {targets.look(reader, data, room) for data in inputs}
 
 
 @pytest.mark.parametrize("reader", targets.READERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,70 @@ def test_a_run_says_where_its_time_went(tight, cli):
 
 def test_a_record_of_before_has_no_profile():
     assert "--fresh" in profiles.text({"seconds": {"sample": 1.0}})
+
+
+# One pass for all
+
+
+ROWS = """
+import torch
+from genbench.rows import Extractor, Measure, Protocol
+
+
+def load(device):
+    def features(images):
+        assert len(images) == 8, "a call is full"
+        flat = images.float().flatten(1)
+        return {"left": flat[:, :6], "right": flat[:, -6:]}
+
+    return features
+
+
+EDGES = Extractor("edges", "edges", {"left": 6, "right": 6}, 32, "none", None, "nothing", load)
+SHARED = dict(title="", dataset="digits", n=100, labels="balanced", quantise="round")
+ONE = Protocol(name="one", measures=(Measure("kd", "edges.left", "heldout"), Measure("fd", "digits.pool", "heldout")), **SHARED)
+TWO = Protocol(name="two", measures=(Measure("kd", "edges.right", "train", mirrored=True), Measure("kd", "digits.logits", "heldout")), **SHARED)
+"""
+
+
+def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
+    """Two protocols, two extractors, two outputs of each: every real split is read once, and each sample goes through each extractor once; the rows are those
+    of the images taken one call at a time, whatever the batches in which a set hands them out."""
+    from genbench import reference, shelves
+    from genbench.folders import dataset_of
+    from genbench.generator import locate
+    from genbench.plan import Request, settle
+    from genbench.probes import rows_of
+
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(shelves, "_with", [])
+    (tmp_path / "rows.py").write_text(ROWS)
+    shelves.add_file(tmp_path / "rows.py")
+    plan = settle(Request(protocols=("one", "two"), plugin="noise"), locate("noise"))
+    digits, opened = dataset_of("digits"), []
+
+    def pieces(split):
+        opened.append(split)
+        for images, labels in digits.open(split):
+            yield from zip(images.split(37), labels.split(37), strict=True)
+
+    loaded = reference.networks(plan)
+    found = reference.real_features(plan, replace(digits, open=pieces), loaded)
+    assert sorted(opened) == sorted(digits.splits)
+    images, labels = (torch.cat(parts) for parts in zip(*digits.open("train"), strict=True))
+    wanted = [rows_of(loaded["edges"], turned, ["right"])["right"] for turned in (images, images.flip(3))]
+    assert torch.equal(torch.from_numpy(found["two"]["train"].features["edges.right" + reference.MIRRORED]), torch.cat(wanted).double())
+    assert torch.equal(torch.from_numpy(found["one"]["train"].features["digits.pool"]), rows_of(loaded["digits"], images, ["pool"])["pool"].double())
+    assert set(found["two"]["heldout"].features) == {"edges.right", "digits.logits"}
+    assert torch.equal(torch.from_numpy(found["one"]["train"].labels), labels)
+    again = reference.real_features(plan, replace(digits, open=pieces), loaded)  # from the cache
+    assert len(opened) == len(digits.splits)
+    assert all((again["one"][split].features["edges.left"] == found["one"][split].features["edges.left"]).all() for split in digits.splits)
+
+    passes = []
+    monkeypatch.setattr(
+        shards, "rows_of", lambda network, images, outputs, texts: passes.append((len(images), sorted(outputs))) or rows_of(network, images, outputs)
+    )
+    genbench.evaluate("noise", protocols=("one", "two"), n=100, out=tmp_path / "runs")
+    assert sorted(passes) == sorted([(5, ["left", "right"]), (5, ["logits", "pool"])] * 20)
