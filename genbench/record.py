@@ -153,8 +153,8 @@ KINDS = {  # of what a record has, if it has it; for what it must have see `lack
     "a text": "id created genbench plan.label plan.identity.generator plan.protocols.*.dataset plan.protocols.*.measures.*.name shards.*.* "
     "plan.protocols.*.measures.*.metric scores.*.protocol scores.*.metric scores.*.part scores.*.method scores.*.reason scores.*.status scores.*.better "
     "scores.*.flags.*",
-    "a whole number": "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed plan.protocols.*.n scores.*.n scores.*.sizes.*",
-    "a number": "scores.*.left_out.*",
+    "a whole number": "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed plan.protocols.*.n scores.*.n",
+    "a number": "scores.*.left_out.* scores.*.sizes.*",
     "a number?": "scores.*.value scores.*.se scores.*.se_reference scores.*.low scores.*.high scores.*.real scores.*.real_high",
     "true or false": "plan.competitor plan.protocols.*.fits",
     "a table": "plan plan.identity plan.identity.options plan.identity.conditions plan.protocols plan.protocols.* plan.protocols.*.splits "

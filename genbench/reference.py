@@ -124,8 +124,9 @@ def real_features(plan: Plan, dataset: Dataset, loaded: Mapping[str, Any]) -> di
     wanted: dict[str, Wanted] = {}
     for protocol in plan.protocols.values():
         for split in protocol["splits"] if protocol["statistics"] is None else ():
+            looks = wanted.setdefault(split, {})  # at its labels, where at no feature
             for key, (used, outputs) in _wanted(protocol, split).items():
-                wanted.setdefault(split, {}).setdefault(key, (used, set()))[1].update(outputs)
+                looks.setdefault(key, (used, set()))[1].update(outputs)
     prints = {split: one["splits"][split] for one in plan.protocols.values() for split in one["splits"]}
     seen = {split: _features(dataset, split, prints[split], of, loaded, plan.device) for split, of in wanted.items()}
     labels = {split: _labels(dataset, split) if seen[split][1] is None else seen[split][1] for split in wanted}

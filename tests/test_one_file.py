@@ -102,10 +102,10 @@ ROW = Section("novel", "Novel", 35, render)
 ENGINE = """
 from concurrent.futures import ThreadPoolExecutor
 from genbench.engine import Engine
-from genbench.say import tell
+from genbench.say import complain
 
 def start(wanted):
-    tell(f"{wanted.pieces} pieces")
+    complain(f"{wanted.pieces} pieces")
     return ThreadPoolExecutor(1)
 
 ROW = Engine(name="thread", title="a thread of this process", start=start, workers=lambda wanted: 1)
