@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from genbench.rows import Metric
 
 LARGEST = 2**30  # bytes of a probe's rows in float64 that are held at once
-SAMPLE = 2**27  # bytes of those that stand for more
+SAMPLE = 2**26  # bytes of those that stand for more
 QUADRATIC = 50_000  # samples, as many as the papers take, of numbers whose cost grows with their square
 LINEAR = ("is", "label_accuracy", "top1_histogram_gap", "fls", "fls_overfit", "clipscore_hessel")  # their cost grows with n
 STREAMED = ("fd",)
@@ -144,11 +144,11 @@ def moments_by_block(plan: Plan, folder: Path, probe: Probe, measure: Mapping[st
 
 
 def _some_at_once(plan: Plan, folder: Path, probe: Probe, first: int) -> Iterator[tuple[int, ndarray[Any, Any]]]:
-    """(block, rows [k, d]) in ascending order, of as many shards of a block together as take a quarter of SAMPLE."""
+    """(block, rows [k, d]) in ascending order, of as many shards of a block together as take half of SAMPLE."""
     held: list[ndarray[Any, Any]] = []
     at = -1
     for shard, rows in readback.rows_by_shard(plan, folder, probe, first):
-        if held and (shard.block != at or sum(map(len, held)) * rows.shape[1] * 8 > SAMPLE // 4):
+        if held and (shard.block != at or sum(map(len, held)) * rows.shape[1] * 8 > SAMPLE // 2):
             yield at, np.concatenate(held)
             held = []
         at = shard.block
