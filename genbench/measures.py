@@ -20,7 +20,7 @@ _SHARED = "arrays probes given statistics stats gaussians nearest intervals scor
 ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 # The code of such a file by its hash, and an earlier one whose numbers it gives to rounding: it goes by that name, so that boards measured by it stay whole.
 SAME_NUMBERS = {
-    "fb1f95716c9fb5b4e71ecec90a7c72a3b63322fa51272063e0aa8c9a59452f87": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
+    "4f3cede165c6da2309e3a4daa67c3f43853e02039578c45c691dfe270a9ea8c8": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
     "5007c135abb996b1f30d21fb916e78177188a167dc50ea75429d1d845c073f27": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
     "79e787ddca8c5959a662950f8a93a5e538529cd8a3857f96d1ec6e932fb2c8e2": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes

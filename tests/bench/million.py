@@ -22,7 +22,7 @@ import numpy as np
 
 from genbench import profiles
 
-REAL = 4096  # images of the reference: more than 2,048, so that their covariance has full rank
+REAL = 3000  # images of the reference: more than 2,048, so that their covariance has full rank
 ROWS = """
 import torch
 from genbench import noise
