@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.lazy import np
 from genbench.probes import Probe, kept_images, probes_of
 from genbench.say import RunFailed
-from genbench.shards import parts, path_of, read_probe, run_blocks, shards_of
+from genbench.shards import Shard, parts, path_of, read_probe, run_blocks, shards_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -16,16 +17,27 @@ if TYPE_CHECKING:
     from genbench.record import Plan
 
 
-def gather(plan: Plan, folder: Path, probe: Probe) -> ndarray[Any, Any]:
-    """A probe's array over the whole run, float64: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2]."""
+def gather(plan: Plan, folder: Path, probe: Probe, first: int | None = None) -> ndarray[Any, Any]:
+    """A probe's array over the whole run, float64: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2].
+
+    first: rows of the first so many samples alone.
+    """
     if probe.sums:
         sums: dict[int, ndarray[Any, Any]] = {}
         for shard, array, _ in parts(plan, folder, probe):
             sums[shard.block] = sums[shard.block] + array if shard.block in sums else array
         return np.stack([sums[block] for block in sorted(sums)])
-    found = list(parts(plan, folder, probe))
-    order = np.argsort(np.concatenate([shard.indices[: probe.wanted(shard.indices)] for shard, *_ in found]))
-    return np.concatenate([array[: probe.wanted(shard.indices)] for shard, array, _ in found])[order].astype(np.float64)
+    found = [(shard.indices[: len(rows)], rows) for shard, rows in rows_by_shard(plan, folder, probe, first)]
+    order = np.argsort(np.concatenate([indices for indices, _ in found]))
+    return np.concatenate([rows for _, rows in found])[order].astype(np.float64)
+
+
+def rows_by_shard(plan: Plan, folder: Path, probe: Probe, first: int | None = None) -> Iterator[tuple[Shard, ndarray[Any, Any]]]:
+    """Shard by shard, in ascending order, the rows of its samples; of the first so many samples of the run alone."""
+    wanted = (lambda shard: True) if first is None else (lambda shard: shard.indices[0] < first)
+    for shard, array, _ in parts(plan, folder, probe, wanted):
+        count = probe.wanted(shard.indices)
+        yield shard, array[: count if first is None else min(count, int((shard.indices < first).sum()))]
 
 
 def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:

@@ -20,15 +20,13 @@ from genbench.engine import take_gpu
 from genbench.files import Damaged, sweep, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, locate
-from genbench.given import Drawn
+from genbench.large import scored
 from genbench.lazy import np
 from genbench.locks import locked, taken
 from genbench.plan import Request, settle
-from genbench.probes import probes_of
 from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
-from genbench.scoring import score
 
 if TYPE_CHECKING:
     pass
@@ -125,9 +123,8 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
     told = readback.told(plan, folder)
-    gathered = {name: readback.gather(plan, folder, probe) for name, probe in probes_of(plan).items() if name != "images"}
     then = clock.add("gather", then)
-    scores, closest = score(plan, Drawn(gathered, shards.labels_for(plan), shards.run_blocks(plan)), real)
+    scores, closest = scored(plan, folder, real)
     then = clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
     quantised = next((one["quantised"] for one in told.values()), "")

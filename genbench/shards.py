@@ -287,10 +287,12 @@ def _wait_for(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def parts(plan: Plan, folder: Path, probe: Probe) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
+def parts(
+    plan: Plan, folder: Path, probe: Probe, asked: Callable[[Shard], bool] = lambda shard: True
+) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
     """A probe's array of each shard that has any, and what its file says of itself; RunFailed when one went missing since it was drawn."""
     for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
-        if not probe.wanted(shard.indices):
+        if not (probe.wanted(shard.indices) and asked(shard)):
             continue
         found = read_probe(folder, shard, probe)
         if found is None:

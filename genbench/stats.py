@@ -75,7 +75,10 @@ def merge(a: Moments, b: Moments) -> Moments:
     count = a.count + b.count
     delta = b.mean - a.mean
     square = np.outer(delta, delta) if a.scatter.ndim == 2 else delta * delta
-    return Moments(count, a.mean + delta * (b.count / count), a.scatter + b.scatter + square * (a.count * b.count / count))
+    square *= a.count * b.count / count
+    scatter = a.scatter + b.scatter
+    scatter += square  # in place: a scatter of width 2,048 has 32 MB
+    return Moments(count, a.mean + delta * (b.count / count), scatter)
 
 
 def merge_all(parts: Sequence[Moments]) -> Moments:
@@ -91,17 +94,18 @@ def without_each(parts: Sequence[Moments]) -> Iterator[Moments]:
 
     By halving: B log B merges, and only log B results held at once (a scatter of width 2,048 has 32 MB).
     """
-
-    def halve(low: int, high: int, outside: tuple[Moments, ...]) -> Iterator[Moments]:
-        if high - low == 1:
-            yield outside[0]
-            return
-        middle = (low + high) // 2
-        yield from halve(low, middle, (merge_all([*outside, *parts[middle:high]]),))
-        yield from halve(middle, high, (merge_all([*outside, *parts[low:middle]]),))
-
     assert len(parts) >= 2, "one part has no others"
-    return halve(0, len(parts), ())
+    return _halved(parts, 0, len(parts), ())
+
+
+def _halved(parts: Sequence[Moments], low: int, high: int, outside: tuple[Moments, ...]) -> Iterator[Moments]:
+    """Of the parts low .. high, with all others merged into a few; no function within the other, which would hold the parts in a circle."""
+    if high - low == 1:
+        yield outside[0]
+        return
+    middle = (low + high) // 2
+    yield from _halved(parts, low, middle, (merge_all([*outside, *parts[middle:high]]),))
+    yield from _halved(parts, middle, high, (merge_all([*outside, *parts[low:middle]]),))
 
 
 def covariance(of: Moments, lost: int = 1) -> Array:

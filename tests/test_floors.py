@@ -30,7 +30,7 @@ FLOORS = [
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
     "drawing readback batches",
-    "workers run_pictures",
+    "workers run_pictures large",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
     "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence against_real",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import genbench
-from genbench import fitting, profiles, shards
+from genbench import fitting, profiles, shards, shelves, stats
+from genbench.arrays import Arrays
 from genbench.behind import MOST, Behind
 from genbench.say import PluginFailed, RunFailed
 
@@ -309,3 +312,85 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
     )
     genbench.evaluate("noise", protocols=("one", "two"), n=100, out=tmp_path / "runs")
     assert sorted(passes) == sorted([(5, ["left", "right"]), (5, ["logits", "pool"])] * 20)
+
+
+# More samples than memory holds
+
+
+def test_a_large_run_streams_its_moments_and_says_what_it_takes_fewer_of(tmp_path, monkeypatch):
+    """As if memory held 100 rows of features: fd and its interval are those of all 300 samples to rounding, numbers of pairs are those of a run of the first
+    100 and say so, and what costs n is taken of all of them while its rows fit."""
+    from genbench import large
+
+    monkeypatch.setenv("GENBENCH_QUIET", "1")
+    words = {"metrics": ("fd", "kd", "label_accuracy"), "out": tmp_path / "runs"}
+
+    def numbers(**more):
+        return {one.metric.removesuffix("_digits"): one for one in genbench.evaluate("dcgan", **words, **more).scores if one.part == "all"}
+
+    whole, short = numbers(n=300), numbers(n=100)
+    width = 64
+    monkeypatch.setattr(large, "LARGEST", 8 * width * 299)
+    monkeypatch.setattr(large, "SAMPLE", 8 * width * 100)
+    found = numbers(n=300, fresh=True)
+    for key in ("value", "se", "low", "high", "left_out"):
+        assert getattr(found["fd"], key) == pytest.approx(getattr(whole["fd"], key), rel=1e-9)
+    assert (found["fd"].n, sum(found["fd"].sizes)) == (300, 300)
+    assert (found["fd"].real, found["fd"].se_reference) == (short["fd"].real, short["fd"].se_reference)
+    assert "real and se_reference at n = 100" in found["fd"].flags
+    assert (found["kd"].value, found["kd"].left_out, found["kd"].n) == (short["kd"].value, short["kd"].left_out, 100)
+    assert "of the first 100 of 300 samples: its cost grows with their square" in found["kd"].flags
+    assert sum(found["kd"].sizes) == 100
+    assert found["label_accuracy"] == whole["label_accuracy"]
+    assert list(found) == list(whole)
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "width", "first", "streamed"),
+    [
+        ("fd", 50_000, 2048, None, False),
+        ("kd", 50_000, 2048, None, False),
+        ("fd", 1_000_000, 2048, 4096, True),
+        ("kd", 1_000_000, 2048, 4096, False),
+        ("kd", 1_000_000, 64, 50_000, False),
+        ("fd", 1_000_000, 64, None, False),
+        ("is", 1_000_000, 1008, 8_322, False),
+    ],
+)
+def test_which_numbers_are_of_all_samples(metric, n, width, first, streamed, monkeypatch):
+    """The rule: as many as memory holds; 50,000 where cost grows with the square; nothing changes for the runs of the papers."""
+    from types import SimpleNamespace
+
+    from genbench import large
+
+    monkeypatch.setattr(large.shelves, "find", lambda kind, name: SimpleNamespace(outputs={"o": width}, needs=("samples",)))
+    way = large.way_of({"skip": "", "pairs": None, "metric": metric, "features": "e.o", "samples_n": 0, "batch": 0}, {"repeats": 1}, n)
+    assert (way.first, way.streamed, bool(way.why)) == (first, streamed, first is not None)
+
+
+@pytest.mark.parametrize("name", ["fd", "kd"])
+def test_what_a_number_was_made_from_goes_with_it(name):
+    """No circle keeps features or moments until the garbage collector comes: at 50,000 by 2,048 each of a hundred splits would leave gigabytes behind."""
+    metric = shelves.find("metrics", name)
+    rng = np.random.default_rng(0)
+
+    def measured():
+        held = {side: rng.normal(size=(60, 8)) for side in ("samples", "reference")}
+        arrays = Arrays(held)
+        metric.value(arrays)
+        metric.left_out(arrays, np.arange(60) % 20, "samples")
+        metric.left_out(arrays, np.arange(60) % 20, "reference")
+
+    measured()  # imports leave circles of their own
+    gc.collect()
+    gc.disable()
+    try:
+        measured()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [one for one in gc.garbage if isinstance(one, np.ndarray | Arrays | stats.Moments)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []

@@ -33,7 +33,6 @@ TITLES = {
     "folder": "a folder of PNG, 32x32",
 }
 BATCH = 32  # of the peers
-SEEDS = 12345
 
 
 # What is there before: images, networks
@@ -195,7 +194,7 @@ def measured(words: list[str], folder: Path) -> dict[str, Any]:
     seconds = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    found: dict[str, Any] = {"seconds": seconds, "peak": used.ru_maxrss * 1024}
+    found: dict[str, Any] = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024}
     answer = json.loads(said)
     if isinstance(answer, dict):
         return {**found, "fid": answer["scores"][0]["value"], "stages": answer["cost"]["seconds"]}
@@ -205,24 +204,29 @@ def measured(words: list[str], folder: Path) -> dict[str, Any]:
 # The table
 
 
+def _cells(one: dict[str, Any]) -> str:
+    return f"{one['seconds']:.1f} | {one['cpu']:.0f} | {one['peak'] / 1e9:.2f} GB | {one['fid']:.5g}"
+
+
 def table(found: dict[str, dict[str, Any]]) -> str:
     import torch
 
     lines = [
         "Whole runs, from the start of a process to its number: `python tests/bench/whole_runs.py`.",
-        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}; one run of each.",
+        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}.",
+        "The quicker of two runs of each; seconds of the processors are what it computed, the waiting left out.",
         "The samples of the two generators are each one's own draws: FID agrees where files are compared, and there alone.",
         "Peak memory is of the process.",
         "",
-        "| job | n | | seconds | peak memory | FID | times as fast |",
-        "|---|---|---|---|---|---|---|",
+        "| job | n | | seconds | of the processors | peak memory | FID | times as fast |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for job, n in COUNTS.items():
         for tool, protocol in TOOLS.items():
             ours, theirs = found[f"{job}:genbench:{protocol}"], found[f"{job}:{tool}"]
-            lines.append(f"| {TITLES[job]} | {n} | {tool} | {theirs['seconds']:.1f} | {theirs['peak'] / 1e9:.2f} GB | {theirs['fid']:.5g} | |")
             ratio = f"**{theirs['seconds'] / ours['seconds']:.2f}**"
-            lines.append(f"| | | genbench, {protocol} | {ours['seconds']:.1f} | {ours['peak'] / 1e9:.2f} GB | {ours['fid']:.5g} | {ratio} |")
+            lines.append(f"| {TITLES[job]} | {n} | {tool} | {_cells(theirs)} | |")
+            lines.append(f"| | | genbench, {protocol} | {_cells(ours)} | {ratio} |")
     lines += ["", "Where genbench's seconds go:", "", "| job | " + " | ".join(STAGES) + " |", "|---" * (len(STAGES) + 1) + "|"]
     for job in COUNTS:
         stages = found[f"{job}:genbench:torch-fidelity"]["stages"]
@@ -236,7 +240,7 @@ STAGES = ("start", "load", "reference", "sample", "features", "wait", "scoring",
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     pieces = [f"{job}:{tool}" for job in COUNTS for tool in (*TOOLS, *(f"genbench:{protocol}" for protocol in TOOLS.values()))]
-    parser.add_argument("--only", action="append", default=[], choices=pieces)
+    parser.add_argument("--only", action="append", default=[], choices=pieces, help="measured again where it is there; the quicker run counts")
     parser.add_argument("--state", type=Path, default=Path("whole_runs"), help="the folder of files, runs and what was measured")
     parser.add_argument("--do", help=argparse.SUPPRESS)  # a peer, in a process of its own
     given = parser.parse_args()
@@ -250,8 +254,9 @@ def main() -> None:
     found = json.loads(kept.read_text()) if kept.exists() else {}
     for piece in given.only or [piece for piece in pieces if piece not in found]:
         job, _, tool = piece.partition(":")
-        found[piece] = measured(command(job, tool, given.state), given.state)
-        print(piece, found[piece], flush=True)
+        once = measured(command(job, tool, given.state), given.state)
+        found[piece] = min(once, found.get(piece, once), key=lambda one: one["seconds"])  # what others do on the machine only adds
+        print(piece, once, flush=True)
         kept.write_text(json.dumps(found, indent=1))
     if set(pieces) <= set(found):
         Path(__file__).with_suffix(".md").write_text(table(found))

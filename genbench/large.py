@@ -1,0 +1,168 @@
+"""The numbers of a run, of more samples than memory holds too: Fréchet distances from moments that are streamed, all else of the first so many samples.
+
+Up to LARGEST bytes of rows, and QUADRATIC samples, every number is of all samples and all rows are in memory. Beyond that
+
+    fd                                  of all samples: moments of each block, merged in ascending order (Chan); costs n d^2
+    other numbers that cost n           of as many first samples as fit into SAMPLE bytes of rows
+    numbers of pairs, which cost n^2    of the first QUADRATIC samples at most, and as many as fit
+
+Every such number says so in a flag. The first samples of a run are balanced and in the same blocks, so its interval is that of a shorter run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench import gaussians, intervals, readback, shards, shelves, stats
+from genbench.arrays import Sighting
+from genbench.given import Drawn, given_of
+from genbench.lazy import np
+from genbench.probes import Probe, one_repeat, probe_name, probes_of, reconstructs
+from genbench.record import Plan, Score
+from genbench.say import progress
+from genbench.scoring import Closest, score
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    from genbench.reference import Real
+    from genbench.rows import Metric
+
+LARGEST = 2**30  # bytes of a probe's rows in float64 that are held at once
+SAMPLE = 2**26  # bytes of those that stand for more
+QUADRATIC = 50_000  # samples, as many as the papers take, of numbers whose cost grows with their square
+LINEAR = ("is", "label_accuracy", "top1_histogram_gap", "fls", "fls_overfit", "clipscore_hessel")  # their cost grows with n
+STREAMED = ("fd",)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a measure of a run is taken: of the first so many samples, why, and whether of all by streamed moments."""
+
+    first: int | None = None  # None: all
+    why: str = ""
+    streamed: bool = False
+
+
+def scored(plan: Plan, folder: Path, real: Mapping[str, Mapping[str, Real]]) -> tuple[tuple[Score, ...], Closest | None]:
+    """The scores of a run whose shards are drawn, in the order of its measures, and what a metric that looks for copies would show."""
+    probes = {name: probe for name, probe in probes_of(plan).items() if name != "images"}
+    ways = {(name, m["name"]): way_of(m, p, plan.n) for name, p in plan.protocols.items() for m in p["measures"]}
+    found: list[Score] = []
+    shown: list[Closest] = []
+    for first in dict.fromkeys(way.first for way in ways.values()):
+        part = _only(plan, {key for key, way in ways.items() if way.first == first})
+        wanted = {name: probes[name] for name in probes_of(part) if name in probes}
+        gathered = {name: readback.gather(plan, folder, probe, first) for name, probe in wanted.items()}
+        labels = shards.labels_for(plan)
+        drawn = Drawn(gathered, None if labels is None else labels[:first], shards.run_blocks(plan)[:first])
+        scores, closest = score(part, drawn, real)
+        shown += [closest] if closest else []
+        sizes = tuple(np.unique(drawn.blocks, return_counts=True)[1].tolist())
+        found += scores if first is None else [_said(one, ways[one.protocol, one.metric], sizes) for one in scores]
+    order = {key: place for place, key in enumerate(ways)}
+    found.sort(key=lambda one: order[one.protocol, one.metric])
+    return tuple(_streamed(plan, folder, probes, real, one) if ways[one.protocol, one.metric].streamed else one for one in found), next(iter(shown), None)
+
+
+def way_of(measure: Mapping[str, Any], protocol: Mapping[str, Any], n: int) -> Way:
+    """How a measure is taken of a run of n samples."""
+    repeats = int(protocol["repeats"])
+    if measure["skip"] or reconstructs(measure) or measure["pairs"] or repeats > 1:
+        return Way()
+    extractor, _, output = measure["features"].partition(".")
+    width = int(shelves.find("extractors", extractor).outputs[output])
+    taken = one_repeat(measure, repeats, n)
+    if not width:
+        return Way()  # sums of it are kept, and no rows
+    fits, large = SAMPLE // (8 * width), taken * width * 8 > LARGEST
+    metric = measure["metric"]
+    if metric in STREAMED or metric in LINEAR:
+        return Way(fits, f"of the first {fits} of {taken} samples, whose features fit into memory", metric in STREAMED) if large else Way()
+    few = min(QUADRATIC, fits) if large else QUADRATIC
+    return Way(few, f"of the first {few} of {taken} samples: its cost grows with their square") if taken > few else Way()
+
+
+def _only(plan: Plan, kept: set[tuple[str, str]]) -> Plan:
+    """The plan with some measures alone."""
+    protocols = {name: {**p, "measures": [m for m in p["measures"] if (name, m["name"]) in kept]} for name, p in plan.protocols.items()}
+    return replace(plan, protocols={name: protocol for name, protocol in protocols.items() if protocol["measures"]})
+
+
+def _said(one: Score, way: Way, sizes: tuple[int, ...]) -> Score:
+    """A score of the first samples, with the sizes of its blocks and why it is not of all."""
+    return replace(one, sizes=one.sizes or sizes, flags=(*one.flags, *([way.why] if one.status == "ok" and way.why and not way.streamed else ())))
+
+
+def _streamed(plan: Plan, folder: Path, probes: Mapping[str, Probe], real: Mapping[str, Mapping[str, Real]], few: Score) -> Score:
+    """A Fréchet distance of all samples; the reference's error and what real data scores stay those of the first samples (few)."""
+    if few.status != "ok":
+        return few
+    protocol = plan.protocols[few.protocol]
+    measure = next(m for m in protocol["measures"] if m["name"] == few.metric)
+    metric: Metric = shelves.find("metrics", measure["metric"])
+    still = _reference(plan, measure, metric, protocol, real[few.protocol])
+    blocks = moments_by_block(plan, folder, probes[probe_name(measure)], measure, still.mean)
+    value = _distance(stats.merge_all(blocks), still)
+    left_out = np.array([_distance(one, still) for one in stats.without_each(blocks)])
+    sizes = np.array([one.count for one in blocks])
+    if not (math.isfinite(value) and np.isfinite(left_out).all()):
+        return replace(few, status="undefined", reason=f"{metric.name} of these samples is {value}", value=None, se=None, low=None, high=None, left_out=())
+    se, low, high = intervals.interval(metric.interval, value, left_out, sizes)
+    n = int(sizes.sum())
+    flags = (*measure["flags"], *metric.flags(Sighting(n, len(still.mean), value, few.real_high)), f"real and se_reference at n = {few.n}")
+    return replace(
+        few, value=value, se=se, low=low, high=high, n=n, left_out=tuple(left_out.tolist()), sizes=tuple(sizes.tolist()), flags=tuple(map(str, flags))
+    )
+
+
+def _reference(plan: Plan, measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], real: Mapping[str, Real]) -> gaussians.Gaussian:
+    """The Gaussian of the reference as the measure takes it."""
+    width = shelves.find("extractors", measure["features"].partition(".")[0]).outputs[measure["features"].partition(".")[2]]
+    two = Drawn({probe_name(measure): np.zeros((2, width))}, None, np.arange(2))  # of the samples nothing is asked
+    given = given_of({**measure, "samples_n": 0, "batch": 0}, metric, {**protocol, "train": ""}, two, real)
+    lost = int(measure["constants"].get("divisor", 1))
+    if "reference" in given.arrays:
+        return gaussians.fit(given.arrays["reference"], lost)
+    return gaussians.of_moments(real[measure["reference"]].moments[measure["features"].partition(".")[2]], lost)
+
+
+def moments_by_block(plan: Plan, folder: Path, probe: Probe, measure: Mapping[str, Any], mean: ndarray[Any, Any]) -> list[stats.Moments]:
+    """The moments of each block's rows about a mean, float64: shards are read in ascending order and merged in it, some thousands of rows at a time."""
+    first = one_repeat(measure, 1, plan.n)
+    found: dict[int, stats.Moments] = {}
+    with progress(f"moments of {probe.name}", first, "samples") as done:
+        for block, rows in _some_at_once(plan, folder, probe, first):
+            part = stats.moments(rows.astype(measure["precision"]).astype(np.float64) - mean)
+            found[block] = stats.merge(found[block], part) if block in found else part
+            done(len(rows))
+    return [found[block] for block in sorted(found)]
+
+
+def _some_at_once(plan: Plan, folder: Path, probe: Probe, first: int) -> Iterator[tuple[int, ndarray[Any, Any]]]:
+    """(block, rows [k, d]) in ascending order, of as many shards of a block together as take half of SAMPLE."""
+    held: list[ndarray[Any, Any]] = []
+    at = -1
+    for shard, rows in readback.rows_by_shard(plan, folder, probe, first):
+        if held and (shard.block != at or sum(map(len, held)) * rows.shape[1] * 8 > SAMPLE // 2):
+            yield at, np.concatenate(held)
+            held = []
+        at = shard.block
+        held.append(rows)
+    if held:
+        yield at, np.concatenate(held)
+
+
+def _distance(moving: stats.Moments, still: gaussians.Gaussian) -> float:
+    """The Fréchet distance of moments about the mean that stays, and the Gaussian that stays."""
+    covariance, a = stats.covariance(moving, still.lost), still.factor
+    term = (
+        stats.trace_of_product_root(covariance, a)
+        if len(a) == a.shape[1]
+        else stats.trace_of_root(stats.product(stats.product(a, covariance), a.T), full_rank=True)
+    )
+    return float((moving.mean**2).sum() + covariance.trace() + still.trace - 2 * term)
