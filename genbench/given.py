@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.arrays import NEEDS, Arrays, Side
 from genbench.draws import blocks_of, rank_in_class
 from genbench.lazy import np
-from genbench.probes import ahead_of_rows, one_repeat, probe_name, reconstructs, sums_of_rows, taken_n
+from genbench.probes import ahead_of_rows, one_repeat, probe_name, reconstructs, rounded, sums_of_rows, taken_n
 from genbench.reconstructions import view
 from genbench.reference import MIRRORED
 from genbench.rows import Metric
@@ -63,7 +63,7 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
         given["sums"] = ours if ours.ndim == 3 else sums_of_rows(ours[taken], blocks, labels)
         blocks = np.arange(len(given["sums"]))
     else:
-        rows = ours[taken].astype(measure["precision"]).astype(np.float64)
+        rows = rounded(ours if len(taken) == len(ours) else ours[taken], measure)
         given |= {"samples": rows, "logits": rows, "pairs": rows, "prompts": rows, "labels": labels}
         if "ahead" in metric.needs:
             classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels
@@ -86,7 +86,7 @@ def _reconstructed(measure: Mapping[str, Any], metric: Metric, real: Real) -> Gi
     """The reconstructions of a split's images beside the images: a pair stays together, so that a leave-out takes both out."""
     chosen = _first(real.labels, measure["reference_n"] or len(real.labels))
     names = {"reconstructions": view(measure), "between": view(measure), "originals": measure["features"]}
-    given = {need: real.features[names[need]][chosen].astype(measure["precision"]).astype(np.float64) for need in metric.needs}
+    given = {need: rounded(real.features[names[need]][chosen], measure) for need in metric.needs}
     blocks = np.unique(blocks_of(real.labels)[chosen], return_inverse=True)[1]
     return Given(Arrays(given), {"samples": blocks}, np.bincount(blocks))
 
@@ -99,7 +99,7 @@ def _first(labels: ndarray[Any, Any], count: int, turns: int = 1) -> ndarray[Any
 
 def _whole(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
     """All rows of a split and the block of each."""
-    return real.features[measure["features"]].astype(measure["precision"]).astype(np.float64), blocks_of(real.labels)
+    return rounded(real.features[measure["features"]], measure), blocks_of(real.labels)
 
 
 def _held(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
@@ -111,4 +111,4 @@ def _held(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], nd
         chosen = _first(real.labels, measure["reference_n"], turns)
         rows, blocks = rows[chosen], blocks[chosen]
     kept = taken_n(measure, len(rows))
-    return rows[:kept].astype(measure["precision"]).astype(np.float64), np.unique(blocks[:kept], return_inverse=True)[1]
+    return rounded(rows[:kept], measure), np.unique(blocks[:kept], return_inverse=True)[1]

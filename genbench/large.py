@@ -1,10 +1,10 @@
 """The numbers of a run, of more samples than memory holds too: Fréchet distances from moments that are streamed, all else of the first so many samples.
 
-Up to LARGEST bytes of rows, and QUADRATIC samples, every number is of all samples and all rows are in memory. Beyond that
+Up to LARGEST bytes of rows, and MOST_OF_PAIRS samples, every number is of all samples and all rows are in memory. Beyond that
 
     fd                                  of all samples: moments of each block, merged in ascending order (Chan); costs n d^2
     other numbers that cost n           of as many first samples as fit into SAMPLE bytes of rows
-    numbers of pairs, which cost n^2    of the first QUADRATIC samples at most, and as many as fit
+    numbers that compare pairs of rows  of the first MOST_OF_PAIRS samples at most, and as many as fit
 
 Every such number says so in a flag. The first samples of a run are balanced and in the same blocks, so its interval is that of a shorter run.
 """
@@ -21,7 +21,8 @@ from genbench import gaussians, intervals, readback, shards, shelves, stats
 from genbench.arrays import Sighting
 from genbench.given import Drawn, given_of
 from genbench.lazy import np
-from genbench.probes import Probe, one_repeat, probe_name, probes_of, reconstructs
+from genbench.probes import Probe, one_repeat, probe_name, probes_of, reconstructs, rounded
+from genbench.real import Roles, scale
 from genbench.record import Plan, Score
 from genbench.say import progress
 from genbench.scoring import Closest, score
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from genbench.rows import Metric
 
 LARGEST = 2**30  # bytes of a probe's rows in float64 that are held at once
-SAMPLE = 2**26  # bytes of those that stand for more
-QUADRATIC = 50_000  # samples, as many as the papers take, of numbers whose cost grows with their square
-LINEAR = ("is", "label_accuracy", "top1_histogram_gap", "fls", "fls_overfit", "clipscore_hessel")  # their cost grows with n
-STREAMED = ("fd",)
+SAMPLE = 2**28  # bytes of those that stand for more
+BESIDE = 2**26  # bytes of those from which fd takes the reference's error and what real data scores
+PIECE = 2**25  # bytes of rows whose moments are taken at once
+MOST_OF_PAIRS = 50_000  # samples, as many as the papers take
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,23 @@ def scored(plan: Plan, folder: Path, real: Mapping[str, Mapping[str, Real]]) -> 
     found: list[Score] = []
     shown: list[Closest] = []
     for first in dict.fromkeys(way.first for way in ways.values()):
-        part = _only(plan, {key for key, way in ways.items() if way.first == first})
-        wanted = {name: probes[name] for name in probes_of(part) if name in probes}
-        gathered = {name: readback.gather(plan, folder, probe, first) for name, probe in wanted.items()}
-        labels = shards.labels_for(plan)
-        drawn = Drawn(gathered, None if labels is None else labels[:first], shards.run_blocks(plan)[:first])
-        scores, closest = score(part, drawn, real)
+        scores, closest = _of_first(first, _only(plan, {key for key, way in ways.items() if way.first == first}), plan, folder, probes, real)
         shown += [closest] if closest else []
-        sizes = tuple(np.unique(drawn.blocks, return_counts=True)[1].tolist())
-        found += scores if first is None else [_said(one, ways[one.protocol, one.metric], sizes) for one in scores]
+        found += [_said(one, ways[one.protocol, one.metric]) for one in scores]
     order = {key: place for place, key in enumerate(ways)}
     found.sort(key=lambda one: order[one.protocol, one.metric])
     return tuple(_streamed(plan, folder, probes, real, one) if ways[one.protocol, one.metric].streamed else one for one in found), next(iter(shown), None)
+
+
+def _of_first(
+    first: int | None, part: Plan, plan: Plan, folder: Path, probes: Mapping[str, Probe], real: Mapping[str, Mapping[str, Real]]
+) -> tuple[tuple[Score, ...], Closest | None]:
+    """What the measures of a part of the plan are of the first so many samples (None: of all); its rows are held here alone."""
+    gathered = {name: readback.gather(plan, folder, probes[name], first) for name in probes_of(part) if name in probes}
+    labels, blocks = shards.labels_for(plan), shards.run_blocks(plan)[:first]
+    scores, closest = score(part, Drawn(gathered, None if labels is None else labels[:first], blocks), real)
+    sizes = () if first is None else tuple(np.unique(blocks, return_counts=True)[1].tolist())
+    return tuple(replace(one, sizes=one.sizes or sizes) for one in scores), closest
 
 
 def way_of(measure: Mapping[str, Any], protocol: Mapping[str, Any], n: int) -> Way:
@@ -79,12 +85,13 @@ def way_of(measure: Mapping[str, Any], protocol: Mapping[str, Any], n: int) -> W
     taken = one_repeat(measure, repeats, n)
     if not width:
         return Way()  # sums of it are kept, and no rows
-    fits, large = SAMPLE // (8 * width), taken * width * 8 > LARGEST
-    metric = measure["metric"]
-    if metric in STREAMED or metric in LINEAR:
-        return Way(fits, f"of the first {fits} of {taken} samples, whose features fit into memory", metric in STREAMED) if large else Way()
-    few = min(QUADRATIC, fits) if large else QUADRATIC
-    return Way(few, f"of the first {few} of {taken} samples: its cost grows with their square") if taken > few else Way()
+    metric = shelves.find("metrics", measure["metric"])
+    large, streamed = taken * width * 8 > LARGEST, metric.name == "fd"
+    fits = (BESIDE if streamed else SAMPLE) // (8 * width)
+    if "samples" in metric.needs and not metric.from_moments:
+        few = min(MOST_OF_PAIRS, fits) if large else MOST_OF_PAIRS
+        return Way(few, f"of the first {few} of {taken} samples: its cost grows with the number of pairs") if taken > few else Way()
+    return Way(fits, f"of the first {fits} of {taken} samples, whose features fit into memory", streamed) if large else Way()
 
 
 def _only(plan: Plan, kept: set[tuple[str, str]]) -> Plan:
@@ -93,13 +100,13 @@ def _only(plan: Plan, kept: set[tuple[str, str]]) -> Plan:
     return replace(plan, protocols={name: protocol for name, protocol in protocols.items() if protocol["measures"]})
 
 
-def _said(one: Score, way: Way, sizes: tuple[int, ...]) -> Score:
-    """A score of the first samples, with the sizes of its blocks and why it is not of all."""
-    return replace(one, sizes=one.sizes or sizes, flags=(*one.flags, *([way.why] if one.status == "ok" and way.why and not way.streamed else ())))
+def _said(one: Score, way: Way) -> Score:
+    """A score with why it is not of all samples."""
+    return replace(one, flags=(*one.flags, way.why)) if one.status == "ok" and way.why and not way.streamed else one
 
 
 def _streamed(plan: Plan, folder: Path, probes: Mapping[str, Probe], real: Mapping[str, Mapping[str, Real]], few: Score) -> Score:
-    """A Fréchet distance of all samples; the reference's error and what real data scores stay those of the first samples (few)."""
+    """A Fréchet distance of all samples. few: that of the first ones, whose error from the reference stays, and whose real line is brought to this n."""
     if few.status != "ok":
         return few
     protocol = plan.protocols[few.protocol]
@@ -113,11 +120,16 @@ def _streamed(plan: Plan, folder: Path, probes: Mapping[str, Probe], real: Mappi
     if not (math.isfinite(value) and np.isfinite(left_out).all()):
         return replace(few, status="undefined", reason=f"{metric.name} of these samples is {value}", value=None, se=None, low=None, high=None, left_out=())
     se, low, high = intervals.interval(metric.interval, value, left_out, sizes)
-    n = int(sizes.sum())
-    flags = (*measure["flags"], *metric.flags(Sighting(n, len(still.mean), value, few.real_high)), f"real and se_reference at n = {few.n}")
-    return replace(
-        few, value=value, se=se, low=low, high=high, n=n, left_out=tuple(left_out.tolist()), sizes=tuple(sizes.tolist()), flags=tuple(map(str, flags))
-    )
+    n, held = int(sizes.sum()), measure["reference_n"] or len(real[few.protocol][measure["reference"]].labels)
+    real_line, real_high = few.real, few.real_high
+    said = [f"se_reference at n = {few.n}"] * (few.se_reference is not None)
+    if real_line is not None and real_high is not None:
+        factor = scale(metric, *(Roles(np.array([count]), held, 0) for count in (n, few.n)))
+        real_line, real_high = real_line * factor, real_high * factor
+        said += [next((flag for flag in few.flags if flag.startswith("real extrapolated")), f"real extrapolated from n = {few.n}")]
+    flags = (*measure["flags"], *map(str, metric.flags(Sighting(n, len(still.mean), value, real_high))), *said)
+    ours = replace(few, value=value, se=se, low=low, high=high, n=n, left_out=tuple(left_out.tolist()), sizes=tuple(sizes.tolist()), flags=flags)
+    return replace(ours, real=real_line, real_high=real_high)
 
 
 def _reference(plan: Plan, measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], real: Mapping[str, Real]) -> gaussians.Gaussian:
@@ -137,18 +149,18 @@ def moments_by_block(plan: Plan, folder: Path, probe: Probe, measure: Mapping[st
     found: dict[int, stats.Moments] = {}
     with progress(f"moments of {probe.name}", first, "samples") as done:
         for block, rows in _some_at_once(plan, folder, probe, first):
-            part = stats.moments(rows.astype(measure["precision"]).astype(np.float64) - mean)
+            part = stats.moments(rounded(rows, measure) - mean)
             found[block] = stats.merge(found[block], part) if block in found else part
             done(len(rows))
     return [found[block] for block in sorted(found)]
 
 
 def _some_at_once(plan: Plan, folder: Path, probe: Probe, first: int) -> Iterator[tuple[int, ndarray[Any, Any]]]:
-    """(block, rows [k, d]) in ascending order, of as many shards of a block together as take half of SAMPLE."""
+    """(block, rows [k, d]) in ascending order, of as many shards of a block together as fill a PIECE."""
     held: list[ndarray[Any, Any]] = []
     at = -1
     for shard, rows in readback.rows_by_shard(plan, folder, probe, first):
-        if held and (shard.block != at or sum(map(len, held)) * rows.shape[1] * 8 > SAMPLE // 2):
+        if held and (shard.block != at or sum(map(len, held)) * rows.shape[1] * 8 > PIECE):
             yield at, np.concatenate(held)
             held = []
         at = shard.block

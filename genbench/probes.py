@@ -76,6 +76,11 @@ def probes_of(plan: Plan) -> dict[str, Probe]:
     return found
 
 
+def rounded(rows: ndarray[Any, Any], measure: Mapping[str, Any]) -> ndarray[Any, Any]:
+    """Rows to the precision that a measure asks for, as float64; those of float64 as they are, for they may be gigabytes."""
+    return rows.astype(measure["precision"], copy=False).astype(np.float64, copy=False)
+
+
 def taken_n(measure: Mapping[str, Any], n: int) -> int:
     """How many of n samples, or of n images of the reference, whole batches leave."""
     return int(n // measure["batch"] * measure["batch"]) if measure["batch"] else n

@@ -11,7 +11,7 @@ from genbench import shelves
 from genbench.arrays import NEEDS, Arrays
 from genbench.files import cache, cached, digest, home
 from genbench.lazy import np
-from genbench.probes import ahead_of_rows, sums_of_rows
+from genbench.probes import ahead_of_rows, rounded, sums_of_rows
 from genbench.rows import Metric
 from genbench.say import complain, progress
 
@@ -78,13 +78,13 @@ def real_lines(
             continue
         values = _values(of_it, pool, used)
         for measure in of_it:
-            scale = _scale(shelves.find("metrics", measure["metric"]), ask, used)
-            found = values[measure["name"]] * scale
+            factor = scale(shelves.find("metrics", measure["metric"]), ask, used)
+            found = values[measure["name"]] * factor
             if not np.isfinite(found).all():
                 complain(f"real against real: {measure['name']} is not a number on every split; it stands without that line")
                 continue
             median, high = (float(np.quantile(found, 1 - (1 - share) ** (1 / least_of))) for share in (0.5, 0.95))
-            lines[measure["name"]] = RealLine(median, high, int(used.samples.sum()), scale != 1.0)
+            lines[measure["name"]] = RealLine(median, high, int(used.samples.sum()), factor != 1.0)
     return lines
 
 
@@ -132,7 +132,7 @@ def _quota(there: ndarray[Any, Any], against: int) -> ndarray[Any, Any]:
     return there * against // there.sum()
 
 
-def _scale(metric: Metric, wanted: Roles, used: Roles) -> float:
+def scale(metric: Metric, wanted: Roles, used: Roles) -> float:
     """What brings a distance from the sizes used to the wanted ones: it falls as a power of 1/n + 1/m between sets of one distribution."""
     n, m = int(wanted.samples.sum()), int(used.samples.sum())
     if metric.falls == 0 or not wanted.held or (n, wanted.held) == (m, used.held):
@@ -173,7 +173,7 @@ def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles, t
         metric: Metric = shelves.find("metrics", measure["metric"])
         key = (measure["features"], measure["precision"], metric.needs)
         if key not in shared:
-            rows = pool.features[measure["features"]].astype(measure["precision"]).astype(np.float64)
+            rows = rounded(pool.features[measure["features"]], measure)
             shared[key] = _arrays(metric, rows, pool.labels, held, train, ours)
         try:
             values.append(float(metric.value(shared[key], **measure["constants"])))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
     Kernel = Callable[[Array, Array], Array]  # [n, d], [m, d] -> [n, m]
 
+ROWS = 128  # of a scatter that are merged at once
 CHUNK = 2**22  # elements of an n by m matrix that are held at once (32 MB)
 
 
@@ -70,22 +71,25 @@ def diagonal_moments(x: Array) -> Moments:
     return Moments(len(x), mean, np.einsum("ij,ij->j", centred, centred))
 
 
-def merge(a: Moments, b: Moments) -> Moments:
-    """The moments of two sets together; Chan, Golub & LeVeque (1979), "Updating formulae and a pairwise algorithm", eq. 2.1."""
+def merge(a: Moments, b: Moments, out: Array | None = None) -> Moments:
+    """The moments of two sets together; Chan, Golub & LeVeque (1979), "Updating formulae and a pairwise algorithm", eq. 2.1.
+
+    out: where the scatter goes, which may be a's own. A scatter of width 2,048 has 32 MB, so that no second one is made on the way.
+    """
     count = a.count + b.count
     delta = b.mean - a.mean
-    square = np.outer(delta, delta) if a.scatter.ndim == 2 else delta * delta
-    square *= a.count * b.count / count
-    scatter = a.scatter + b.scatter
-    scatter += square  # in place: a scatter of width 2,048 has 32 MB
+    scatter = np.add(a.scatter, b.scatter, out=out)
+    for rows in (slice(at, at + ROWS) for at in range(0, len(delta), ROWS)):
+        square = np.outer(delta[rows], delta) if scatter.ndim == 2 else delta[rows] ** 2
+        scatter[rows] += square * (a.count * b.count / count)
     return Moments(count, a.mean + delta * (b.count / count), scatter)
 
 
 def merge_all(parts: Sequence[Moments]) -> Moments:
     """The moments of all parts together, merged in their order."""
     whole = parts[0]
-    for part in parts[1:]:
-        whole = merge(whole, part)
+    for place, part in enumerate(parts[1:]):
+        whole = merge(whole, part, out=whole.scatter if place else None)  # not into the first part
     return whole
 
 
