@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from genbench import costs, readback, reconstructions, record, run_pictures, shards, stores, workers
+from genbench import costs, heap, readback, reconstructions, record, run_pictures, shards, stores, workers
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.batches import fitted
 from genbench.cuts import described
@@ -253,6 +253,7 @@ def _cost(generator: Generator, clock: costs.Clock, plan: Plan, checkpoint: Path
     """What the run cost; the latency of one image is measured where images were drawn."""
     drawn = (plan.identity["first_seed"], shards.labels_for(plan), plan.quantise, plan.prompts or None)  # of any prompt: the first
     then = time.monotonic()
-    alone = costs.latency(generator, *drawn) if clock.images else {}
+    with heap.kept():
+        alone = costs.latency(generator, *drawn) if clock.images else {}
     clock.add("latency", then)
     return costs.cost(generator, clock, alone, checkpoint, before)

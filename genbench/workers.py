@@ -18,7 +18,7 @@ from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genbench import shards, shelves, stores
+from genbench import heap, shards, shelves, stores
 from genbench.batches import halved
 from genbench.costs import Clock
 from genbench.drawing import constructed, deterministic, share_of, stored
@@ -65,7 +65,8 @@ def draw(work: shards.Work, request: Request, place: stores.Place) -> tuple[Plan
     """
     while True:
         try:
-            return work.plan, _draw(work, request, place)
+            with heap.kept():
+                return work.plan, _draw(work, request, place)
         except OutOfMemory as error:
             if request.shard or place.root:
                 raise RunFailed(f"{error}; use the same words with a smaller --batch-size than {work.plan.batch_size} on every machine") from None
@@ -204,7 +205,7 @@ def _ready(job: Job) -> tuple[shards.Work, stores.Place]:
 def drawn(job: Job, names: tuple[str, ...]) -> Drew:
     """Draw shards: how many images were made, and the seconds of each stage. What goes wrong is returned: engines lose what an exception was."""
     try:
-        with deterministic(), aside():
+        with deterministic(), aside(), heap.kept():
             work, place = _ready(job)
             before, images = dict(work.clock.seconds), work.clock.images
             for shard, lacks in shards.lacking(work.plan, work.folder, names):

@@ -14,7 +14,7 @@ import genbench
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    "lazy say arrays tomls shapes",
+    "lazy say arrays tomls shapes heap",
     "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told plots",
     "section engine stores locks behind fitting",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",

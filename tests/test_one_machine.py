@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -402,3 +405,37 @@ def test_what_a_number_was_made_from_goes_with_it(name):
         gc.garbage.clear()
         gc.enable()
     assert left == []
+
+
+FAULTS = """
+import contextlib, resource, sys
+import torch
+from genbench import heap
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2 ** 24)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+faults()
+without = faults()
+with heap.kept():
+    faults()
+    within = faults()
+    held = resident()
+print(without, within, held - resident(), faults())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="glibc's heap alone is kept")
+def test_freed_memory_stays_while_the_body_runs_and_goes_at_its_end():
+    """Ten arrays of 64 MiB one after the other cost no new page within the body; outside of it each costs its own again, and the memory is given back."""
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    without, within, given_back, after = map(int, done.stdout.split())
+    assert within < without / 20
+    assert after > without / 2
+    assert given_back > 2**25
