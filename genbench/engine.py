@@ -7,13 +7,16 @@ functions somewhere; what it loses is asked of it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genbench.lazy import torch
 from genbench.rows import RowError
 from genbench.say import UserError, choices
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 @dataclass(frozen=True)

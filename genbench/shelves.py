@@ -63,8 +63,14 @@ def _rows_of(module: ModuleType, kind: type) -> list[Any]:
 
 
 @cache
+def _points() -> Any:
+    """The entry points of every package that is installed: their files are read once."""
+    return entry_points()
+
+
+@cache
 def _strangers(shelf: str) -> tuple[Standing, ...]:
-    points = [(point, point.dist) for point in entry_points(group=f"genbench.{shelf}")]
+    points = [(point, point.dist) for point in _points().select(group=f"genbench.{shelf}")]
     return tuple(Standing(shelf, p.name, f"{d.name} {d.version} ({p.value})" if d else p.value, p) for p, d in points)
 
 

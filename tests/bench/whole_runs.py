@@ -1,6 +1,6 @@
 """Whole runs beside torch-fidelity and clean-fid doing the same job: wall seconds from start to number, and peak memory, of a process each.
 
-    python tests/bench/whole_runs.py                       everything, about 25 minutes on two cores, and writes whole_runs.md beside this file
+    python tests/bench/whole_runs.py                       everything, about 100 minutes on two cores, and writes whole_runs.md beside this file
     python tests/bench/whole_runs.py --only folder:clean-fid --state DIR    one piece; the pieces gather in DIR, and the table is written when all are there
 
 The same job: as many samples, drawn by the same network through each one's own interface or read from the same files, the same Inception of random weights
@@ -26,7 +26,8 @@ sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 ROOT = Path(__file__).parents[2]
 TOOLS = {"torch-fidelity": "torch-fidelity", "clean-fid": "clean"}  # and the protocol of genbench that takes its number
 N = 160  # a multiple of 160 leaves no shard a call of the extractor that is not full, as is nearly so of 50,000
-COUNTS = {"digits": N, "stylegan2": N, "folder": 2 * N}
+COUNTS = {"digits": 5 * N, "stylegan2": N, "folder": 10_000}  # of digits 40 a shard: as many as ten classes leave even
+REAL = {"digits": 5 * N, "stylegan2": N, "folder": 2 * N}
 TITLES = {
     "digits": "ddpm's digits, sampled in 50 steps",
     "stylegan2": "a random StyleGAN2 of 256x256 (channel_base 16384, as NVIDIA's paper256)",
@@ -92,10 +93,10 @@ def prepared(job: str, folder: Path) -> dict[str, Any]:
     n = COUNTS[job]
     found: dict[str, Any] = {"n": n, "weights": weights(folder)}
     if job == "folder":
-        return {**found, "plugin": "images", "checkpoint": pictures(folder / "gen", n, 32, 1), "ref": pictures(folder / "ref", n, 32, 2)}
+        return {**found, "plugin": "images", "checkpoint": pictures(folder / "gen", n, 32, 1), "ref": pictures(folder / "ref", REAL[job], 32, 2)}
     if job == "digits":
-        return {**found, "plugin": "ddpm", "checkpoint": ROOT / "plugins/weights/ddpm-digits.safetensors", "ref": real_digits(folder / "digits", n)}
-    return {**found, "plugin": "stylegan2", "checkpoint": stylegan2(folder), "ref": pictures(folder / "ref256", n, 256, 3)}
+        return {**found, "plugin": "ddpm", "checkpoint": ROOT / "plugins/weights/ddpm-digits.safetensors", "ref": real_digits(folder / "digits", REAL[job])}
+    return {**found, "plugin": "stylegan2", "checkpoint": stylegan2(folder), "ref": pictures(folder / "ref256", REAL[job], 256, 3)}
 
 
 # What each does
@@ -218,14 +219,14 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         "The samples of the two generators are each one's own draws: FID agrees where files are compared, and there alone.",
         "Peak memory is of the process.",
         "",
-        "| job | n | | seconds | of the processors | peak memory | FID | times as fast |",
+        "| job | n, real | | seconds | of the processors | peak memory | FID | times as fast |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for job, n in COUNTS.items():
         for tool, protocol in TOOLS.items():
             ours, theirs = found[f"{job}:genbench:{protocol}"], found[f"{job}:{tool}"]
             ratio = f"**{theirs['seconds'] / ours['seconds']:.2f}**"
-            lines.append(f"| {TITLES[job]} | {n} | {tool} | {_cells(theirs)} | |")
+            lines.append(f"| {TITLES[job]} | {n:,}, {REAL[job]:,} | {tool} | {_cells(theirs)} | |")
             lines.append(f"| | | genbench, {protocol} | {_cells(ours)} | {ratio} |")
     lines += ["", "Where genbench's seconds go:", "", "| job | " + " | ".join(STAGES) + " |", "|---" * (len(STAGES) + 1) + "|"]
     for job in COUNTS:
