@@ -379,6 +379,16 @@ def test_which_numbers_are_of_all_samples(metric, n, width, first, streamed, mon
     assert (way.first, way.streamed, bool(way.why)) == (first, streamed, first is not None)
 
 
+def test_the_guide_says_the_rule():
+    """What docs/scale.md says of it follows from the constants."""
+    from genbench import large
+
+    said = Path(genbench.__file__).with_name("docs").joinpath("scale.md").read_text()
+    assert f"({large.LARGEST // (8 * 2048):,} samples 2,048 wide)" in said
+    assert f"{large.SAMPLE // 2**20} MB ({large.SAMPLE // (8 * 2048):,} of width 2,048)" in said
+    assert f"the first {large.MOST_OF_PAIRS:,}, or as many as fit" in said
+
+
 @pytest.mark.parametrize("name", ["fd", "kd"])
 def test_what_a_number_was_made_from_goes_with_it(name):
     """No circle keeps features or moments until the garbage collector comes: at 50,000 by 2,048 each of a hundred splits would leave gigabytes behind."""
