@@ -35,7 +35,8 @@ RECONSTRUCTED = frozenset({"reconstructions", "originals", "between"})  # needs 
 class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
     """What a metric is given: one array per need (NEEDS says which shape), rows in the order of the samples' indices.
 
-    made: what is known without the rows; ("moments", "reference") -> stats.Moments where a statistics file stands for the reference.
+    made: what is known without the rows; ("moments", "reference") -> stats.Moments where a statistics file stands for the reference, ("blocks", "samples") ->
+    a function that gives a list of them, where the samples are too many to be held.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray[Any, Any]], made: Mapping[Any, Any] | None = None) -> None:
@@ -55,6 +56,10 @@ class Arrays(Mapping[str, "np.ndarray[Any, Any]"]):
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+    def instead(self, what: str, side: Side) -> Any:
+        """What was given in place of the rows of a side; KeyError where nothing was."""
+        return self._given[what, side]
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """What several metrics derive from the same arrays (neighbour distances), made once."""

@@ -133,7 +133,7 @@ def gathered(plan: Plan, folder: Path, feature: str) -> Array:
     """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
     if not (folder / "shards").is_dir():
         raise UserError(f"{folder} holds no samples: name the folder of the run, and not an entry of a board")
-    return _finite(readback.gather(plan, folder, probes_of(plan)[feature]).astype(np.float32), feature, "samples")
+    return _finite(readback.gather(plan, folder, probes_of(plan)[feature], dtype="float32"), feature, "samples")
 
 
 def _finite(rows: Array, feature: str, of: str) -> Array:

@@ -21,7 +21,7 @@ from genbench.given import Drawn, Given, given_of
 from genbench.lazy import np
 from genbench.options import plain
 from genbench.plots import colour, paint
-from genbench.probes import probe_name, probes_of
+from genbench.probes import probe_name, probes_of, reach
 from genbench.record import Plan, Record, Score, plan_of
 from genbench.reference import Real
 from genbench.rows import Dataset, Metric
@@ -192,7 +192,8 @@ class Run:
         splits = {measure["reference"]} if "reference" in sides else set()
         splits |= {under["train"]} if "train" in sides else set()
         probe = probes_of(self.plan)[probe_name(measure)]
-        drawn = Drawn({probe.name: readback.gather(self.plan, self.folder, probe)}, self.labels, self.blocks)
+        first = None if probe.sums else reach(measure, int(under["repeats"]), self.plan.n)
+        drawn = Drawn({probe.name: readback.gather(self.plan, self.folder, probe, first)}, self.labels, self.blocks)
         real = {}
         for split in sorted(splits):
             rows, labels = self._rows(split, measure["features"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from genbench import stats
@@ -33,18 +34,22 @@ def fit(x: Array, lost: int = 1) -> Gaussian:
     return Gaussian(x.mean(0), stats.factor(x, lost), lost)
 
 
-def of_moments(given: stats.Moments, lost: int = 1) -> Gaussian:
-    """The Gaussian of a statistics file's moments: its covariance as it stands there, whatever the other side's is divided by."""
-    return Gaussian(given.mean, stats.factor_of(stats.covariance(given)), lost)
+def of_moments(given: stats.Moments, lost: int = 1, own: int = 1) -> Gaussian:
+    """The Gaussian with these moments; own: what its covariance is divided by, 1 of a statistics file's, which stands as it is whatever the other side's."""
+    return Gaussian(given.mean, stats.factor_of(stats.covariance(given, own)), lost)
 
 
 def distance(x: Array, still: Gaussian) -> float:
     """|mu_x - mu|^2 + tr(S + C - 2 (S C)^1/2) of rows x [n, d] and the Gaussian that stays, 0 to infinity; NaN for fewer than two rows."""
     if len(x) < max(2, x.shape[1] + 1) or len(still.factor) < x.shape[1]:
         return _of_rows(*projected(x, still), still)
-    moving = stats.moments(x - still.mean)
-    covariance = stats.covariance(moving, still.lost)
-    return float((moving.mean**2).sum() + covariance.trace() + still.trace - 2 * stats.trace_of_product_root(covariance, still.factor))
+    return _of_moments(stats.moments(x - still.mean), still)
+
+
+def distances_of_moments(parts: Sequence[stats.Moments], still: Gaussian) -> tuple[float, Array]:
+    """distance of all parts together, and without each of them float64 [B]: of many more rows than they are wide, of which the moments are at hand."""
+    about = [replace(part, mean=part.mean - still.mean) for part in parts]
+    return _of_moments(stats.merge_all(about), still), np.array([_of_moments(rest, still) for rest in stats.without_each(about)])
 
 
 def projected(x: Array, still: Gaussian) -> tuple[Array, Array]:
@@ -70,6 +75,16 @@ def distances_without(x: Array, rows: Array, still: Gaussian, blocks: Array, cou
     terms = (stats.trace_of_root(stats.covariance(one, still.lost), full_rank=True) for one in scatters)
     found[sizes > 0] = [_sum(one, still, term) for one, term in zip(rest, terms, strict=True)]
     return found
+
+
+def _of_moments(moving: stats.Moments, still: Gaussian) -> float:
+    """moving: moments about the mean that stays, of a covariance of full rank."""
+    covariance, a = stats.covariance(moving, still.lost), still.factor
+    if len(a) == a.shape[1]:
+        term = stats.trace_of_product_root(covariance, a)
+    else:
+        term = stats.trace_of_root(stats.product(stats.product(a, covariance), a.T), full_rank=True)
+    return float((moving.mean**2).sum() + covariance.trace() + still.trace - 2 * term)
 
 
 def _of_rows(x: Array, rows: Array, still: Gaussian) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genbench.arrays import NEEDS, Arrays, Side
 from genbench.draws import blocks_of, rank_in_class
 from genbench.lazy import np
-from genbench.probes import ahead_of_rows, one_repeat, probe_name, reconstructs, rounded, sums_of_rows, taken_n
+from genbench.probes import ahead_of_rows, one_repeat, probe_name, reconstructs, rounded, streamed, sums_of_rows, taken_n
 from genbench.reconstructions import view
 from genbench.reference import MIRRORED
 from genbench.rows import Metric
@@ -18,18 +19,25 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from genbench.reference import Real
+    from genbench.stats import Moments
 
 PREPARED = ("features", "reference", "samples_n", "reference_n", "mirrored", "precision", "batch", "pairs")  # what decides a measure's arrays
+
+
+class NotFinite(ArithmeticError):
+    """Features of the samples that are streamed hold NaN or infinite values."""
 
 
 @dataclass(frozen=True)
 class Drawn:
     """What a run drew, by probe: rows float64 [n, d], distances of pairs (of the first so many samples that were asked for) or within classes, row i for
-    sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n]."""
+    sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n]. moments(measure, n): of the first n samples' rows by block, where
+    they are not held."""
 
     probes: Mapping[str, ndarray[Any, Any]]
     labels: ndarray[Any, Any] | None
     blocks: ndarray[Any, Any]
+    moments: Callable[[Mapping[str, Any], int], list[Moments]] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,6 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
     """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
     if reconstructs(measure):
         return _reconstructed(measure, metric, real[measure["reference"]])
-    ours = drawn.probes[probe_name(measure)]
     repeats = 1 if "sums" in metric.needs else int(protocol["repeats"])
     one, all_of_one = one_repeat(measure, repeats, len(drawn.blocks)), len(drawn.blocks) // repeats
     taken = np.concatenate([np.arange(part * all_of_one, part * all_of_one + one) for part in range(repeats)])
@@ -59,17 +66,21 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
     sizes = np.bincount(blocks)
     labels = None if drawn.labels is None else drawn.labels[taken]
     given: dict[str, Any] = {}
-    if "sums" in metric.needs:
+    made: dict[Any, Any] = {}
+    if drawn.moments and streamed(measure, repeats, len(drawn.blocks)):
+        made["blocks", "samples"] = functools.partial(drawn.moments, measure, one)
+    elif "sums" in metric.needs:
+        ours = drawn.probes[probe_name(measure)]
         given["sums"] = ours if ours.ndim == 3 else sums_of_rows(ours[taken], blocks, labels)
         blocks = np.arange(len(given["sums"]))
     else:
+        ours = drawn.probes[probe_name(measure)]
         rows = rounded(ours if len(taken) == len(ours) else ours[taken], measure)
         given |= {"samples": rows, "logits": rows, "pairs": rows, "prompts": rows, "labels": labels}
         if "ahead" in metric.needs:
             classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels
             given["ahead"] = rows if probe_name(measure).endswith(".ahead") else ahead_of_rows(rows, classes)
     places: dict[Side, ndarray[Any, Any]] = {"samples": blocks}
-    made = {}
     for side, split in (("reference", measure["reference"]), ("train", protocol["train"])):
         if not split or side not in {NEEDS[need] for need in metric.needs}:
             continue

@@ -11,6 +11,8 @@ from typing import Any
 from genbench import shelves, weights
 from genbench.arrays import NEEDS, RECONSTRUCTED
 from genbench.files import code_sha256, digest, source_text
+from genbench.large import first_of
+from genbench.probes import one_repeat, width_of
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
 from genbench.used import FOREIGN, Asked, Used, source_code, used
@@ -20,15 +22,15 @@ _SHARED = "arrays probes given statistics stats gaussians nearest intervals scor
 ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
 # The code of such a file by its hash, and an earlier one whose numbers it gives to rounding: it goes by that name, so that boards measured by it stay whole.
 SAME_NUMBERS = {
-    "904eeaff7d1db5ce4b96e7d941a357220a4d831dd42790f1a256a62ee0ff8185": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
+    "79c2122b08b6575c70f2410c1f4f3f48ef5cd9f2b639f6fc7f80af631d88e7af": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
     "d7a0e22b634170c587b82cb227196c25fbc28547e938ac06f631d9cf512f7306": "056c19541bf0ef23b5df16b19d42df1eb38645e10ca1aeea5fa5671aee33a8e6",  # real
-    "aec34baa11adaf9d910ab16b30c11545f19e08d131a0dda412a43d97fac819d3": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
-    "5007c135abb996b1f30d21fb916e78177188a167dc50ea75429d1d845c073f27": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
-    "646a6bbbd3bf2a802016da52884dd37be1dbfe319393c72072caf32eab5d4961": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
-    "2854b34b1ceed1ad2aa8da982cef270ef3e3e440a80654f01084ab9c31adc6dc": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
-    "e56db5d09d928f2f2cf562120de3fa2b64047586af0f3af17f6d54cd76e508f0": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
+    "6928e48b3fd557fa0cf5f6dd5a1ba33dae11f03955afddf453c65858a3976607": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
+    "bf17c0d2a209d7c87bb55afd62b79002c1e65a27e498c03d29cebeee3b01231f": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
+    "33ed9080fdbce50809db07fd8de69e1387db8926e3a8b4f17e12cb757d652b50": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
+    "7d0f0fdd908af974da5a4311d5156eed5deef3b9c9260aec8819a533a0d2ee8c": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
+    "73446d6e8cee1daba79b0fb95d3690e662964f6cabc836fb30fd6d358223b955": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
     "64dc10cd4a5f4a8474fb6b71d84fcdcb4e1cd1623479d54bf3321ae1bd463085": "fbfbf5d39cbe1fce02a48619f876f1f2ba65a63416d527b53628b34021ea7c53",  # metrics/kernel
-    "acef344299f75bcb52cbb3b0c860004ad467d2e560500d4b2cc65409eaa034a0": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
+    "8476eb791cdbd6345c1efa4a9e9f9d801122f16e160ac2a45615113d9a96267e": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
 }
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
@@ -60,6 +62,8 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
     """
     extractors: dict[str, Used] = {}
     measures = []
+    fits = asked.n == wanted_n(protocol, asked.dataset) and asked.labels in ("", protocol.labels) and asked.quantise == protocol.quantise
+    repeats = protocol.repeats if fits else 1
     for measure in _chosen(protocol, asked, others):
         why = _unfit(measure, protocol, asked)
         name = measure.features.partition(".")[0]
@@ -73,11 +77,9 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
             raise UserError(f"{measure.name}: {why}")
         against_file = ["reference from a statistics file"] if asked.statistics and measure.reference else []
         flags = [] if why else [*extractors[name].flags, *against_file]
-        metric = shelves.find("metrics", measure.metric)
-        measures.append({**asdict(measure), "constants": dict(measure.constants), "formula": arithmetic(metric), "skip": why, "flags": flags})
+        measures.append(_plain(measure, why, flags, asked.n if repeats == 1 else 0))
     if all(measure["skip"] for measure in measures):
         raise UserError(f"protocol {protocol.name}: {measures[0]['skip']}")
-    fits = asked.n == wanted_n(protocol, asked.dataset) and asked.labels in ("", protocol.labels) and asked.quantise == protocol.quantise
     published = not any(FOREIGN in one.flags for one in extractors.values())
     exact = asked.precision == "float32"
     splits = {split: asked.dataset.fingerprint(split) for split in _splits(protocol, asked, measures)}
@@ -88,7 +90,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "n": wanted_n(protocol, asked.dataset),
         "labels": protocol.labels,
         "quantise": protocol.quantise,
-        "repeats": protocol.repeats if fits else 1,
+        "repeats": repeats,
         "reducer": protocol.reducer,
         "fits": fits,
         "board": published and exact and asked.statistics is None and (fits or first),  # whose statistics a file has, nobody knows
@@ -100,6 +102,18 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
         "measures": measures,
     }
     return plain, {key: path for name, one in extractors.items() for key, path in one.places(name).items()}
+
+
+def _plain(measure: Measure, skip: str, flags: list[str], n: int) -> dict[str, Any]:
+    """A measure for the plan; of a run of so many samples that it takes the first of them, with their number and the rule. n: 0 where no rule holds."""
+    metric: Metric = shelves.find("metrics", measure.metric)
+    plain = {**asdict(measure), "constants": dict(measure.constants), "formula": arithmetic(metric), "skip": skip, "flags": flags}
+    whole = one_repeat(plain, 1, n)
+    first, why = first_of(metric, width_of(plain), whole) if n and not skip else (0, "")
+    if not first:
+        return plain
+    plain |= {"samples_n": first}
+    return {**plain, "flags": [*flags, f"of the first {one_repeat(plain, 1, n)} of {whole} samples: {why}"]}
 
 
 def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator[Measure]:

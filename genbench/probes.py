@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from genbench import shelves
 from genbench.arrays import RECONSTRUCTED
 from genbench.files import code_sha256, digest, source_text
+from genbench.large import streams
 from genbench.lazy import np, torch
-from genbench.rows import Pairs
+from genbench.rows import Metric, Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,22 @@ def reach(measure: Mapping[str, Any], repeats: int, n: int) -> int:
     return (repeats - 1) * (n // repeats) + one_repeat(measure, repeats, n)
 
 
+def streamed(measure: Mapping[str, Any], repeats: int, n: int) -> bool:
+    """Whether a measure of a run of n samples is taken from moments by block, and its rows are not held."""
+    metric: Metric = shelves.find("metrics", measure["metric"])
+    return repeats == 1 and streams(metric, width_of(measure), one_repeat(measure, repeats, n))
+
+
+def held_rows(plan: Plan, probe: Probe) -> int:
+    """Up to which sample the measures of a run need the rows of a probe at once; 0: they need none."""
+    found = [0]
+    for protocol in plan.protocols.values():
+        repeats = int(protocol["repeats"])
+        of_it = [m for m in protocol["measures"] if not (m["skip"] or reconstructs(m)) and probe_name(m) == probe.name]
+        found += [reach(measure, repeats, plan.n) for measure in of_it if not streamed(measure, repeats, plan.n)]
+    return max(found)
+
+
 def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Probe]:
     name = probe_name(measure)
     extractor, _, output = measure["features"].partition(".")
@@ -112,6 +129,12 @@ def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Pr
 def reconstructs(measure: Mapping[str, Any]) -> bool:
     """Whether a measure is taken of reconstructions of the reference's images, and of no sample."""
     return bool(RECONSTRUCTED & set(shelves.find("metrics", measure["metric"]).needs))
+
+
+def width_of(measure: Mapping[str, Any]) -> int:
+    """How wide a measure's features are; 0 of those that are too wide to keep."""
+    extractor, _, output = measure["features"].partition(".")
+    return int(shelves.find("extractors", extractor).outputs[output])
 
 
 def probe_name(measure: Mapping[str, Any]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genbench import stats
+from genbench.given import Drawn, NotFinite
 from genbench.lazy import np
-from genbench.probes import Probe, kept_images, probes_of
-from genbench.say import RunFailed
-from genbench.shards import Shard, parts, path_of, read_probe, run_blocks, shards_of
+from genbench.probes import Probe, held_rows, kept_images, probe_name, probes_of, rounded
+from genbench.say import RunFailed, progress
+from genbench.shards import Shard, labels_for, parts, path_of, read_probe, run_blocks, shards_of
+from genbench.stats import Moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -17,8 +20,20 @@ if TYPE_CHECKING:
     from genbench.record import Plan
 
 
-def gather(plan: Plan, folder: Path, probe: Probe, first: int | None = None) -> ndarray[Any, Any]:
-    """A probe's array over the whole run, float64: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2].
+def drawn(plan: Plan, folder: Path) -> Drawn:
+    """What a run drew, as far as its measures need it at once; moments of rows that are not held are streamed when they are asked for."""
+    probes = {name: probe for name, probe in probes_of(plan).items() if name != "images"}
+    held = {name: probe.sums or held_rows(plan, probe) for name, probe in probes.items()}
+    gathered = {name: gather(plan, folder, probes[name], None if first is True else first) for name, first in held.items() if first}
+
+    def moments(measure: Mapping[str, Any], n: int) -> list[Moments]:
+        return moments_by_block(plan, folder, probes[probe_name(measure)], n, measure)
+
+    return Drawn(gathered, labels_for(plan), run_blocks(plan), moments)
+
+
+def gather(plan: Plan, folder: Path, probe: Probe, first: int | None = None, dtype: str = "float64") -> ndarray[Any, Any]:
+    """A probe's array over the whole run: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2].
 
     first: rows of the first so many samples alone.
     """
@@ -27,17 +42,49 @@ def gather(plan: Plan, folder: Path, probe: Probe, first: int | None = None) -> 
         for shard, array, _ in parts(plan, folder, probe):
             sums[shard.block] = sums[shard.block] + array if shard.block in sums else array
         return np.stack([sums[block] for block in sorted(sums)])
-    found = [(shard.indices[: len(rows)], rows) for shard, rows in rows_by_shard(plan, folder, probe, first)]
-    order = np.argsort(np.concatenate([indices for indices, _ in found]))
-    return np.concatenate([rows for _, rows in found])[order].astype(np.float64)
+    found = np.zeros(0)
+    for shard, rows in rows_by_shard(plan, folder, probe, first):
+        if not len(found):
+            found = np.empty((probe.wanted(np.arange(plan.n)[:first]), *rows.shape[1:]), dtype)
+        found[shard.indices[: len(rows)]] = rows
+    return found
 
 
 def rows_by_shard(plan: Plan, folder: Path, probe: Probe, first: int | None = None) -> Iterator[tuple[Shard, ndarray[Any, Any]]]:
     """Shard by shard, in ascending order, the rows of its samples; of the first so many samples of the run alone."""
     wanted = (lambda shard: True) if first is None else (lambda shard: shard.indices[0] < first)
     for shard, array, _ in parts(plan, folder, probe, wanted):
-        count = probe.wanted(shard.indices)
-        yield shard, array[: count if first is None else min(count, int((shard.indices < first).sum()))]
+        yield shard, array[: probe.wanted(shard.indices if first is None else shard.indices[shard.indices < first])]
+
+
+def moments_by_block(plan: Plan, folder: Path, probe: Probe, first: int, measure: Mapping[str, Any]) -> list[Moments]:
+    """The moments of each block's rows among the first so many samples, float64, rounded as a measure takes them; NotFinite where one is no number.
+
+    Shards are read in ascending order and merged in it, some rows at a time.
+    """
+    found: dict[int, Moments] = {}
+    with progress(f"moments of {probe.name}", first, "samples") as done:
+        for block, rows in _some_at_once(plan, folder, probe, first):
+            if not np.isfinite(rows).all():
+                raise NotFinite
+            part = stats.moments(rounded(rows, measure))
+            found[block] = stats.merge(found[block], part, out=found[block].scatter) if block in found else part
+            done(len(rows))
+    return [found[block] for block in sorted(found)]
+
+
+def _some_at_once(plan: Plan, folder: Path, probe: Probe, first: int) -> Iterator[tuple[int, ndarray[Any, Any]]]:
+    """(block, rows [k, d]) in ascending order, of as many shards of a block together as fill CHUNK elements."""
+    held: list[ndarray[Any, Any]] = []
+    at = -1
+    for shard, rows in rows_by_shard(plan, folder, probe, first):
+        if held and (shard.block != at or sum(map(len, held)) * rows.shape[1] > stats.CHUNK):
+            yield at, np.concatenate(held)
+            held = []
+        at = shard.block
+        held.append(rows)
+    if held:
+        yield at, np.concatenate(held)
 
 
 def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench import intervals, reconstructions, shelves
-from genbench.large import scored
+from genbench import intervals, readback, reconstructions, shelves
 from genbench.lazy import np
 from genbench.record import RATERS, Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import UserError, clean
+from genbench.scoring import score
 
 if TYPE_CHECKING:
     from genbench.generator import Generator
@@ -60,7 +60,7 @@ def _lacking(plan: Plan, dataset: Dataset) -> str:
 def _rescored(plan: Plan, generator: Generator, dataset: Dataset, folder: Path) -> tuple[Score, ...]:
     loaded = networks(plan)
     real = reconstructions.added(real_features(plan, dataset, loaded), plan, dataset, generator, loaded, folder)
-    return scored(plan, folder, real)[0]
+    return score(plan, readback.drawn(plan, folder), real)[0]
 
 
 def _number(stored: Score, again: Score | None, close: float) -> Check:

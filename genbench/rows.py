@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 Batch = tuple["torch.Tensor", "torch.Tensor"]  # images uint8 [b, 3, h, w], labels int64 [b]
 Constant = float | str
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")  # in which a network may compute; its features are float32 in each
-COUNT = range(1, 2**31)  # what a constant of a metric may be
-SEED = range(2**32)
-PERCENT = range(101)
-FLAG = (0, 1)
+COUNT, SEED, PERCENT, FLAG = range(1, 2**31), range(2**32), range(101), (0, 1)  # what a constant of a metric may be
 
 #: A metric's properties, tested by tests/test_laws.py on every row that has them, and the opposite on every row that has not.
 PROPERTIES = ("symmetric", "order_invariant", "rotation_invariant", "scale_invariant", "zero_on_identical", "one_on_identical", "unbiased")
@@ -177,6 +174,7 @@ class Metric:
     properties: frozenset[str] = frozenset()
     falls: float = 0.0  # between sets of one distribution it falls as (1/n + 1/m) to this power; 0: it does not, or by no such law
     from_moments: bool = False  # mean and covariance of the reference suffice: it can be held against a published statistics file
+    streams: bool = False  # in place of samples, arrays.instead("blocks", "samples")() may stand: the moments of each block, in order
     per_class: bool = False  # also taken class by class, under the part "class 3"
     experimental: bool = False
     seeded: bool = False  # draws subsets with a seed: its leave-outs take members out of what was drawn, and are no calls of value

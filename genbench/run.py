@@ -20,13 +20,13 @@ from genbench.engine import take_gpu
 from genbench.files import Damaged, sweep, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, locate
-from genbench.large import scored
 from genbench.lazy import np
 from genbench.locks import locked, taken
 from genbench.plan import Request, settle
 from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
+from genbench.scoring import score
 
 if TYPE_CHECKING:
     pass
@@ -124,7 +124,7 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
     then = clock.add("reconstruct", then)
     told = readback.told(plan, folder)
     then = clock.add("gather", then)
-    scores, closest = scored(plan, folder, real)
+    scores, closest = score(plan, readback.drawn(plan, folder), real)
     then = clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
     quantised = next((one["quantised"] for one in told.values()), "")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, shelves
 from genbench.arrays import NEEDS, Arrays, Side, Sighting
-from genbench.given import PREPARED, Drawn, Given, given_of
+from genbench.given import PREPARED, Drawn, Given, NotFinite, given_of
 from genbench.lazy import np
-from genbench.probes import one_repeat, probe_name, reconstructs
+from genbench.probes import one_repeat, probe_name, reconstructs, width_of
 from genbench.real import Pool, RealLine, counts_per_class, real_lines
 from genbench.reconstructions import view
 from genbench.record import Score
@@ -69,7 +69,7 @@ def _under(name: str, plan: Plan, drawn: Drawn, real: Mapping[str, Real], shown:
             shown += _closest(blank, metric, protocol["train"], shared[key])
     lines = _lines(taken, protocol, real, drawn)
     metrics = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in taken}
-    widths = {measure["name"]: _rows(measure, drawn, real).shape[-1] for measure in taken}
+    widths = {measure["name"]: _width(measure, drawn, real) for measure in taken}
     return [_beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric]) if _whole(one) else one for one in found]
 
 
@@ -119,16 +119,18 @@ def _unpaired(measure: Mapping[str, Any], plan: Plan, real: Real, smallest: int)
     return f"has no interval with fewer than 2 images of each class in {measure['reference']}" if m <= len(np.unique(real.labels)) else ""
 
 
-def _rows(measure: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> ndarray[Any, Any]:
-    """The rows or sums that a measure is taken of."""
-    return real[measure["reference"]].features[view(measure)] if reconstructs(measure) else drawn.probes[probe_name(measure)]
+def _width(measure: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> int:
+    """The width of the rows or sums that a measure is taken of."""
+    held = real[measure["reference"]].features.get(view(measure)) if reconstructs(measure) else drawn.probes.get(probe_name(measure))
+    return width_of(measure) if held is None else int(held.shape[-1])
 
 
 def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: Given, reducer: str) -> Score:
     arrays, constants = given.arrays, measure["constants"]
+    unfit = f"the features {measure['features']} of the {{}} hold NaN or infinite values"
     bad = next((need for need in arrays if not np.isfinite(arrays[need]).all()), None)
     if bad:
-        return replace(blank, status="failed", reason=f"the features {measure['features']} of the {NEEDS[bad]} hold NaN or infinite values")
+        return replace(blank, status="failed", reason=unfit.format(NEEDS[bad]))
     try:
         value = _value(metric, given, constants, reducer)
         if not math.isfinite(value):
@@ -140,6 +142,8 @@ def _measured(blank: Score, metric: Metric, measure: Mapping[str, Any], given: G
         flags = (*blank.flags, *intervals.few_blocks(metric.interval, len(left_out)))
         ours = replace(blank, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), sizes=tuple(given.sizes.tolist()), flags=flags)
         return replace(ours, se_reference=_reference_error(metric, measure, value, given, reducer))
+    except NotFinite:
+        return replace(blank, status="failed", reason=unfit.format("samples"))
     except UserError as error:  # its constants do not fit these sizes
         return replace(blank, status="skipped", reason=clean(str(error)))
     except (Exception, SystemExit) as error:  # a metric may be a stranger's; the others' numbers are kept, and the exit status is 5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
     Kernel = Callable[[Array, Array], Array]  # [n, d], [m, d] -> [n, m]
 
-ROWS = 128  # of a scatter that are merged at once
+MERGED_AT_ONCE = 128  # rows of a scatter
 CHUNK = 2**22  # elements of an n by m matrix that are held at once (32 MB)
 
 
@@ -79,7 +79,7 @@ def merge(a: Moments, b: Moments, out: Array | None = None) -> Moments:
     count = a.count + b.count
     delta = b.mean - a.mean
     scatter = np.add(a.scatter, b.scatter, out=out)
-    for rows in (slice(at, at + ROWS) for at in range(0, len(delta), ROWS)):
+    for rows in (slice(at, at + MERGED_AT_ONCE) for at in range(0, len(delta), MERGED_AT_ONCE)):
         square = np.outer(delta[rows], delta) if scatter.ndim == 2 else delta[rows] ** 2
         scatter[rows] += square * (a.count * b.count / count)
     return Moments(count, a.mean + delta * (b.count / count), scatter)
@@ -103,7 +103,7 @@ def without_each(parts: Sequence[Moments]) -> Iterator[Moments]:
 
 
 def _halved(parts: Sequence[Moments], low: int, high: int, outside: tuple[Moments, ...]) -> Iterator[Moments]:
-    """Of the parts low .. high, with all others merged into a few; no function within the other, which would hold the parts in a circle."""
+    """Of the parts low .. high, with all others merged into a few."""  # a function within without_each would refer to itself, and keep the parts
     if high - low == 1:
         yield outside[0]
         return

@@ -18,6 +18,7 @@ FLOORS = [
     "files rows prompts bpe hookspecs longtail augment pickles threads suites gates human_kinds human_raters human_order human_pairs human_told plots",
     "section engine stores locks behind fitting",
     "archives record shelves weights stats precision draws inception_weights decoding labels loading contents human_store",
+    "large",
     "images permutations cuts tails checkpoints gaussians intervals options resizes networks npz paths probes pictures named idx nearest human_session",
     "used human_rates sheets influence",
     (
@@ -30,7 +31,7 @@ FLOORS = [
     "plan conformance classes classes_diversity real given reproductions",
     "shards scoring classes_shown",
     "drawing readback batches",
-    "workers run_pictures large",
+    "workers run_pictures",
     "run train classes_groups classes_taught standings rulers",
     "classes_read methods recounted",
     "baselines class_parts gate_pairs comparisons boards extending listings selftests exports tradeoffs tuning results evidence against_real",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, intervals, stats
+from genbench import gaussians, intervals, large, stats
 from genbench.arrays import Arrays, Side, Sighting
 from genbench.lazy import np
 from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
@@ -22,8 +22,10 @@ def fd(arrays: Arrays, *, divisor: float = 1) -> float:
     Other codes differ: scipy.linalg.sqrtm with 1e-6 added to singular covariances (original, clean-fid), eigenvalues of S C (torch-fidelity; 1e-6 off when
     singular, means in float32), and the resize before the extractor. Singular covariances are taken as they are here: nothing is added.
     What moves it most is the sample size: the expectation falls with 1/n towards the population's distance.
-    Without rows of the reference, its moments (arrays.once of ("moments", "reference")) are enough.
+    Without rows of the reference its moments are enough (arrays.instead); without rows of the samples, those of each block.
     """
+    if "samples" not in arrays:
+        return _streamed(arrays, int(divisor))[0]
     return gaussians.distance(arrays["samples"], _fitted(arrays, "reference", int(divisor)))
 
 
@@ -32,7 +34,11 @@ def fd_left_out(arrays: Arrays, blocks: Array, side: Side, *, divisor: float = 1
 
     The distance is symmetric, so one side moves and the other stays: gaussians.distances_without.
     """
+    if side not in arrays:
+        return _streamed(arrays, int(divisor))[1]
     still = _fitted(arrays, "reference" if side == "samples" else "samples", int(divisor))
+    if "samples" not in arrays:
+        return _with_little_memory(arrays[side], still, [blocks == b for b in range(int(blocks.max()) + 1)])
     return gaussians.distances_without(*gaussians.projected(arrays[side], still), still, blocks, int(blocks.max()) + 1)
 
 
@@ -97,11 +103,31 @@ def mifd_left_out(arrays: Arrays, blocks: Array, side: Side, *, eps: float = 0.1
 def _fitted(arrays: Arrays, side: Side, lost: int) -> gaussians.Gaussian:
     """Fitted to the rows of a side, or made from the moments that stand for them."""
 
-    def missing() -> Never:
-        raise KeyError(side)
+    def make() -> gaussians.Gaussian:
+        if side in arrays:
+            return gaussians.fit(arrays[side], lost)
+        if side == "samples":
+            return gaussians.of_moments(_streamed(arrays, lost)[2], lost, own=lost)
+        return gaussians.of_moments(arrays.instead("moments", side), lost)
 
-    make = lambda: gaussians.fit(arrays[side], lost) if side in arrays else gaussians.of_moments(arrays.once(("moments", side), missing), lost)  # noqa: E731
     return arrays.once(("fitted", side, lost), make)
+
+
+def _streamed(arrays: Arrays, lost: int) -> tuple[float, Array, stats.Moments]:
+    """fd, fd without each block of the samples, and the moments of all of them; those of the blocks, 32 MB each at a width of 2,048, are not kept."""
+
+    def make() -> tuple[float, Array, stats.Moments]:
+        blocks = arrays.instead("blocks", "samples")()
+        return (*gaussians.distances_of_moments(blocks, _fitted(arrays, "reference", lost)), stats.merge_all(blocks))
+
+    return arrays.once(("streamed", "samples", lost), make)
+
+
+def _with_little_memory(x: Array, still: gaussians.Gaussian, members: list[Array]) -> Array:
+    """The distance without each block's members: by moments of the blocks, or from the other rows each time, whichever is less to hold."""
+    if large.streams(FD, *x.shape[::-1]):
+        return gaussians.distances_of_moments([stats.moments(x[of]) for of in members], still)[1]
+    return np.array([gaussians.distance(x[~of], still) for of in members])
 
 
 # Extrapolation
@@ -208,6 +234,7 @@ FD = Metric(
     falls=1.0,
     properties=frozenset({"symmetric", "order_invariant", "rotation_invariant", "zero_on_identical"}),
     from_moments=True,
+    streams=True,
     flags=known_failings,
     allowed={"divisor": FLAG},
 )

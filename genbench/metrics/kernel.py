@@ -120,7 +120,7 @@ class _Sums:
 
 def _sums(arrays: Arrays, kernel: Kernel, rows: tuple[Any, Any] = (slice(None), slice(None))) -> _Sums:
     x, y = arrays["samples"][rows[0]], arrays["reference"][rows[1]]
-    own = Arrays({"samples": arrays["samples"], "reference": arrays["reference"]})  # what is made once and kept in the others holds no circle
+    own = Arrays({"samples": arrays["samples"], "reference": arrays["reference"]})  # _Sums is kept within `arrays`, and would refer back to it
     return _Sums(kernel, own, rows, (kernel_sums_within(x, kernel), kernel_sums_within(y, kernel)), stats.kernel_sums(x, y, kernel))
 
 

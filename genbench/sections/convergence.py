@@ -11,6 +11,7 @@ from genbench import intervals
 from genbench.evidence import reasons
 from genbench.lazy import np
 from genbench.plots import FAINT, INK, marker
+from genbench.probes import one_repeat, width_of
 from genbench.say import UserError, plus_minus
 from genbench.section import Section
 
@@ -76,16 +77,16 @@ def _of(run: Any, kind: str) -> tuple[str, Line]:
 
 
 def _measured(run: Any, name: str, measure: Any) -> Line:
+    width, constants = width_of(measure), dict(measure["constants"])
+    n = one_repeat(measure, int(run.plan.protocols[name]["repeats"]), run.plan.n)
+    once = n * width**2 if measure["metric"] == "fd" else n**2 * width  # multiplications of one value
+    if sum(GROUPS) * once > MOST:
+        raise UserError(f"its {n} samples of {width} features would take long to part; genbench run --metrics fd_infinity,kid measures what a line would show")
     metric, given = run.given(name, measure)
-    width, constants = given.arrays["samples"].shape[1], dict(measure["constants"])
 
     def value(rows: Array) -> float:
         return float(metric.value(given.arrays.keep("samples", rows), **constants))
 
-    n = given.n
-    once = n * width**2 if measure["metric"] == "fd" else n**2 * width  # multiplications of one value
-    if sum(GROUPS) * once > MOST:
-        raise UserError(f"its {n} samples of {width} features would take long to part; genbench run --metrics fd_infinity,kid measures what a line would show")
     return fitted(given.blocks["samples"], value, 2 * width if measure["metric"] == "fd" else 2, 20 * sum(GROUPS) * once <= MOST)
 
 

@@ -56,7 +56,7 @@ def sample(n, seeds):
 """
 
 
-def files(folder: Path) -> list[str]:
+def words(folder: Path) -> list[str]:
     """The words of the run."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rows.py").write_text(ROWS)
@@ -64,15 +64,8 @@ def files(folder: Path) -> list[str]:
     if not (folder / "real.npz").exists():
         np.savez(folder / "real.npz", np.random.default_rng(0).normal(128, 40, (REAL, 8, 8, 3)).clip(0, 255).astype(np.uint8))
     places = {"--plugin": "drawn.py", "--with": "rows.py", "--dataset": "real.npz", "--out": "runs"}
-    return [
-        "--protocol",
-        "wide",
-        "--leaderboards",
-        "none",
-        "--batch-size",
-        "500",
-        *(word for key, name in places.items() for word in (key, str(folder / name))),
-    ]
+    named = [word for key, name in places.items() for word in (key, str(folder / name))]
+    return [*named, "--protocol", "wide", "--leaderboards", "none", "--batch-size", "500"]
 
 
 def main() -> None:
@@ -80,9 +73,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--n", type=int, default=1_000_000)
     given = parser.parse_args()
-    words = [sys.executable, "-m", "genbench", "run", *files(given.folder), "--n", str(given.n), "--json"]
+    command = [sys.executable, "-m", "genbench", "run", *words(given.folder), "--n", str(given.n), "--json"]
     began = time.monotonic()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "GENBENCH_HOME": str(given.folder / "home")}, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "GENBENCH_HOME": str(given.folder / "home")}, text=True) as process:
         assert process.stdout is not None
         record = json.loads(process.stdout.read() or "{}")
         _, status, used = os.wait4(process.pid, 0)
