@@ -20,6 +20,7 @@ CHECKOUT = Path(__file__).parents[1]
 MISSING = "shared data missing"
 NO_BROWSER = "not run: no browser"
 NO_NAMESPACES = "not run: this system gives no user namespaces"
+VARIABLES = ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE")  # set by commands, for every process of theirs
 SLOW = ("test_parity_whole.py", "test_parity_distances.py")
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
 # Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
@@ -47,12 +48,17 @@ def home(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch):
-    """No test hears of another: --quiet is an environment variable, --with a list, and the command line handles SIGTERM."""
-    for name in ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE"):
-        monkeypatch.setenv(name, "")  # so that it is put back, whoever sets it
+    """No test hears of another: --quiet is an environment variable, --with a list, and the command line handles SIGTERM.
+
+    The variables are taken away, not put back: a module's fixture that ran a command with --quiet has set them for every later module.
+    """
+    for name in VARIABLES:
+        os.environ.pop(name, None)
     monkeypatch.setattr(shelves, "_with", [])
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
+    for name in VARIABLES:
+        os.environ.pop(name, None)
     for number, handler in before.items():
         signal.signal(number, handler)
 

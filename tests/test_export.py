@@ -29,16 +29,13 @@ def sample(n, seeds, {more}):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A class-conditional and an unconditional run of noise."""
-    import os
-
     from genbench.cli import main
 
-    folder, before = tmp_path_factory.mktemp("runs"), os.environ.get("GENBENCH_QUIET")
+    folder = tmp_path_factory.mktemp("runs")
     for name, more in (("classes", "labels"), ("plain", "indices")):
         (folder / f"{name}.py").write_text(PLUGIN.format(more=more))
         words = ["run", "--plugin", folder / f"{name}.py", "--n", N, "--metrics", "fd", "--out", folder / name, "--leaderboards", "none", "--quiet"]
         assert main([str(word) for word in words]) == 0
-    os.environ["GENBENCH_QUIET"] = before or ""
     return folder
 
 
