@@ -33,6 +33,8 @@ def read(path: Path, rank: int) -> ndarray[Any, Any]:
                 raise UserError(f"{path} is not an idx file of bytes in {rank} dimensions (it begins with {head.hex() or 'nothing'})")
             shape = struct.unpack(f">{rank}I", file.read(4 * rank))
             size = math.prod(shape)
+            if math.prod(side or 1 for side in shape) > np.iinfo(np.int64).max:  # which numpy refuses of an empty array too
+                raise UserError(f"{path} says that it is {list(shape)}, which no file can hold; fetch it again")
             if path.suffix != ".gz":
                 if path.stat().st_size != 4 + 4 * rank + size:
                     raise UserError(f"{path} says that it is {list(shape)}, and has {path.stat().st_size} bytes; fetch it again")

@@ -65,9 +65,10 @@ def moments_by_block(plan: Plan, folder: Path, probe: Probe, first: int, measure
     found: dict[int, Moments] = {}
     with progress(f"moments of {probe.name}", first, "samples") as done:
         for block, rows in _some_at_once(plan, folder, probe, first):
-            if not np.isfinite(rows).all():
+            taken = rounded(rows, measure)
+            if not np.isfinite(taken).all():
                 raise NotFinite
-            part = stats.moments(rounded(rows, measure))
+            part = stats.moments(taken)
             found[block] = stats.merge(found[block], part, out=found[block].scatter) if block in found else part
             done(len(rows))
     return [found[block] for block in sorted(found)]

@@ -404,6 +404,7 @@ READERS: dict[str, tuple[Door, ...]] = {
 def warm(reader: str, folder: Path) -> None:
     """Import what is imported when it is needed, which runs code and may read anywhere: every seed once, unwatched, and Pillow's whole list of formats."""
     Image.init()
+    repr(torch.zeros(1))  # as in a message that shows what a weight is
     for data in seeds(reader):
         with contextlib.suppress(Finding):
             look(reader, data, folder, watch=contextlib.nullcontext)
