@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves
+from genbench import shelves, threads
 from genbench.arrays import RECONSTRUCTED
 from genbench.files import code_sha256, digest, source_text
 from genbench.large import streams
 from genbench.lazy import np, torch
 from genbench.rows import Metric, Pairs
+from genbench.say import aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,12 +156,25 @@ def calls(network: Any, images: torch.Tensor, at_once: int, prompts: list[str] |
 
 
 def rows_of(network: Any, images: torch.Tensor, outputs: list[str], prompts: list[str] | None = None) -> dict[str, torch.Tensor]:
-    """Features of images, or of images with their prompts: {output: float32 [n, width]} of these outputs."""
+    """Features of images, or of images with their prompts: {output: float32 [n, width]} of these outputs.
+
+    As many calls as there are threads are made at once where the network allows it, a thread each: 1.2 times as fast as one after the other, all threads each.
+    """
     at_once = AT_ONCE[images.device.type]
     lacks = -len(images) % at_once
     filled = torch.cat([images, images[-1:].expand(lacks, -1, -1, -1)]) if lacks else images
     texts = None if prompts is None else prompts + prompts[-1:] * lacks
-    parts = [{output: answer[output] for output in outputs} for _, answer in calls(network, filled, at_once, texts)]
+    together = torch.get_num_threads() if images.device.type == "cpu" and prompts is None and getattr(network, "side_by_side", False) else 1
+    paired = len(filled) // at_once // together * together * at_once if together > 1 else 0
+
+    def answered(some: torch.Tensor) -> dict[str, torch.Tensor]:
+        answer = network(some)
+        return {output: answer[output] for output in outputs}
+
+    with aside():  # which each call enters and leaves, and in threads not one within the other
+        parts = list(threads.each(answered, filled[:paired].split(at_once))) if paired else []
+    rest = calls(network, filled[paired:], at_once, texts) if paired < len(filled) else ()
+    parts += [{output: answer[output] for output in outputs} for _, answer in rest]
     return {output: torch.cat([part[output] for part in parts])[: len(images)] for output in outputs}
 
 

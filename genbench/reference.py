@@ -58,7 +58,9 @@ def network(name: str, device: str, file: str, precision: str = "float32", image
             found = ready(images.clone(), *prompts)  # a copy of its own: one that writes into it shall not change the others' images
         return _checked(row, found, len(images))
 
-    return answer
+    extract: Any = answer
+    extract.side_by_side = row.side_by_side
+    return extract
 
 
 def at_hand(name: str, device: str) -> Any:

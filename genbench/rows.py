@@ -140,6 +140,7 @@ class Extractor:
     precisions: tuple[str, ...] = ("float32",)  # that it can compute in, of PRECISIONS
     package: str = ""  # the installed package whose code is the network: its version is part of what the features are
     wants: tuple[str, ...] = ()  # of the conditions: "prompts"
+    side_by_side: bool = False  # on a processor it may be called from several threads at once, and the features are the same to the bit
     vocabulary: Weights | None = None  # a second file, of a network that reads texts; load is given it after the weights
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torchmetrics.image.fid import NoTrainInceptionV3
 
 import genbench.extractors.inception as leaf
-from genbench import shelves
+from genbench import probes, reference, shelves
 from genbench.checkpoints import load_checkpoint, load_tensors
 from genbench.say import UserError
 
@@ -274,3 +274,18 @@ def test_the_exchange_of_pool_and_convolution():
 
     torch.testing.assert_close(mean(F.conv2d(x, weight, bias)), F.conv2d(mean(x), weight, bias), rtol=1e-12, atol=1e-12)
     assert not torch.allclose(F.avg_pool2d(F.conv2d(x, weight, bias), 3, 1, 1), F.conv2d(F.avg_pool2d(x, 3, 1, 1), weight, bias))
+
+
+def test_calls_side_by_side_give_the_same_bits(weights, monkeypatch):
+    """On two threads two calls at once, a thread each, and the last with both: the features of calls one after the other."""
+    network = reference.network("inception-clean", "cpu", str(weights))
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2 * probes.AT_ONCE["cpu"] + 3, 3, 32, 32), dtype=np.uint8))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = probes.rows_of(network, images, ["pool", "logits", "spatial"])
+        monkeypatch.setattr(network, "side_by_side", False)
+        wanted = probes.rows_of(network, images, ["pool", "logits", "spatial"])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)

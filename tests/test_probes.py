@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -284,3 +285,29 @@ def test_the_divisor_of_the_samples_leaves_a_files_covariance_alone():
     moments = stats.Moments(2, y.mean(0), np.cov(y.T, bias=True))
     by_file = fd.value(Arrays({"samples": x}, {("moments", "reference"): moments}), divisor=0)
     assert by_file == pytest.approx(by_rows, rel=1e-12)
+
+
+@pytest.mark.parametrize(("threads", "calls", "at_once"), [(1, 5, 0), (2, 5, 4), (2, 1, 0), (3, 7, 6)])
+def test_calls_are_made_side_by_side_as_far_as_they_fill_the_threads(threads, calls, at_once):
+    """A network that allows it has a call a thread, and what is left over one call after the other with all threads; one that does not, all so."""
+    seen = []
+
+    def network(images):
+        seen.append((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
+        return {"rows": images.float().mean((2, 3)), "other": images.float().flatten(1)}
+
+    images = torch.arange(calls * AT_ONCE["cpu"] * 12, dtype=torch.float32).view(-1, 3, 2, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        plain = rows_of(network, images, ["rows"])
+        assert seen == [(True, threads)] * calls
+        seen.clear()
+        network.side_by_side = True
+        found = rows_of(network, images, ["rows"])
+        assert sorted(seen) == sorted([(False, 1)] * at_once + [(True, threads)] * (calls - at_once))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found.keys() == {"rows"}
+    assert torch.equal(found["rows"], plain["rows"])

@@ -286,6 +286,7 @@ def _row(name: str, rule: str, span: str, whose: str) -> Extractor:
         trained_on="ImageNet-1k (ILSVRC 2012), its training images",
         load=load,
         precisions=PRECISIONS,
+        side_by_side=True,
     )
 
 
