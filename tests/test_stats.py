@@ -192,12 +192,15 @@ def test_leave_outs_that_leave_too_little_are_undefined(rng, name):
     assert np.isfinite(found[1])
 
 
-@pytest.mark.parametrize("rank", [300, 280])
-def test_a_wide_nuclear_norm_is_that_of_the_singular_values(rng, rank):
-    """At 300 x 400, where squares are taken if they may be: of full rank, and of lower rank, where they may not; many decades of spectrum."""
+@pytest.mark.parametrize(("rank", "decades", "by_squares"), [(300, 4, True), (300, 9, False), (280, 4, False)])
+def test_a_wide_nuclear_norm_is_that_of_the_singular_values(monkeypatch, rng, rank, decades, by_squares):
+    """At 300 x 400, where squares are taken if they may be: of few decades of spectrum, of many, of lower rank; nothing is tried where it could not hold."""
+    taken, eigenvalues = [], stats._eigenvalues
+    monkeypatch.setattr(stats, "_eigenvalues", lambda c: taken.append(c) or eigenvalues(c))
     left, right = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (300, 400))
-    values = 10 ** np.linspace(0, -4, rank)
+    values = 10 ** np.linspace(0, -decades, rank)
     assert stats.nuclear_norm((left * values) @ right.T) == pytest.approx(values.sum(), rel=1e-11)
+    assert bool(taken) is by_squares
 
 
 def test_contrasts_have_the_scatter_of_the_rows(rng):
