@@ -1,6 +1,6 @@
 """Whole runs beside torch-fidelity and clean-fid doing the same job: wall seconds from start to number, and peak memory, of a process each.
 
-    python tests/bench/whole_runs.py                       everything, about 100 minutes on two cores, and writes whole_runs.md beside this file
+    python tests/bench/whole_runs.py                       everything, about 130 minutes on two cores, and writes whole_runs.md beside this file
     python tests/bench/whole_runs.py --only folder:clean-fid --state DIR    one piece; the pieces gather in DIR, and the table is written when all are there
 
 The same job: as many samples, drawn by the same network through each one's own interface or read from the same files, the same Inception of random weights
@@ -198,7 +198,8 @@ def measured(words: list[str], folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024}
     answer = json.loads(said)
     if isinstance(answer, dict):
-        return {**found, "fid": answer["scores"][0]["value"], "stages": answer["cost"]["seconds"]}
+        score = answer["scores"][0]
+        return {**found, "fid": score["value"], "low": score["low"], "high": score["high"], "stages": answer["cost"]["seconds"]}
     return {**found, "fid": float(answer)}
 
 
@@ -206,7 +207,8 @@ def measured(words: list[str], folder: Path) -> dict[str, Any]:
 
 
 def _cells(one: dict[str, Any]) -> str:
-    return f"{one['seconds']:.1f} | {one['cpu']:.0f} | {one['peak'] / 1e9:.2f} GB | {one['fid']:.5g}"
+    interval = f" [{one['low']:.3g}, {one['high']:.3g}]" if "low" in one else ""
+    return f"{one['seconds']:.1f} | {one['cpu']:.0f} | {one['peak'] / 1e9:.2f} GB | {one['fid']:.5g}{interval}"
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -215,8 +217,8 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     lines = [
         "Whole runs, from the start of a process to its number: `python tests/bench/whole_runs.py`.",
         f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}.",
-        "The quicker of two runs of each; seconds of the processors are what it computed, the waiting left out.",
-        "The samples of the two generators are each one's own draws: FID agrees where files are compared, and there alone.",
+        "One run of each, or the quicker where one was measured again; seconds of the processors are what it computed, the waiting left out.",
+        "Of a generator each draws its own samples, and the FIDs differ by chance, as their intervals say; of files they are the same.",
         "Peak memory is of the process.",
         "",
         "| job | n, real | | seconds | of the processors | peak memory | FID | times as fast |",
