@@ -212,7 +212,7 @@ def trace_of_product_root(s: Array, a: Array) -> float:
 def nuclear_norm(p: Array) -> float:
     """The sum of the singular values of p [n, a]; equals trace_of_root(p^T p) without squaring, and is cheaper where n < a.
 
-    Wide ones by the eigenvalues of the smaller square, at half the time or less, where rounding cannot reach 1e-9 of the sum: an eigenvalue is off by about
+    Wide ones by the eigenvalues of the smaller square, which is quicker, where rounding cannot reach 1e-9 of the sum: an eigenvalue is off by about
     eps * largest, its root by that over twice the root. Features of 600 images against 600: bound 1e-10, error 2e-13. Else LAPACK's gesdd without vectors.
     """
     if min(p.shape) >= 256:
@@ -227,7 +227,7 @@ def nuclear_norm(p: Array) -> float:
 
 
 def _may_keep_digits(square: Array) -> bool:
-    """False where nuclear_norm's bound cannot hold, for a tenth of the eigenvalues' cost: no pivot of Cholesky's lies below the smallest eigenvalue."""
+    """False where nuclear_norm's bound cannot hold, long before the eigenvalues are there: no pivot of Cholesky's lies below the smallest eigenvalue."""
     try:
         least = float(np.linalg.cholesky(square).diagonal().min())
     except np.linalg.LinAlgError:
