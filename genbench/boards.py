@@ -32,7 +32,8 @@ LEGEND = (
 def enter(found: Record, root: Path) -> list[str]:
     """Enter a record on one board per protocol, under the board's lock; the boards' names. The entry is whole before the table is rewritten.
 
-    Numbers that are a ruler only (another n, label policy, quantisation or precision than the protocol's, foreign weights) enter no board.
+    Numbers that are a ruler only (another n, label policy, quantisation or precision than the protocol's, foreign weights) enter no board, but for the n or
+    labels of the protocol that the run was drawn for: there they stand without a rank.
     """
     names = []
     for name, protocol in found.plan["protocols"].items():

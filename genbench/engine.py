@@ -59,8 +59,10 @@ def options_of(engine: Engine, words: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for word in words:
         name, sign, value = word.partition("=")
-        if not sign or name not in engine.options:
+        if name not in engine.options:
             raise UserError(f"--on {engine.name}: {word!r} is no option NAME=VALUE of it; {choices(name, engine.options)}")
+        if not sign:
+            raise UserError(f"--on {engine.name}: --on-option {name} wants a value: {name}=VALUE, {engine.options[name]}")
         found[name] = value
     return found
 

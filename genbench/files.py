@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.lazy import np, safetensors_numpy
-from genbench.say import RunFailed, UserError, tell
+from genbench.say import RunFailed, UserError, clean, tell
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -260,6 +260,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def home() -> Path:
     """The cache folder: $GENBENCH_HOME, else genbench under $XDG_CACHE_HOME or ~/.cache."""
     named = os.environ.get("GENBENCH_HOME")
+    if named and Path(named).is_file():
+        raise UserError(f"GENBENCH_HOME {clean(named)} is a file; name a folder")
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genbench"
 
 

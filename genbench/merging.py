@@ -15,9 +15,10 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Merged:
-    """A run's folder, its shard files, how many of them are new there, and the shards that two folders have drawn differently."""
+    """A run's folder, its shards and their files, how many of these are new there, and the shards that two folders have drawn differently."""
 
     folder: Path
+    shards: int
     files: int
     new: int
     different: tuple[str, ...]
@@ -43,7 +44,7 @@ def _below(url: str) -> Iterator[Path]:
     """The copies of the runs below a URL."""
     for run in runs(url):
         place = opened(url, run)
-        place.pull()
+        place.pull(mend=False)
         yield place.folder
 
 
@@ -68,7 +69,7 @@ def _one(out: Path, name: str, sources: Sequence[Path]) -> Merged:
                 if source != folder:
                     write(folder / "shards" / path.name, path.read_bytes())
                     new += 1
-    return Merged(folder, len(sound), new, tuple(sorted(different)))
+    return Merged(folder, len({name.partition(".")[0] for name in sound}), len(sound), new, tuple(sorted(different)))
 
 
 def _same_plan(folder: Path, source: Path) -> None:

@@ -71,6 +71,8 @@ class Request:
         _positive(1 if self.workers is None else self.workers, "--workers")
         if self.shard_timeout is not None and not 0 < self.shard_timeout < 1e9:
             raise UserError(f"--shard-timeout {self.shard_timeout}: seconds, more than 0")
+        if (self.partition or self.on_options) and not self.on:
+            raise UserError("--partition and --on-option are words to an engine: name it too, as in --on slurm")
         if self.shard and (self.on or self.shard_timeout):
             raise UserError("--shard draws in this process: leave out --on and --shard-timeout, or --shard")
         divided(self.shard or "1/1")

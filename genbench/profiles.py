@@ -13,6 +13,7 @@ STAGES = {
     "load": "the generator, the extractors",
     "batch": "the batch size looked for",
     "reference": "features of real images",
+    "workers": "started, and waited for beyond their work",
     "check": "which shards are there",
     "sample": "the generator's calls",
     "features": "the extractors' calls",

@@ -271,7 +271,7 @@ def find(word: str | None, out: Path) -> Record:
     if word is not None and is_url(word):
         root, _, run = word.rstrip("/").rpartition("/")
         place = opened(root, run)
-        place.pull()
+        place.pull(mend=False)
         paths = [place.folder / "run.json"]
     elif word is not None and Path(word).exists():
         paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]

@@ -90,8 +90,8 @@ def execute(plan: Plan, description: Description, request: Request, out: str | P
         place.pull()
         plan = stored(plan, folder)
         earlier = _earlier(folder)
-        if earlier and _answers(earlier, plan):
-            tell(f"{folder} is finished; --fresh does it again")
+        if earlier and _answers(earlier, plan) and not (place.root and shards.lacking(plan, folder)):  # what was lost below a URL is put there again
+            tell(f"{stores.told(out, folder)} is finished; --fresh does it again")
             return earlier
         return _carried_out(plan, description, request, place, earlier, clock)
 

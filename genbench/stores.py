@@ -26,6 +26,11 @@ def is_url(out: str | Path) -> bool:
     return "://" in str(out)
 
 
+def told(out: str | Path, folder: str | Path) -> str:
+    """Where a run is, in words: its folder, or its URL and the folder of the copy."""
+    return f"{clean(str(out)).rstrip('/')}/{Path(folder).name} (a copy in {folder})" if is_url(out) else str(folder)
+
+
 @dataclass(frozen=True)
 class Place:
     """A run's folder, and below which URL it is kept too, if any."""
@@ -33,10 +38,13 @@ class Place:
     folder: Path
     root: str = ""  # of run folders, where it is a URL
 
-    def pull(self) -> None:
-        """Take over what others have put below the URL: shards that are not here yet, and the files beside them."""
+    def pull(self, *, mend: bool = True) -> None:
+        """Take over what others have put below the URL: shards that are not here yet, and the files beside them; what is damaged is left out and named.
+
+        mend: its marker goes, so that it is drawn and put there again.
+        """
         if self.root:
-            _pulled(self)
+            _pulled(self, mend)
 
     def push(self, shards: Iterable[str] | None = None) -> None:
         """Put these shards' files below the URL, each with its marker; of None every shard, and then the files beside them, the record last."""
@@ -96,8 +104,8 @@ def _asked(place: Place, question: Any) -> Any:
     try:
         return question(store, f"{key}/{place.folder.name}")
     except Exception as error:  # each store has its own
-        told = f"{type(error).__name__}: {clean(str(error))}"
-        raise RunFailed(f"{clean(place.root)}: {told}; what was drawn is kept in {place.folder}, and the same command goes on") from error
+        kept = f"what was drawn is kept in {place.folder}, and once the place can be written the same command goes on"
+        raise RunFailed(f"{clean(place.root)}: {type(error).__name__}: {clean(str(error))}; {kept}") from error
 
 
 def _listed(store: Any, folder: str) -> list[str]:
@@ -130,7 +138,7 @@ def _mark(files: Mapping[str, str]) -> str:
     return digest(dict(files))[:12]
 
 
-def _pulled(place: Place) -> None:
+def _pulled(place: Place, mend: bool) -> None:
     def take(store: Any, key: str) -> None:
         names = _listed(store, f"{key}/shards")
         for marker, files in _marked(store, key, names).items():
@@ -142,8 +150,9 @@ def _pulled(place: Place) -> None:
                 if sha256(data) == said:
                     write(path, data)
                     continue
-                complain(f"damaged shard: {place.root}/{place.folder.name}/shards/{name} is not what its marker says; it is drawn again")
-                store.rm_file(f"{key}/shards/{marker}")
+                complain(f"damaged shard: {place.root}/{place.folder.name}/shards/{name} is not what its marker says; left out, the run draws it again")
+                if mend:
+                    store.rm_file(f"{key}/shards/{marker}")
                 break
         for name in _listed(store, key):
             if name != "shards":

@@ -13,6 +13,7 @@ import itertools
 import os
 import re
 import sysconfig
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
@@ -79,8 +80,10 @@ def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
     only = share_of(work.plan, request.shard)
     count = 1
     if request.on or request.shard_timeout or (request.workers or 1) > 1:
+        began, known = time.monotonic(), sum(work.clock.seconds.values())
         count = _by_engine(work, request, place, only)
         place.pull()
+        work.clock.seconds["workers"] = max(0.0, time.monotonic() - began - (sum(work.clock.seconds.values()) - known))
     shards.draw(work, only, place.push)
     return count
 
@@ -108,9 +111,10 @@ def _by_engine(work: shards.Work, request: Request, place: stores.Place, only: S
 
         left = list(sizes)
         while left and (died := turn(left, count)):
-            complain("a worker died (was it killed, or short of memory?); the shard that it drew is drawn again, alone")
-            lost |= {name: why for name in died if (why := _ended(work.folder, name)).startswith("Timeout")}
-            lost |= {name: _ended(work.folder, name) for name in died if name not in lost and turn([name], 1)}
+            late = {name: why for name in died if (why := _ended(work.folder, name)).startswith("Timeout")}
+            if again := [name for name in died if name not in late]:
+                complain("a worker died (was it killed, or short of memory?); the shard that it drew is drawn again, alone")
+            lost |= late | {name: _ended(work.folder, name) for name in again if turn([name], 1)}
             place.pull()
             missing = {shard.name for shard, _ in shards.lacking(work.plan, work.folder, sizes)}
             left = [name for name in sizes if name in missing and name not in lost]

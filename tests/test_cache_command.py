@@ -114,6 +114,14 @@ def test_where_says_who_named_the_folder(here, cli, monkeypatch, variable, value
     assert line[3:5] == [str(here), "1"]
 
 
+def test_a_cache_folder_that_is_a_file_is_refused_in_a_line(here, cli, monkeypatch):
+    """At once, and not by every file that cannot be kept there."""
+    (here / "file").write_bytes(b"")
+    monkeypatch.setenv("GENBENCH_HOME", str(here / "file"))
+    for words in (("run", "--plugin", "noise", "--n", 20, "--metrics", "fd"), ("cache", "verify")):
+        assert cli(*words) == (2, "", f"genbench: GENBENCH_HOME {here / 'file'} is a file; name a folder\n")
+
+
 def test_a_file_that_cannot_be_removed_is_named(own, cli, monkeypatch):
     """A read-only folder ends in one line with the file's name, status 5."""
     path = kept(own / "features", OLD)

@@ -201,6 +201,8 @@ def test_an_engine_whose_workers_never_begin_says_why(plugin, cli, tmp_path):
         (("--on", "slurm"), "--on slurm: how many jobs at once? --workers N"),
         (("--on", "slurm", "--workers", 2), "--on slurm: there is no sbatch here"),
         (("--on", "local", "--partition", "gpu"), "--on local: 'partition=gpu' is no option NAME=VALUE of it"),
+        (("--partition", "gpu"), "--partition and --on-option are words to an engine: name it too"),
+        (("--on", "slurm", "--workers", 2, "--on-option", "time"), "--on slurm: --on-option time wants a value: time=VALUE, "),
         (("--on", "slurm", "--workers", 2, "--on-option", "cluster=local", "--on-option", "time=soon"), "--on-option time=soon: a whole number from 1 on"),
         (("--on", "ray", "--shard", "1/2"), "--shard draws in this process"),
         (("--shard-timeout", "0"), "--shard-timeout 0.0: seconds, more than 0"),
@@ -293,6 +295,24 @@ def test_what_is_torn_below_a_url_is_drawn_again(root, plugin, machine, capfd):
     assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {"run.json"}  # which says when
 
 
+def test_what_is_lost_of_a_finished_run_below_a_url_is_drawn_again(plugin, machine, tmp_path, cli):
+    """Merging names it, leaves it out and touches nothing there; the same run on a machine without a copy puts it there again, its numbers unmoved."""
+    root = f"file://{tmp_path}/bucket"
+    machine("first")
+    found = evaluated(plugin, root)
+    before = below(root, found.id)
+    torn = next(name for name in sorted(before) if name.endswith(".images.safetensors"))
+    (tmp_path / "bucket" / found.id / torn).write_bytes(before[torn][:-9])
+    machine("second")
+    status, said, err = cli("merge", root, "--out", tmp_path / "merged")
+    assert (status, "in 39 files, 39 of them new" in said) == (0, True), err
+    assert f"{torn} is not what its marker says; left out, the run draws it again" in err
+    assert {name for name, data in below(root, found.id).items() if before[name] != data} == {torn}
+    again = evaluated(plugin, root)
+    assert (again.scores, again.cost["images_drawn"]) == (found.scores, 10)
+    assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {"run.json"}  # which says when
+
+
 def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(plugin, machine, tmp_path, capfd):
     """Two machines whose generator is not reproducible: the second hears of it, and does not overwrite."""
     root = f"file://{tmp_path}/bucket"
@@ -338,7 +358,7 @@ def test_a_store_that_says_no_costs_no_sample(plugin, machine, tmp_path, monkeyp
         return real(self, path, value, **words)
 
     monkeypatch.setattr(local, "pipe_file", failing)
-    with pytest.raises(RunFailed, match=r"No space left on device; what was drawn is kept in .*, and the same command goes on"):
+    with pytest.raises(RunFailed, match=r"No space left on device; what was drawn is kept in .*, and once the place can be written the same command goes on"):
         evaluated(plugin, root)
     drawn = len((plugin.parent / "pids").read_text().split())
     monkeypatch.setattr(local, "pipe_file", real)

@@ -29,9 +29,9 @@ def wrong(one):
     return "" if one["same"] else "the same command again ends otherwise"
 
 
-def points(folder, *options, words=WORDS):
+def points(folder, *options, words=WORDS, timeout=280):
     """What the driver says of each point."""
-    done = subprocess.run([sys.executable, DRIVER, *options, folder, *words], env=os.environ, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run([sys.executable, DRIVER, *options, folder, *words], env=os.environ, capture_output=True, text=True, check=False, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -61,6 +61,8 @@ def test_workers_make_the_same_bytes(plugin):
     assert len(shards(alone.folder)) == 40
     assert shards(found.folder) == shards(alone.folder)
     assert found.cost["images_drawn"] == 200
+    assert found.cost["seconds"]["workers"] > 0
+    assert sum(found.cost["seconds"].values()) <= found.cost["seconds_whole"]
 
 
 def test_a_worker_that_is_killed_loses_nothing(plugin, monkeypatch, capfd):
@@ -122,7 +124,7 @@ def test_shares_are_drawn_apart_and_scored_together(plugin, cli):
     assert not set(shards(plugin.parent / "a" / whole.id)) & set(shards(plugin.parent / "b" / whole.id))
     status, said, err = cli("merge", plugin.parent / "a", plugin.parent / "b" / whole.id, "--out", plugin.parent / "merged")
     assert status == 0, err
-    assert "40 shard files, 40 of them new" in said
+    assert "20 shards in 40 files, 40 of them new" in said
     for path in plugin.parent.glob("drawn-by-*"):
         path.unlink()
     found = evaluated(plugin, "merged")

@@ -26,7 +26,8 @@ def command(folders: tuple[str, ...], out: Path) -> None:
 
     found = merged(folders, out)
     for one in found:
-        answer(f"{one.folder}: {one.files} shard files, {one.new} of them new; genbench run with the words of its shares, without --shard, scores it")
+        then = "genbench run with the words of its shares, without --shard, draws what is missing and scores it"
+        answer(f"{one.folder}: {one.shards} shards in {one.files} files, {one.new} of them new; {then}")
     apart = [f"{shard} of {one.folder.name}" for one in found for shard in one.different]
     if apart:
         said = f"{', '.join(apart[:5])}{' and others' if len(apart) > 5 else ''}"

@@ -80,7 +80,8 @@ def _connected(wanted: Wanted) -> Any:
     try:
         ray.init(**said, **({"address": address} if address else local))
     except Exception as error:  # Ray raises its own, grpc's and OSError
-        raise RunFailed(f"--on ray: no cluster at {address or 'this machine'}: {type(error).__name__}: {error}") from error
+        asked = f"is its head up (ray start --head), and its port for clients open? {type(error).__name__}: {error}"
+        raise RunFailed(f"--on ray: no cluster at {address or 'this machine'}; {asked}") from error
     return ray
 
 

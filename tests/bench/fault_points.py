@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from fault_driver import CALLS, FAULTS
+from fault_driver import CALLS, FAULTS, HOME
 from test_fault_points import points, wrong
 
 WORDS = ("run", "--plugin", "noise", "--n", "6", "--metrics", "fd,kd")
@@ -42,7 +43,9 @@ def main():
         found = [json.loads(line) for name in sys.argv[1:] for line in Path(name).read_text().splitlines()]
     else:
         with tempfile.TemporaryDirectory() as root:
-            found = points(Path(root) / "warm", words=WORDS) + points(Path(root) / "cold", "--cold", words=WORDS)
+            os.environ[HOME] = f"{root}/home"
+            warm, cold = Path(root) / "warm", Path(root) / "cold"
+            found = points(warm, words=WORDS, timeout=None) + points(cold, "--cold", words=WORDS, timeout=None)
     rows = [row(call, fault, those) for call in CALLS for fault in FAULTS if (those := [o for o in found if (o["call"], o["fault"]) == (call, fault)])]
     bad = [f"{one['call']} {one['k']} {one['fault']} {one['path']}: {why}" for one in found if (why := wrong(one))]
     print(HEAD.format(words=" ".join(WORDS)) + "\n".join(rows) + f"\n\n{len(found)} points, {len(bad)} of them wrong.\n" + "".join(f"- {one}\n" for one in bad))
