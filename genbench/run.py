@@ -91,7 +91,7 @@ def execute(plan: Plan, description: Description, request: Request, out: str | P
         plan = stored(plan, folder)
         earlier = _earlier(folder)
         if earlier and _answers(earlier, plan) and not (place.root and shards.lacking(plan, folder)):  # what was lost below a URL is put there again
-            tell(f"{stores.told(out, folder)} is finished; --fresh does it again")
+            tell(f"{stores.whereabouts(out, folder)} is finished; --fresh does it again")
             return earlier
         return _carried_out(plan, description, request, place, earlier, clock)
 

@@ -26,7 +26,7 @@ def is_url(out: str | Path) -> bool:
     return "://" in str(out)
 
 
-def told(out: str | Path, folder: str | Path) -> str:
+def whereabouts(out: str | Path, folder: str | Path) -> str:
     """Where a run is, in words: its folder, or its URL and the folder of the copy."""
     return f"{clean(str(out)).rstrip('/')}/{Path(folder).name} (a copy in {folder})" if is_url(out) else str(folder)
 

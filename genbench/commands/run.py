@@ -153,7 +153,7 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: str, root: Path | None, fresh:
     from genbench.files import folder_to_write
     from genbench.run import execute, failed
     from genbench.say import RunFailed, answer, tell
-    from genbench.stores import told
+    from genbench.stores import whereabouts
 
     if root is not None:
         folder_to_write(root, "--leaderboards")
@@ -165,7 +165,7 @@ def go(jobs: Sequence[tuple[Any, Any, Any]], out: str, root: Path | None, fresh:
             done.append(found)
             whole = all(score.status != "failed" for score in found.scores)
             entered = boards.enter(found, root) if root is not None and whole else []
-            tell(f"run {found.id}: {told(out, found.folder)}" + "".join(f" · board {root}/{name}" for name in entered))
+            tell(f"run {found.id}: {whereabouts(out, found.folder)}" + "".join(f" · board {root}/{name}" for name in entered))
             if not as_json:
                 answer("\n" * (len(done) > 1) + standings.result(found, root) + (f"\n\n{profiles.text(found.cost)}" if profile else ""))
             elif len(jobs) == 1:
@@ -187,12 +187,12 @@ def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: str) -> None:
     """Draw the share of each run, and say what is to be done when all are there."""
     from genbench.run import share
     from genbench.say import answer
-    from genbench.stores import told
+    from genbench.stores import whereabouts
 
     for plan, description, request in jobs:
         folder, count = share(plan, description, request, out)
         after = "when all are there, in one folder or by genbench merge, the same words without --shard score it"
-        answer(f"{told(out, folder)}: share {request.shard} is drawn, {count} shards; {after}")
+        answer(f"{whereabouts(out, folder)}: share {request.shard} is drawn, {count} shards; {after}")
 
 
 def show_plan(plan: Any, out: str, as_json: bool) -> None:
