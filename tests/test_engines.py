@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,7 +11,6 @@ import time
 from pathlib import Path
 
 import fsspec
-import numpy as np
 import pytest
 
 import genbench
@@ -21,7 +18,6 @@ from genbench import engine, shelves, stores
 from genbench.engine import Wanted
 from genbench.rows import RowError
 from genbench.say import RunFailed
-from genbench.shards import shards_of
 
 PLUGIN = """
 import ctypes, os, signal, time
@@ -365,14 +361,3 @@ def test_a_store_that_says_no_costs_no_sample(plugin, machine, tmp_path, monkeyp
     found = evaluated(plugin, root)
     assert 0 < found.cost["images_drawn"] == N - 10 * drawn
     assert same(found, evaluated(plugin, "alone"))
-
-
-def test_the_worked_estimate_is_worked_right():
-    """The table of docs/scale.md: turns of whole shards, hours, GPU hours and their price, from the shards of 50,000 samples of 1,000 classes."""
-    count = len(shards_of(np.arange(50_000) // 1000 % 20))
-    rows = re.findall(r"\| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|", (Path(genbench.__file__).parent / "docs" / "scale.md").read_text())
-    assert (count, len(rows)) == (100, 5)
-    for row in rows:
-        workers, turns, hours, gpu_hours, price = map(float, row)
-        exact = (math.ceil(count / workers) * 500 * 1.0 + 60) / 3600
-        assert (turns, hours, gpu_hours, price) == (math.ceil(count / workers), round(exact, 1), round(workers * exact, 1), round(workers * exact * 2.5))

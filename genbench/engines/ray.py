@@ -76,7 +76,7 @@ def _connected(wanted: Wanted) -> Any:
         return ray
     address = f"ray://{wanted.address}" if wanted.address else os.environ.get("RAY_ADDRESS", "")
     said: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
-    local = {"num_cpus": wanted.workers, "include_dashboard": False, "object_store_memory": STORE}
+    local = {"address": "local", "num_cpus": wanted.workers, "include_dashboard": False, "object_store_memory": STORE}
     try:
         ray.init(**said, **({"address": address} if address else local))
     except Exception as error:  # Ray raises its own, grpc's and OSError
