@@ -14,6 +14,7 @@ from genbench.files import Damaged, read_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, options_of
 from genbench.lazy import torch
+from genbench.locks import taken
 from genbench.plan import Request, divided, going_on
 from genbench.record import Plan
 from genbench.say import UserError, complain
@@ -55,6 +56,16 @@ def _determined(mode: int) -> None:
         torch.use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
     else:
         torch.set_deterministic_debug_mode(mode)
+
+
+def shared(folder: Path) -> list[str]:
+    """The shares of a run that other processes draw in its folder just now."""
+    return [path.name.removeprefix(".lock-") for path in sorted(folder.glob(".lock-*")) if taken(path)]
+
+
+def drawn_some(folder: Path) -> bool:
+    """Whether any shard is there."""
+    return any(folder.glob("shards/[!.]*"))
 
 
 def stored(plan: Plan, folder: Path) -> Plan:

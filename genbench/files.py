@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # the disk's fault, not the user's words
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # as a Path writes it
 SEAL = "genbench"  # the key in a safetensors header under which a file says what it is
 
 
@@ -133,6 +135,8 @@ def _sync_folder(folder: Path) -> None:
 
 def folder_to_write(path: Path, what: str) -> Path:
     """The folder, made if it was missing; UserError when it is a file or may not be written, RunFailed when the disk is full. Asked before all else."""
+    if URL.match(str(path)):
+        raise UserError(f"{what} {clean(str(path))} is a URL; name a folder here")
     try:
         path.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path).close()  # nameless where the system can: nothing is left of it

@@ -25,12 +25,12 @@ class Merged:
 
 
 def merged(folders: Sequence[str], out: Path) -> list[Merged]:
-    """Every run in the given folders (run folders, folders of them, or URLs of such) in out/<run id>; what is there already stays as it is."""
+    """Every run in the given folders (run folders, folders of them, or URLs of results roots) in out/<run id>; what is there already stays as it is."""
     found_in: dict[str, list[Path]] = {}
     for folder in folders:
         found = sorted(_below(folder) if is_url(folder) else _runs(Path(folder)))
         if not found:
-            raise UserError(f"{clean(folder)} holds no run: name run folders, or a folder of them")
+            raise UserError(f"{clean(folder)} holds no run: name run folders, a folder of them, or the URL that --out was")
         for run in found:
             found_in.setdefault(run.name, []).append(run)
     return [_one(out, name, sources) for name, sources in found_in.items()]

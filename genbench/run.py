@@ -15,13 +15,13 @@ from genbench import costs, heap, readback, reconstructions, record, run_picture
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.batches import fitted
 from genbench.cuts import described
-from genbench.drawing import constructed, deterministic, share_of, stored
+from genbench.drawing import constructed, deterministic, drawn_some, share_of, shared, stored
 from genbench.engine import take_gpu
 from genbench.files import Damaged, sweep, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, locate
 from genbench.lazy import np
-from genbench.locks import locked, taken
+from genbench.locks import locked
 from genbench.plan import Request, settle
 from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
@@ -66,7 +66,7 @@ def share(plan: Plan, description: Description, request: Request, out: str | Pat
     lock = folder / f".lock-{request.shard.replace('/', '-')}"
     with locked(lock, f"another genbench draws this share in {folder}; waiting for it"), deterministic(), aside():
         place.pull()
-        plan = stored(plan, folder)
+        plan = stored(plan, folder) if drawn_some(folder) else plan
         work = shards.Work.of(plan, constructed(description, request, plan.device), networks(plan), folder, costs.Clock())
         _begin(plan, place)
         workers.draw(work, request, place)
@@ -88,9 +88,10 @@ def execute(plan: Plan, description: Description, request: Request, out: str | P
         if not drawn_elsewhere(folder):
             sweep(folder)
         place.pull()
-        plan = stored(plan, folder)
+        plan = stored(plan, folder) if drawn_some(folder) else plan  # else nothing binds it
         earlier = _earlier(folder)
-        if earlier and _answers(earlier, plan) and not (place.root and shards.lacking(plan, folder)):  # what was lost below a URL is put there again
+        if earlier and _answers(earlier, plan) and not (place.root and shards.lacking(plan, folder)):
+            place.push()  # what was lost there
             tell(f"{stores.whereabouts(out, folder)} is finished; --fresh does it again")
             return earlier
         return _carried_out(plan, description, request, place, earlier, clock)
@@ -173,7 +174,7 @@ def failed(found: Record) -> None:
 
 def drawn_elsewhere(folder: Path) -> bool:
     """Whether another process draws a share of the run just now: then its temporary files are no leftovers."""
-    held = [path.name.removeprefix(".lock-") for path in sorted(folder.glob(".lock-*")) if taken(path)]
+    held = shared(folder)
     if held:
         complain(f"{', '.join(held)}: still drawn by another genbench; what is missing is drawn here too, and comes out the same")
     return bool(held)

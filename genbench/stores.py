@@ -6,17 +6,21 @@ machine has put there is kept, and compared. Everything is done in the copy and 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.files import digest, file_sha256, folder_to_write, home, sha256, write
+from genbench.files import SEAL, digest, file_sha256, folder_to_write, home, sha256, write
 from genbench.say import RunFailed, UserError, clean, complain
 
 MARK = ".done.json"
+AGAIN = 0.5  # seconds, until a file that is not what its marker says is read once more
+CONTENT = ("sha256", "images", "sketch")  # of what a shard's file says of itself
 LAST = "run.json"  # of a run's files beside its shards: what says that it is finished
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*/?[^/].*")
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,199}", re.ASCII)  # of a file that we may have put there
@@ -108,23 +112,24 @@ def _asked(place: Place, question: Any) -> Any:
         raise RunFailed(f"{clean(place.root)}: {type(error).__name__}: {clean(str(error))}; {kept}") from error
 
 
-def _listed(store: Any, folder: str) -> list[str]:
-    """The names in a folder of a store, as they stand there now; none where there is no such folder."""
+def _listed(store: Any, folder: str) -> dict[str, int]:
+    """{name: bytes} of the files in a folder of a store, as they stand there now; {} where there is no such folder."""
     store.invalidate_cache()
     try:
-        found = store.ls(folder, detail=False)
+        found = store.ls(folder, detail=True)
     except FileNotFoundError:
-        return []
-    return [name for name in (str(one).rstrip("/").rpartition("/")[2] for one in found) if NAME.fullmatch(name)]
+        return {}
+    sizes = {str(one["name"]).rstrip("/").rpartition("/")[2]: int(one["size"] or 0) for one in found}
+    return {name: size for name, size in sizes.items() if NAME.fullmatch(name)}
 
 
-def _marked(store: Any, key: str, names: Iterable[str], shard: str = "") -> dict[str, dict[str, str]]:
+def _marked(store: Any, there: str, names: Iterable[str], shard: str = "") -> dict[str, dict[str, str]]:
     """{marker: {file: SHA-256}} of those that are whole, of one shard or all."""
     found = {}
     for name in names:
         if name.endswith(MARK) and name.startswith(shard):
             try:
-                content = json.loads(store.cat_file(f"{key}/shards/{name}"))
+                content = json.loads(store.cat_file(f"{there}/{name}"))
                 whole = name.split(".")[-3] == _mark(content)
             except (ValueError, TypeError, IndexError, FileNotFoundError):
                 continue
@@ -138,21 +143,35 @@ def _mark(files: Mapping[str, str]) -> str:
     return digest(dict(files))[:12]
 
 
+def _whole(store: Any, path: str, said: str) -> bytes | None:
+    """A file with this SHA-256; None where it is another or none, also a moment later: somebody may be putting it there."""
+    for pause in (0.0, AGAIN):
+        time.sleep(pause)
+        with contextlib.suppress(FileNotFoundError):
+            if sha256(data := store.cat_file(path)) == said:
+                return bytes(data)
+    return None
+
+
+def _unmarked(store: Any, path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+        store.rm_file(path)
+
+
 def _pulled(place: Place, mend: bool) -> None:
     def take(store: Any, key: str) -> None:
-        names = _listed(store, f"{key}/shards")
-        for marker, files in _marked(store, key, names).items():
+        there = f"{key}/shards"
+        for marker, files in _marked(store, there, _listed(store, there)).items():
             for name, said in files.items():
                 path = place.folder / "shards" / name
                 if path.exists():
                     continue
-                data = store.cat_file(f"{key}/shards/{name}") if name in names else b""
-                if sha256(data) == said:
+                if (data := _whole(store, f"{there}/{name}", said)) is not None:
                     write(path, data)
                     continue
                 complain(f"damaged shard: {place.root}/{place.folder.name}/shards/{name} is not what its marker says; left out, the run draws it again")
                 if mend:
-                    store.rm_file(f"{key}/shards/{marker}")
+                    _unmarked(store, f"{there}/{marker}")
                 break
         for name in _listed(store, key):
             if name != "shards":
@@ -169,21 +188,49 @@ def _pushed(place: Place, shards: Iterable[str] | None) -> None:
             here.setdefault(shard, {})[path.name] = file_sha256(path)
 
     def give(store: Any, key: str) -> None:
-        names = _listed(store, f"{key}/shards")
-        store.makedirs(f"{key}/shards", exist_ok=True)
-        for shard, files in here.items():
-            there = {name: said for one in _marked(store, key, names, shard).values() for name, said in one.items()}
-            if different := sorted(name for name in files if there.get(name, files[name]) != files[name]):
-                told = "the generator is not reproducible across these machines, the first is kept"
-                complain(f"drawn differently: shard {shard} ({different[0]}) stands otherwise below {place.root}; {told}")
-            new = {name: said for name, said in files.items() if name not in there}
-            for name in new:
-                store.pipe_file(f"{key}/shards/{name}", (place.folder / "shards" / name).read_bytes())
-            if new:
-                store.pipe_file(f"{key}/shards/{shard}.{_mark(new)}{MARK}", json.dumps(new, sort_keys=True).encode())
-        if shards is None:
+        there = f"{key}/shards"
+        sizes = _listed(store, there)
+        store.makedirs(there, exist_ok=True)
+        kept = [_put(store, there, place, shard, files, sizes) for shard, files in here.items()]
+        if shards is None and all(kept):
             beside = sorted((path.name for path in place.folder.glob("[!.]*") if path.is_file()), key=lambda name: (name == LAST, name))
             for name in beside:
                 store.pipe_file(f"{key}/{name}", (place.folder / name).read_bytes())
 
     _asked(place, give)
+
+
+def _put(store: Any, there: str, place: Place, shard: str, files: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
+    """Put a shard's files, {name: SHA-256}, and then their marker where they are not yet; False where others have drawn it differently, and it stays theirs.
+
+    Files of the same shard that were made in another way (on another device, by other code) are replaced.
+    """
+    folder = place.folder / "shards"
+    marks = {marker: said for marker, said in _marked(store, there, sizes, shard).items() if set(said) & set(files)}
+    known = {name: said for one in marks.values() for name, said in one.items()}
+    others = sorted(name for name in files if known.get(name, files[name]) != files[name])
+    for name in others:
+        theirs = _whole(store, f"{there}/{name}", known[name])
+        if theirs is not None and _made((folder / name).read_bytes()) in (_made(theirs), None):
+            told = "the generator is not reproducible across these machines, the first is kept"
+            complain(f"drawn differently: shard {shard} ({name}) stands otherwise below {place.root}; {told}")
+            return False
+    if others:
+        for marker in marks:
+            _unmarked(store, f"{there}/{marker}")
+    new = {name: said for name, said in files.items() if others or known.get(name) != said or sizes.get(name) != (folder / name).stat().st_size}
+    for name in new:
+        store.pipe_file(f"{there}/{name}", (folder / name).read_bytes())
+    if new:
+        store.pipe_file(f"{there}/{shard}.{_mark(new)}{MARK}", json.dumps(new, sort_keys=True).encode())
+    return True
+
+
+def _made(data: bytes) -> Any:
+    """How a shard's file was made, of what it says of itself: without its content and the images behind it."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        said = json.loads(header.pop("__metadata__")[SEAL])
+        return {name: one["shape"] for name, one in header.items()}, {key: value for key, value in said.items() if key not in CONTENT}
+    except (ValueError, KeyError, TypeError):
+        return None

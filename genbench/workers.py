@@ -22,7 +22,7 @@ from pathlib import Path
 from genbench import heap, shards, shelves, stores
 from genbench.batches import halved
 from genbench.costs import Clock
-from genbench.drawing import constructed, deterministic, share_of, stored
+from genbench.drawing import constructed, deterministic, drawn_some, share_of, shared, stored
 from genbench.engine import Engine, Wanted, options_of
 from genbench.files import write_json
 from genbench.fitting import OutOfMemory
@@ -36,6 +36,8 @@ DRAWING = "drawing"  # the folder of a file for each shard that is being drawn, 
 PASSED_ON = re.compile(r"GENBENCH_(?!WORKER$)\w+")  # variables that every worker has
 OTHERS = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))  # where nobody looks for the fault first
 SHOWN = 5  # of the shards that could not be drawn
+SAID = 200  # characters of what an engine says
+PATIENCE = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ def draw(work: shards.Work, request: Request, place: stores.Place) -> tuple[Plan
             with heap.kept():
                 return work.plan, _draw(work, request, place)
         except OutOfMemory as error:
-            if request.shard or place.root:
-                raise RunFailed(f"{error}; use the same words with a smaller --batch-size than {work.plan.batch_size} on every machine") from None
+            if request.shard or place.root or shared(work.folder):
+                there = ", and another --out: some are drawn" if drawn_some(work.folder) else ""
+                raise RunFailed(f"{error}; use the same words with a smaller --batch-size than {work.plan.batch_size} on every machine{there}") from None
             short = error.with_traceback(None)
         work = halved(work, short)
         write_json(place.folder / "plan.json", work.plan.written())
@@ -82,7 +85,6 @@ def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
     if request.on or request.shard_timeout or (request.workers or 1) > 1:
         began, known = time.monotonic(), sum(work.clock.seconds.values())
         count = _by_engine(work, request, place, only)
-        place.pull()
         work.clock.seconds["workers"] = max(0.0, time.monotonic() - began - (sum(work.clock.seconds.values()) - known))
     shards.draw(work, only, place.push)
     return count
@@ -106,7 +108,7 @@ def _by_engine(work: shards.Work, request: Request, place: stores.Place, only: S
     lost: dict[str, str] = {}
     with progress(f"sampling {work.plan.label}, {count} {'worker' if count == 1 else 'workers'} ({engine.name})", sum(sizes.values()), "images") as done:
 
-        def turn(names: Sequence[str], at_once: int) -> list[str]:
+        def turn(names: Sequence[str], at_once: int) -> dict[str, str]:
             return _turn(work, engine, replace(wanted, workers=at_once), job, {name: sizes[name] for name in names}, done)
 
         left = list(sizes)
@@ -114,19 +116,30 @@ def _by_engine(work: shards.Work, request: Request, place: stores.Place, only: S
             late = {name: why for name in died if (why := _ended(work.folder, name)).startswith("Timeout")}
             if again := [name for name in died if name not in late]:
                 complain("a worker died (was it killed, or short of memory?); the shard that it drew is drawn again, alone")
-            lost |= late | {name: _ended(work.folder, name) for name in again if turn([name], 1)}
-            place.pull()
-            missing = {shard.name for shard, _ in shards.lacking(work.plan, work.folder, sizes)}
+            lost |= late | {name: _ended(work.folder, name) or f"its worker ended, alone too: {end}" for name in again for end in turn([name], 1).values()}
+            missing = _missing(work, place, sizes)
             left = [name for name in sizes if name in missing and name not in lost]
     _wipe(work.folder, sizes)
     if lost:
-        told = "; ".join(f"{name}: {why or 'its process died, alone too'}" for name, why in list(lost.items())[:SHOWN])
+        told = "; ".join(f"{name}: {why}" for name, why in list(lost.items())[:SHOWN])
         raise RunFailed(f"{len(lost)} of {len(sizes)} shards could not be drawn: {told}. The others are kept, the same command tries these again")
+    if _missing(work, place, sizes, PATIENCE):
+        raise RunFailed(f"what the workers drew is not in {work.folder}: it must be one folder for all of them; else --out URL (genbench/docs/scale.md)")
     return count
 
 
-def _turn(work: shards.Work, engine: Engine, wanted: Wanted, job: Job, sizes: Mapping[str, int], done: Callable[[int], None]) -> list[str]:
-    """One engine's calls for these shards; those that were being drawn by a worker that died."""
+def _missing(work: shards.Work, place: stores.Place, names: Collection[str], patience: int = 0) -> set[str]:
+    """Which of these shards are not there; for so many seconds, since a folder of the network may show late what others have written."""
+    for _ in range(patience + 1):
+        place.pull()
+        if not (missing := {shard.name for shard, _ in shards.lacking(work.plan, work.folder, names)}):
+            break
+        time.sleep(min(1, patience))
+    return missing
+
+
+def _turn(work: shards.Work, engine: Engine, wanted: Wanted, job: Job, sizes: Mapping[str, int], done: Callable[[int], None]) -> dict[str, str]:
+    """One engine's calls for these shards; those that were being drawn by a worker that died, and what the engine said of it."""
     assert wanted.workers is not None
     count = min(wanted.workers * engine.pieces or len(sizes), len(sizes))
     pieces = [list(sizes)[place::count] for place in range(count)]
@@ -149,7 +162,7 @@ def _turn(work: shards.Work, engine: Engine, wanted: Wanted, job: Job, sizes: Ma
     if len(died) == len(sizes) > 1 and not begun:
         end = next(iter(died.values()))
         raise RunFailed(f"--on {engine.name}: no worker got as far as a shard: {type(end).__name__}: {clean(str(end))}")
-    return begun or list(died)
+    return {name: f"{type(died[name]).__name__}: {clean(str(died[name]))[:SAID]}" for name in begun or died}
 
 
 @contextlib.contextmanager
@@ -199,7 +212,7 @@ def _ready(job: Job) -> tuple[shards.Work, stores.Place]:
         shelves.add_file(Path(file))
     description = locate(job.request.plugin)
     place = stores.opened(job.out, job.run)
-    place.pull()
+    place.pull(mend=False)
     plan = stored(settle(job.request, description), place.folder)
     if plan.id != job.run:
         raise RunFailed(f"a worker would draw the run {plan.id}, not {job.run}: was {job.request.plugin}, or its checkpoint, changed just now?")

@@ -14,8 +14,9 @@ import fsspec
 import pytest
 
 import genbench
-from genbench import engine, shelves, stores
+from genbench import engine, shelves, stores, workers
 from genbench.engine import Wanted
+from genbench.files import home, read_arrays, write_arrays
 from genbench.rows import RowError
 from genbench.say import RunFailed
 
@@ -190,6 +191,42 @@ def test_an_engine_whose_workers_never_begin_says_why(plugin, cli, tmp_path):
     assert "--on broken: no worker got as far as a shard: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/queue'" in err
 
 
+ELSEWHERE = """
+from concurrent.futures import ThreadPoolExecutor
+from genbench.engine import Engine
+from genbench.workers import Drew
+
+class Elsewhere(ThreadPoolExecutor):
+    def submit(self, fn, /, job, names):
+        return super().submit(Drew, 10, {})
+
+ELSEWHERE = Engine(name="elsewhere", title="draws where nobody looks", start=lambda wanted: Elsewhere(1), workers=lambda wanted: 1)
+"""
+
+
+def test_shards_that_lie_elsewhere_are_missed(plugin, cli, tmp_path, monkeypatch):
+    """Workers that say they drew, into a folder of their own: status 5 and what to do, and nothing is drawn a second time in silence."""
+    monkeypatch.setattr(workers, "PATIENCE", 1)
+    (tmp_path / "own.py").write_text(ELSEWHERE)
+    status, out, err = cli("run", "--plugin", plugin, *WORDS, "--with", tmp_path / "own.py", "--on", "elsewhere", "--out", tmp_path / "runs")
+    assert (status, out, err.count("\n")) == (5, "", 1)
+    assert "it must be one folder for all of them; else --out URL" in err
+    assert not (tmp_path / "pids").exists()
+
+
+def test_what_a_cluster_refuses_is_a_line(monkeypatch, tmp_path):
+    """As where SLURM knows no such partition."""
+    submitit = pytest.importorskip("submitit")
+
+    def refused(self, piece):
+        raise submitit.core.utils.FailedJobError("sbatch: error: invalid partition specified: gpux")
+
+    monkeypatch.setattr(submitit.AutoExecutor, "submit", refused)
+    pool = shelves.find("engines", "slurm").start(Wanted(1, 1, folder=tmp_path, options={"cluster": "local"}))
+    with pytest.raises(RunFailed, match="--on slurm: the jobs were not taken: sbatch: error: invalid partition specified: gpux"):
+        pool.submit(divmod, 7, 2)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -309,19 +346,52 @@ def test_what_is_lost_of_a_finished_run_below_a_url_is_drawn_again(plugin, machi
     assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {"run.json"}  # which says when
 
 
-def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(plugin, machine, tmp_path, capfd):
-    """Two machines whose generator is not reproducible: the second hears of it, and does not overwrite."""
+def test_a_machine_that_has_a_finished_run_puts_what_is_lost_below_its_url(plugin, machine, tmp_path):
+    """A marker that is gone, and a file that was cut short: the same words put both there again, and draw nothing."""
+    root = f"file://{tmp_path}/bucket"
+    machine("first")
+    found = evaluated(plugin, root)
+    before, there = below(root, found.id), tmp_path / "bucket" / found.id
+    marks = sorted(name for name in before if name.endswith(stores.MARK))
+    files = sorted(name for name in before if name.endswith(".safetensors"))
+    (there / marks[0]).unlink()
+    (there / files[-1]).write_bytes(before[files[-1]][:-9])
+    (plugin.parent / "pids").unlink()
+    evaluated(plugin, root)
+    assert not (plugin.parent / "pids").exists()
+    after = below(root, found.id)
+    assert {name: after.get(name) for name in before} == before
+
+
+@pytest.mark.parametrize(("said", "replaced"), [({}, False), ({"device": "cuda"}, True)])
+def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(said, replaced, plugin, machine, tmp_path, capfd):
+    """Two machines whose generator is not reproducible: the second hears of it, and does not overwrite. What was made on another device is replaced."""
     root = f"file://{tmp_path}/bucket"
     machine("first")
     found = evaluated(plugin, root)
     before = below(root, found.id)
     place = stores.Place(tmp_path / "elsewhere" / found.id, root)
-    (place.folder / "shards").mkdir(parents=True)
     name = next(name for name in sorted(before) if name.endswith(".images.safetensors"))
-    (place.folder / name).write_bytes(b"other")
+    arrays, meta = read_arrays(Path(found.folder, name))
+    write_arrays(place.folder / name, {"images": 255 - arrays["images"]}, {**meta, "images": "other", **said})
+    (place.folder / "run.json").write_bytes(b"other")
     place.push()
-    assert f"drawn differently: shard {Path(name).name.partition('.')[0]}" in capfd.readouterr().err
-    assert below(root, found.id) == before
+    shard, after = Path(name).name.partition(".")[0], below(root, found.id)
+    assert (f"drawn differently: shard {shard}" in capfd.readouterr().err) is not replaced
+    assert (after == before) is not replaced
+    if replaced:
+        assert (after[name], after["run.json"]) == ((place.folder / name).read_bytes(), b"other")
+        machine("second")
+        stores.opened(root, found.id).pull()
+        assert next((home() / "copies").rglob(Path(name).name)).read_bytes() == after[name]
+
+
+def test_a_folder_is_no_url(cli, here):
+    """Where a command wants a folder, a URL is refused, and no folder of that name is made."""
+    (here / "one" / "run").mkdir(parents=True)
+    (here / "one" / "run" / "plan.json").write_text("{}")
+    assert cli("merge", "one", "--out", "s3://bucket/runs") == (2, "", "genbench: --out s3:/bucket/runs is a URL; name a folder here\n")
+    assert [path.name for path in here.iterdir()] == ["one"]
 
 
 def test_workers_and_shares_meet_below_a_url(plugin, machine, tmp_path, cli):

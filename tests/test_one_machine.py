@@ -86,17 +86,21 @@ def test_what_was_drawn_at_the_larger_batch_is_drawn_again(tight, capfd):
     assert again.plan["batch_size"] == 5  # the stored one
 
 
-def test_one_image_that_does_not_fit_ends_the_run(tight, cli):
+def test_one_image_that_does_not_fit_ends_the_run(tight, cli, here):
     status, _, err = cli("run", "--plugin", tight(largest=0), "--n", 40, "--out", "runs", "--leaderboards", "none")
     assert status == 5
     assert err.splitlines()[-1] == "genbench: tight: sample raised OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
 
 
-def test_a_share_does_not_change_its_batch_alone(tight, cli):
+def test_a_share_does_not_change_its_batch_alone(tight, cli, here):
     """Other machines draw at the size that they were told."""
     status, _, err = cli("run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--out", "runs")
     assert status == 5
-    assert "with a smaller --batch-size than 50 on every machine" in err.splitlines()[-1]
+    assert err.splitlines()[-1].endswith("use the same words with a smaller --batch-size than 50 on every machine")
+    status, out, err = cli("run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--batch-size", 4, "--out", "runs")
+    assert (status, "share 1/2 is drawn" in out) == (0, True), err
+    late = ("run", "--plugin", tight(largest=4, later=5), "--n", 200, "--shard", "1/2", "--out", "runs")
+    assert cli(*late)[2].splitlines()[-1].endswith("than 50 on every machine, and another --out: some are drawn")
     status, _, err = cli("run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--batch-size", "auto", "--out", "runs")
     assert (status, err.count("\n")) == (2, 1)
 

@@ -23,10 +23,8 @@ class Tasks(ThreadPoolExecutor):
 
     def __init__(self, wanted: Wanted) -> None:
         self._ray, self._out, self._lock = _connected(wanted), set[Any](), threading.Lock()
-        gpus = whole(wanted, "gpus", 0)
         self._needs = {
-            "num_cpus": whole(wanted, "cpus") or 1,
-            "num_gpus": gpus if gpus is not None else int(wanted.device == "cuda"),
+            **_needs(wanted),
             "max_retries": RETRIES,
             "max_calls": 0,  # a worker keeps what it loaded; Ray's default for GPU tasks is a new process each
         }
@@ -85,11 +83,17 @@ def _connected(wanted: Wanted) -> Any:
     return ray
 
 
+def _needs(wanted: Wanted) -> dict[str, int]:
+    """What of the cluster's a task takes."""
+    gpus = whole(wanted, "gpus", 0)
+    return {"num_cpus": whole(wanted, "cpus") or 1, "num_gpus": gpus if gpus is not None else int(wanted.device == "cuda")}
+
+
 def _workers(wanted: Wanted) -> int:
     if wanted.workers:
         return wanted.workers
-    there = _connected(wanted).cluster_resources()
-    return max(1, int(there.get("GPU" if wanted.device == "cuda" else "CPU", 1)))
+    there, needs = _connected(wanted).cluster_resources(), _needs(wanted)
+    return max(1, min(int(there.get(kind, 0) // needs[need]) for kind, need in (("CPU", "num_cpus"), ("GPU", "num_gpus")) if needs[need]))
 
 
 RAY = Engine(

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 from genbench.engine import Engine, Wanted, whole
-from genbench.say import UserError
+from genbench.say import RunFailed, UserError, clean
 
 HOURS = 4  # of a job, where nothing was said
 NUMBERS = {"time": "timeout_min", "gpus": "gpus_per_node", "cpus": "cpus_per_task", "memory": "mem_gb"}  # option -> submitit's name
@@ -44,8 +44,11 @@ class Array(Executor):
         future: Future[Any] = Future()
         self._pieces.append((Piece(fn, args), future))
         if len(self._pieces) == self._wanted.pieces:
-            with self._submitit.batch():
-                self._jobs = [self._submitit.submit(piece) for piece, _ in self._pieces]
+            try:
+                with self._submitit.batch():
+                    self._jobs = [self._submitit.submit(piece) for piece, _ in self._pieces]
+            except Exception as error:  # submitit's own, where sbatch refuses
+                raise RunFailed(f"--on slurm: the jobs were not taken: {clean(str(error))}") from error
             for job, (_, waiting) in zip(self._jobs, self._pieces, strict=True):
                 Thread(target=_wait, args=(job, waiting), daemon=True).start()
         return future
