@@ -15,7 +15,7 @@ from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, construct, options_of
 from genbench.lazy import torch
 from genbench.locks import taken
-from genbench.plan import Request, divided, going_on
+from genbench.plan import AUTO, Request, divided, with_settled
 from genbench.record import Plan
 from genbench.say import UserError, complain
 
@@ -78,10 +78,15 @@ def stored(plan: Plan, folder: Path) -> Plan:
         complain(f"{error}; going on with the plan of this call")
         return plan
     try:
-        return going_on(plan, int(before["batch_size"]), bool(before["keep_images"]))
+        return with_settled(plan, int(before["batch_size"]), bool(before["keep_images"]))
     except (KeyError, TypeError, ValueError) as error:
         complain(f"{folder / 'plan.json'} is no plan ({error!r}); going on with the plan of this call")
         return plan
+
+
+def going_on(plan: Plan, folder: Path) -> Plan:
+    """The same, but where no shard was drawn and this call names a batch size: then nothing binds it."""
+    return stored(plan, folder) if drawn_some(folder) or plan.batch_size == AUTO else plan
 
 
 def share_of(plan: Plan, word: str) -> list[str]:

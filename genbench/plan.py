@@ -265,6 +265,6 @@ def _label(description: Description, chosen: Mapping[str, Any], usual: Mapping[s
     return " ".join([name, *off, *([f"[{checkpoint.name} {seal[:6]}]"] if checkpoint else [])])
 
 
-def going_on(plan: Plan, batch_size: int, keep_images: bool) -> Plan:
+def with_settled(plan: Plan, batch_size: int, keep_images: bool) -> Plan:
     """The plan with an earlier call's batch size: images are equal to the bit at one batch size only."""
     return replace(plan, batch_size=batch_size, keep_images=plan.keep_images or keep_images)

@@ -15,7 +15,7 @@ from genbench import costs, heap, readback, reconstructions, record, run_picture
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.batches import fitted
 from genbench.cuts import described
-from genbench.drawing import constructed, deterministic, drawn_some, share_of, shared, stored
+from genbench.drawing import constructed, deterministic, going_on, share_of, shared
 from genbench.engine import take_gpu
 from genbench.files import Damaged, sweep, write_json
 from genbench.folders import dataset_of
@@ -66,7 +66,7 @@ def share(plan: Plan, description: Description, request: Request, out: str | Pat
     lock = folder / f".lock-{request.shard.replace('/', '-')}"
     with locked(lock, f"another genbench draws this share in {folder}; waiting for it"), deterministic(), aside():
         place.pull()
-        plan = stored(plan, folder) if drawn_some(folder) else plan
+        plan = going_on(plan, folder)
         work = shards.Work.of(plan, constructed(description, request, plan.device), networks(plan), folder, costs.Clock())
         _begin(plan, place)
         workers.draw(work, request, place)
@@ -88,7 +88,7 @@ def execute(plan: Plan, description: Description, request: Request, out: str | P
         if not drawn_elsewhere(folder):
             sweep(folder)
         place.pull()
-        plan = stored(plan, folder) if drawn_some(folder) else plan  # else nothing binds it
+        plan = going_on(plan, folder)
         earlier = _earlier(folder)
         if earlier and _answers(earlier, plan) and not (place.root and shards.lacking(plan, folder)):
             place.push()  # what was lost there

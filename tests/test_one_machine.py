@@ -54,7 +54,7 @@ def files(record):
 
 
 def drawn(path, out, **words):
-    return genbench.evaluate(path, n=200, out=path.parent / out, **{"metrics": ("fd",), **words})
+    return genbench.evaluate(path, out=path.parent / out, **{"metrics": ("fd",), "n": 200, **words})
 
 
 # Batches that fit
@@ -134,6 +134,16 @@ def test_a_batch_that_raises_is_too_large():
         return 0
 
     assert fitting.largest(peak, 0, 1000, 50) == 8
+
+
+@pytest.mark.parametrize(("word", "size"), [("auto", 8), ("5", 5), (None, 50)])
+def test_where_nothing_was_drawn_only_a_search_takes_what_was_settled(word, size, tight, tmp_path):
+    """Another machine may have just begun: what it found holds; a size that is named holds until there is a shard."""
+    path = tight(largest=50)
+    found = drawn(path, "runs", n=40, batch_size=8)
+    for left in [*Path(found.folder).glob("shards/*"), Path(found.folder, "run.json")]:
+        left.unlink()
+    assert drawn(path, "runs", n=40, **({"batch_size": word} if word else {})).plan["batch_size"] == size
 
 
 def test_a_run_finds_its_batch_size(tight, cli):
