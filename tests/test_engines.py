@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -102,7 +103,9 @@ def test_ctrl_c_stops_workers_at_once_and_the_same_command_goes_on(plugin, cli):
     """SIGINT to the whole group, as a terminal sends it: 130, one line, no worker is left, and what was drawn is taken over."""
     (plugin.parent / "slow").touch()
     words = [*map(str, ("run", "--plugin", plugin, *WORDS, "--workers", 2, "--out", plugin.parent / "runs"))]
-    run = subprocess.Popen([sys.executable, "-m", "genbench", *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell takes from what it starts in the background
+    start = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True, "preexec_fn": heeds}
+    run = subprocess.Popen([sys.executable, "-m", "genbench", *words], **start)
     while not (plugin.parent / "begun").exists() or not list(plugin.parent.glob("runs/*/shards/[!.]*")):
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
