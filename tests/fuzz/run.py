@@ -44,13 +44,17 @@ WORDS = {  # as in a dictionary of libFuzzer's, apart by blanks
 }
 
 
+def _path(word: str) -> Path:
+    return Path(word).resolve()  # a reader is looked at from a folder of its own
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reader", nargs="?", choices=sorted(LONGEST))
     parser.add_argument("--seconds", type=float, default=3600.0, help="of processor, in all that is in the ledger")
-    parser.add_argument("--folder", type=Path, default=TESTS.parents[1] / "fuzz")
+    parser.add_argument("--folder", type=_path, default=TESTS.parents[1] / "fuzz")
     parser.add_argument("--table", action="store_true", help="print what the ledger has")
-    parser.add_argument("--keep", type=Path, help="copy the smallest inputs that reach what the corpus reaches here")
+    parser.add_argument("--keep", type=_path, help="copy the smallest inputs that reach what the corpus reaches here")
     parser.add_argument("--inside", type=float, help=argparse.SUPPRESS)
     words = parser.parse_args()
     sys.path[:0] = [str(TESTS), str(TESTS.parent)]
