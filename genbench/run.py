@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genbench import costs, heap, readback, reconstructions, record, run_pictures, shards, stores, workers
 from genbench.abilities import Description, describe, in_memory, name_of
@@ -27,9 +27,6 @@ from genbench.record import PROMPTS, Plan, Record, Score
 from genbench.reference import networks, real_features
 from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
 from genbench.scoring import score
-
-if TYPE_CHECKING:
-    pass
 
 
 def evaluate(

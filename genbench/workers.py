@@ -84,8 +84,11 @@ def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
     count = 1
     if request.on or request.shard_timeout or (request.workers or 1) > 1:
         began, known = time.monotonic(), sum(work.clock.seconds.values())
-        count = _by_engine(work, request, place, only)
-        work.clock.seconds["workers"] = max(0.0, time.monotonic() - began - (sum(work.clock.seconds.values()) - known))
+        try:
+            count = _by_engine(work, request, place, only)
+        finally:  # also of a try at a batch that did not fit
+            beside = time.monotonic() - began - (sum(work.clock.seconds.values()) - known)
+            work.clock.seconds["workers"] = work.clock.seconds.get("workers", 0.0) + max(0.0, beside)
     shards.draw(work, only, place.push)
     return count
 

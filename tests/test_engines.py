@@ -331,6 +331,21 @@ def test_what_is_torn_below_a_url_is_drawn_again(root, plugin, machine, capfd):
     assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {"run.json"}  # which says when
 
 
+def test_a_file_that_is_just_being_put_below_a_url_is_not_damaged(plugin, machine, tmp_path, monkeypatch, capfd):
+    """Another machine writes it anew while this one reads: half of it is there at first, all of it a moment later."""
+    root = f"file://{tmp_path}/bucket"
+    machine("first")
+    found = evaluated(plugin, root)
+    torn = next(path for path in sorted((tmp_path / "bucket" / found.id / "shards").glob("*.safetensors")))
+    content = torn.read_bytes()
+    torn.write_bytes(content[:-9])
+    monkeypatch.setattr(stores.time, "sleep", lambda seconds: torn.write_bytes(content) if seconds == stores.AGAIN else None)
+    machine("second")
+    stores.opened(root, found.id).pull()
+    assert shards(stores.opened(root, found.id).folder) == shards(found.folder)
+    assert "damaged" not in capfd.readouterr().err
+
+
 def test_what_is_lost_of_a_finished_run_below_a_url_is_drawn_again(plugin, machine, tmp_path, cli):
     """Merging names it, leaves it out and touches nothing there; the same run on a machine without a copy puts it there again, its numbers unmoved."""
     root = f"file://{tmp_path}/bucket"

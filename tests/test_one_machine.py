@@ -69,6 +69,8 @@ def test_a_batch_that_does_not_fit_is_halved(tight, capfd, largest, wanted, word
     assert json.loads((Path(found.folder) / "plan.json").read_text())["batch_size"] == wanted
     assert f"going on at {wanted}, which the plan says from now on" in said
     assert "out of memory at a batch of 50: going on at 5, " in said
+    if spent := found.cost["seconds"].get("workers"):  # of both tries
+        assert found.cost["seconds_whole"] - sum(found.cost["seconds"].values()) < spent / 2
     asked = drawn(tight(largest), "asked", batch_size=wanted)
     assert len(files(asked)) == 40
     assert [one.value for one in asked.scores] == [one.value for one in found.scores]
