@@ -30,9 +30,9 @@ def test_readme_leads_to_green_and_to_red(cli, here):
         (board / "entries" / path.name).write_bytes(path.read_bytes())
     said = [cli(*words[1:]) for words in commands(block[0])]
     assert [status for status, *_ in said] == [0, 0, 0, 1]
-    assert said[1][1].startswith("PASS fd_digits digits: no change")
+    assert re.match(r"PASS fd_digits digits: (no change|\+0\.0 % (worse|better)) \(", said[1][1])  # other processors, other last bits
     printed, told = (re.findall(r"[+-]?\d+\.\d+", line) for line in (block[1].split("`")[0], said[3][1].splitlines()[0]))
-    assert [float(number) for number in told] == pytest.approx([float(number) for number in printed], abs=1.0)  # per cent; other processors, other last bits
+    assert [float(number) for number in told] == pytest.approx([float(number) for number in printed], abs=1.0)  # per cent
 
 
 @pytest.mark.parametrize("name", ["github-action.yml", "gitlab-ci.yml", "check/action.yml"])
