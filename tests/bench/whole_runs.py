@@ -1,6 +1,6 @@
 """Whole runs beside torch-fidelity and clean-fid doing the same job: wall seconds from start to number, and peak memory, of a process each.
 
-    python tests/bench/whole_runs.py                       everything, about 130 minutes on two cores, and writes whole_runs.md beside this file
+    python tests/bench/whole_runs.py                       everything, 45 to 130 minutes on two cores, and writes whole_runs.md beside this file
     python tests/bench/whole_runs.py --only folder:clean-fid --state DIR    one piece; the pieces gather in DIR, and the table is written when all are there
 
 The same job: as many samples, drawn by the same network through each one's own interface or read from the same files, the same Inception of random weights
@@ -217,7 +217,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     lines = [
         "Whole runs, from the start of a process to its number: `python tests/bench/whole_runs.py`.",
         f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}.",
-        "One run of each, or the quicker where one was measured again; seconds of the processors are what it computed, the waiting left out.",
+        "One run of each, or the less of two where one was measured again; seconds of the processors are what it computed, the waiting left out.",
         "Of a generator each draws its own samples, and the FIDs differ by chance, as their intervals say; of files they are the same.",
         "Peak memory is of the process.",
         "",
@@ -243,7 +243,7 @@ STAGES = ("start", "load", "reference", "sample", "features", "wait", "scoring",
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     pieces = [f"{job}:{tool}" for job in COUNTS for tool in (*TOOLS, *(f"genbench:{protocol}" for protocol in TOOLS.values()))]
-    parser.add_argument("--only", action="append", default=[], choices=pieces, help="measured again where it is there; the quicker run counts")
+    parser.add_argument("--only", action="append", default=[], choices=pieces, help="measured again where it is there; the less counts, of seconds and of memory")
     parser.add_argument("--state", type=Path, default=Path("whole_runs"), help="the folder of files, runs and what was measured")
     parser.add_argument("--do", help=argparse.SUPPRESS)  # a peer, in a process of its own
     given = parser.parse_args()
@@ -258,7 +258,8 @@ def main() -> None:
     for piece in given.only or [piece for piece in pieces if piece not in found]:
         job, _, tool = piece.partition(":")
         once = measured(command(job, tool, given.state), given.state)
-        found[piece] = min(once, found.get(piece, once), key=lambda one: one["seconds"])  # what others do on the machine only adds
+        before = found.get(piece, once)
+        found[piece] = {**min(once, before, key=lambda one: one["seconds"]), "peak": min(once["peak"], before["peak"])}  # what others do there only adds
         print(piece, once, flush=True)
         kept.write_text(json.dumps(found, indent=1))
     if set(pieces) <= set(found):
