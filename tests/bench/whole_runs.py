@@ -243,7 +243,7 @@ STAGES = ("start", "load", "reference", "sample", "features", "wait", "scoring",
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     pieces = [f"{job}:{tool}" for job in COUNTS for tool in (*TOOLS, *(f"genbench:{protocol}" for protocol in TOOLS.values()))]
-    parser.add_argument("--only", action="append", default=[], choices=pieces, help="measured again where it is there; the less counts, of seconds and of memory")
+    parser.add_argument("--only", action="append", default=[], choices=pieces, help="again where it is there; the less counts, of seconds and memory")
     parser.add_argument("--state", type=Path, default=Path("whole_runs"), help="the folder of files, runs and what was measured")
     parser.add_argument("--do", help=argparse.SUPPRESS)  # a peer, in a process of its own
     given = parser.parse_args()
