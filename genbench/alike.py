@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from genbench.feature_versions import same
 from genbench.files import digest
-from genbench.record import Record
+from genbench.record import Record, Score
 from genbench.say import NotComparable, clean
 
 RULED = ("dataset", "splits", "quantise", "repeats", "reducer", "train", "statistics", "extractors")  # of a protocol: what decides its numbers
@@ -41,7 +42,15 @@ def pairing(candidate: Record, baseline: Record, name: str, *, unpaired: bool) -
     per_call = [one.plan["label"] for one in (candidate, baseline) if one.plan.get("seeding") != "per image"]
     if per_call:
         return False, f"compared with {name} unpaired: {clean(per_call[0])} is seeded per call, not per image"
+    there, here = (_schemes(one, common) for one in (baseline, candidate))
+    if there and here and there != here:
+        return False, f"compared with {name} unpaired: its leave-outs are of blocks {clean(', '.join(there))}, here of {clean(', '.join(here))}"
     return True, ""
+
+
+def _schemes(found: Record, protocols: Sequence[str]) -> list[str]:
+    """The versions of the rules by which a record's leave-outs were grouped."""
+    return sorted({str(one["interval"]) for name in protocols for one in found.plan["protocols"][name]["measures"] if one.get("interval")})
 
 
 def _ruled(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> Iterator[tuple[str, Any, Any]]:
@@ -51,7 +60,7 @@ def _ruled(was: Mapping[str, Any], now: Mapping[str, Any], protocol: str) -> Ite
         for name, there, here in pairs or [(key, was.get(key), now.get(key))]:
             if there != here and key not in SHARED:
                 yield f"{protocol}.{name}", there, here
-            elif there != here:
+            elif not same(there, here):
                 yield from _within(f"{protocol}.{name}", there, here)
 
 
@@ -70,14 +79,20 @@ def short(value: Any) -> str:
 
 
 def otherwise(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """By what two measures of one name differ, "formula" being the code of the number; what one of them does not say agrees with anything."""
-    return [key for key in (*TAKEN, "formula") if None not in (was.get(key), now.get(key)) and was[key] != now[key]]
+    """By what two measures of one name differ, "formula" being the version of the number; what one of them does not say agrees with anything."""
+    return [key for key in (*TAKEN, "formula") if None not in (was.get(key), now.get(key)) and not same(was[key], now[key])]
+
+
+def interval_of(found: Record, score: Score) -> str:
+    """The version of the rule by which a score's leave-outs were grouped; "" where the record does not say it."""
+    measures = found.plan["protocols"].get(score.protocol, {}).get("measures", ())
+    return next((str(one.get("interval", "")) for one in measures if one.get("name") == score.metric), "")
 
 
 def one_ruler(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether what two protocols were measured with, real images, extractors and each number that both have, is equal by content."""
     ours, theirs = ({m["name"]: m for m in one["measures"] if not m.get("skip")} for one in (was, now))
-    shared = all(was[part].get(name, value) == value for part in SHARED for name, value in now[part].items())
+    shared = all(same(was[part].get(name, value), value) for part in SHARED for name, value in now[part].items())
     return shared and not any(otherwise(ours[name], theirs[name]) for name in ours.keys() & theirs.keys())
 
 

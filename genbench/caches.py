@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench import named, shelves, used, weights
+from genbench.feature_versions import earlier_seal_of, seal_of, version_of
 from genbench.files import Damaged, home, read_arrays, read_json
 from genbench.locks import taken
 from genbench.probes import AT_ONCE
@@ -30,7 +31,9 @@ TITLES = {"features": "features of real images", "real": "real against real", "f
 LEFT = re.compile(r"\.(?P<of>.+)\.[0-9a-f]{8}\.tmp")  # what files.write calls a file that is not whole yet
 LEDGER = "hashes.json"  # beside downloaded weights: the first hashes seen
 RESTING = 3600.0  # seconds after which a temporary file is nobody's
-FEATURES = re.compile(r"[0-9a-f]{16}-(?P<name>.+)\.[^.]+?(-mirrored)?-(none|[0-9a-f]{16})-(?P<code>[0-9a-f]{16})-(?P<kind>[a-z]+\d+)")  # as reference.py has it
+FEATURES = re.compile(  # as reference.py has it
+    r"[0-9a-f]{16}-(?P<name>.+)\.[^.]+?(-mirrored)?-(none|[0-9a-f]{16})-(?P<code>v\d+(?:\+[0-9a-f]{8})?|[0-9a-f]{16})-(?P<kind>[a-z]+\d+)"
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def _held(lock: Path) -> bool:
 
 
 def _codes() -> dict[str, set[str]]:
-    """Extractors of the shelf -> the code hashes, as names of files have them, under which its features are looked for today."""
+    """Extractors of the shelf -> the versions and hashes, as names of files have them, under which its features are looked for today."""
     found: dict[str, set[str]] = {}
     for name in shelves.standing("extractors"):
         try:
@@ -157,11 +160,11 @@ def _codes() -> dict[str, set[str]]:
             files = [file.sha256 for file in row.vocabulary.files if file.sha256]
             words = (*files, *(one.sha256 for one in weights.present(row.vocabulary, Path(), again=False)))
         identities = [
-            used.Used("", used.extractor_code(row, precision), package=used.package_of(row), precision=precision, vocabulary=word).identity()
+            used.Used("", version_of(row, precision), package=used.package_of(row), precision=precision, vocabulary=word).identity()
             for precision in row.precisions
             for word in words
         ]
-        found[name] = {used.features_seal(identity)[:16] for identity in identities}
+        found[name] = {seal for identity in identities for seal in (seal_of(identity), earlier_seal_of(identity))}
     return found
 
 

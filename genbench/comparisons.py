@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench import intervals
-from genbench.alike import BOUGHT, apart, short
+from genbench.alike import BOUGHT, apart, interval_of, short
 from genbench.files import digest
 from genbench.lazy import np, scipy_stats
 from genbench.methods import ENOUGH, Method, methods_of, of_trainings, training_of
@@ -48,7 +48,9 @@ class Unit:
             return of_trainings(values) if len(values) >= ENOUGH and part == "all" else None
         score = score_of(self.entry, metric, part)
         sizes = (score.sizes or self.entry.record.plan["block_sizes"]) if score else ()
-        return intervals.estimate(number(score.value), score.left_out, sizes) if score and score.left_out else None
+        if score is None or not score.left_out:
+            return None
+        return intervals.estimate(number(score.value), score.left_out, sizes, interval_of(self.entry.record, score))
 
 
 @dataclass(frozen=True)

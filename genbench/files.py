@@ -269,8 +269,15 @@ def home() -> Path:
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genbench"
 
 
-def cached(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
-    """A cached file of arrays, or None where there is none or it was damaged (which is said, and the caller makes it again)."""
+def cached(path: Path, earlier: Path | None = None) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
+    """A cached file of arrays, or None where there is none or it was damaged (which is said, and the caller makes it again).
+
+    earlier: the name under which an earlier genbench kept the same; what lies there gets its name of today.
+    """
+    if earlier is not None and earlier != path and not path.exists():
+        with contextlib.suppress(OSError):  # there is none, or the cache cannot be written
+            earlier.rename(path)
+        path = path if path.exists() else earlier
     try:
         return read_arrays(path)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genbench import noninferiority, shelves
-from genbench.alike import BOUGHT, otherwise, pairing, treatment, treatment_digest
+from genbench.alike import BOUGHT, interval_of, otherwise, pairing, treatment, treatment_digest
 from genbench.findings import Checked, CostFinding, Finding
 from genbench.gates import LOOKS, CostRule, Gate, Rule
 from genbench.intervals import Estimate, estimate, holm
@@ -144,7 +144,7 @@ def _judged(side: Side, rule: Rule, score: Score | None, base: Score | None) -> 
     ours, theirs = _estimate(score, candidate), _estimate(base, baseline)
     if min(len(ours.left_out), len(theirs.left_out)) < 2:
         return replace(blank, verdict="INCONCLUSIVE", why="it has no leave-one-block-out values, so its error is not known")
-    of = noninferiority.change(ours, theirs, score.better, kind, paired=side.paired and ours.sizes == theirs.sizes)
+    of = noninferiority.change(ours, theirs, score.better, kind, paired=side.paired and (ours.sizes, ours.scheme) == (theirs.sizes, theirs.scheme))
     if of is None:
         return replace(blank, verdict="INCONCLUSIVE", why="a ratio of numbers that are not positive does not exist")
     margin = margin_of(rule.margin, gate, row, base)
@@ -153,7 +153,8 @@ def _judged(side: Side, rule: Rule, score: Score | None, base: Score | None) -> 
 
 def _estimate(score: Score, of: Record) -> Estimate:
     assert score.value is not None, "an ok score has a value"
-    return estimate(score.value, score.left_out, (score.sizes or of.plan["block_sizes"]) if score.left_out else ())
+    sizes = (score.sizes or of.plan["block_sizes"]) if score.left_out else ()
+    return estimate(score.value, score.left_out, sizes, interval_of(of, score))
 
 
 def margin_of(own: float | None, gate: Gate, row: Any, base: Score) -> float:

@@ -81,12 +81,13 @@ class Estimate:
     groups: int
     left_out: tuple[float, ...] = ()
     sizes: tuple[int, ...] = ()
+    scheme: str = ""  # the version of the rule which sample lies in which group: leave-outs of two rules are never paired
 
 
-def estimate(value: float, left_out: Sequence[float] | Array, sizes: Sequence[int] | Array) -> Estimate:
+def estimate(value: float, left_out: Sequence[float] | Array, sizes: Sequence[int] | Array, scheme: str = "") -> Estimate:
     """An Estimate from leave-outs and group sizes, both [B]."""
     se = jackknife(np.asarray(left_out), np.asarray(sizes), value)
-    return Estimate(value, se, len(sizes), tuple(float(one) for one in left_out), tuple(int(one) for one in sizes))
+    return Estimate(value, se, len(sizes), tuple(float(one) for one in left_out), tuple(int(one) for one in sizes), scheme)
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,11 @@ class Difference:
 def difference(a: Estimate, b: Estimate) -> Difference:
     """The difference of two estimates.
 
-    Paired, where both have leave-outs over groups of the same sizes: the jackknife of the differences with t(B-1); what the two share (seeds, labels,
+    Paired, where both have leave-outs over groups of the same rule and sizes: the jackknife of the differences with t(B-1); what the two share (seeds, labels,
     reference) cancels. It holds for independent runs too, at the price of half the degrees of freedom. Otherwise Welch's: errors add in squares.
     """
     value = a.value - b.value
-    paired = len(a.sizes) > 0 and a.sizes == b.sizes
+    paired = len(a.sizes) > 0 and (a.sizes, a.scheme) == (b.sizes, b.scheme)
     if paired:
         se, freedom = jackknife(np.subtract(a.left_out, b.left_out), np.asarray(a.sizes), value), len(a.sizes) - 1.0
     else:

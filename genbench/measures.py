@@ -10,28 +10,13 @@ from typing import Any
 
 from genbench import shelves, weights
 from genbench.arrays import NEEDS, RECONSTRUCTED
-from genbench.files import code_sha256, digest, source_text
 from genbench.large import first_of
 from genbench.probes import one_repeat, width_of
 from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
 from genbench.say import UserError, choices
-from genbench.used import FOREIGN, Asked, Used, source_code, used
+from genbench.used import FOREIGN, Asked, Used, used
+from genbench.versions import of_measure
 
-# with a metric's own file, the code that made its number
-_SHARED = "arrays probes given statistics stats gaussians nearest intervals scoring real draws"
-ARITHMETIC = tuple(f"{name}.py" for name in _SHARED.split())
-# The code of such a file by its hash, and an earlier one whose numbers it gives to rounding: it goes by that name, so that boards measured by it stay whole.
-SAME_NUMBERS = {
-    "c8e4a16ed07687bb357e2e7d3c877f26280688f312fa4561e85acdee60cb8963": "70cf5cd65928d125ebc66a9db25dd03ad4e7ccd7b4192374b443310fae926428",  # stats
-    "d7a0e22b634170c587b82cb227196c25fbc28547e938ac06f631d9cf512f7306": "056c19541bf0ef23b5df16b19d42df1eb38645e10ca1aeea5fa5671aee33a8e6",  # real
-    "6928e48b3fd557fa0cf5f6dd5a1ba33dae11f03955afddf453c65858a3976607": "afb1410de4ef4c52cd943d8a7779e7363b3c59730953554d0cd508621ccc5f2a",  # gaussians
-    "bf17c0d2a209d7c87bb55afd62b79002c1e65a27e498c03d29cebeee3b01231f": "bebd55ffb1e65110d9590061c04e8f95e7aafd37ab12b55afb60e1d423f8ab80",  # arrays
-    "b7754d274a292102593442ec2d7d6b2cc973c89e509cf21c69b18ce55d06ecc7": "f6cdde4d4002f1daef159c89ac4a118764afdddb0ce6b8c10bd1691b0afb8f0e",  # probes
-    "7d0f0fdd908af974da5a4311d5156eed5deef3b9c9260aec8819a533a0d2ee8c": "0a17bb29b1c5cd49049f966f8a19525f11cdd4b227705b383d0b144e78cdf897",  # given
-    "73446d6e8cee1daba79b0fb95d3690e662964f6cabc836fb30fd6d358223b955": "a389b159a46b708333ac7f9f0f4dd745469e784ef9a94af1a80a01b0d5390472",  # metrics/frechet
-    "64dc10cd4a5f4a8474fb6b71d84fcdcb4e1cd1623479d54bf3321ae1bd463085": "fbfbf5d39cbe1fce02a48619f876f1f2ba65a63416d527b53628b34021ea7c53",  # metrics/kernel
-    "8476eb791cdbd6345c1efa4a9e9f9d801122f16e160ac2a45615113d9a96267e": "d03fc0363ee7a96a323a10490e6ca39db363b8760e2d0cf1040e740ed7a2848f",  # scoring
-}
 OUTSIDE = ("fd_dinov2", "fd_clip")  # a distance outside Inception's space, beside every fid whose board can have one
 NO_RECOGNISER = "none.logits"
 
@@ -77,7 +62,7 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
             raise UserError(f"{measure.name}: {why}")
         against_file = ["reference from a statistics file"] if asked.statistics and measure.reference else []
         flags = [] if why else [*extractors[name].flags, *against_file]
-        measures.append(_plain(measure, why, flags, asked.n if repeats == 1 else 0))
+        measures.append(_plain(measure, why, flags, asked.n if repeats == 1 else 0, asked.labels))
     if all(measure["skip"] for measure in measures):
         raise UserError(f"protocol {protocol.name}: {measures[0]['skip']}")
     published = not any(FOREIGN in one.flags for one in extractors.values())
@@ -104,10 +89,10 @@ def taken(protocol: Protocol, asked: Asked, others: Sequence[str], *, first: boo
     return plain, {key: path for name, one in extractors.items() for key, path in one.places(name).items()}
 
 
-def _plain(measure: Measure, skip: str, flags: list[str], n: int) -> dict[str, Any]:
+def _plain(measure: Measure, skip: str, flags: list[str], n: int, labels: str) -> dict[str, Any]:
     """A measure for the plan; of a run of so many samples that it takes the first of them, with their number and the rule. n: 0 where no rule holds."""
     metric: Metric = shelves.find("metrics", measure.metric)
-    plain = {**asdict(measure), "constants": dict(measure.constants), "formula": arithmetic(metric), "skip": skip, "flags": flags}
+    plain = {**asdict(measure), "constants": dict(measure.constants), **of_measure(metric, labels), "skip": skip, "flags": flags}
     whole = one_repeat(plain, 1, n)
     first, why = first_of(metric, width_of(plain), whole) if n and not skip else (0, "")
     if not first:
@@ -240,14 +225,3 @@ def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, An
         raise UserError(f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: {choices(split, asked.dataset.splits)}")
     train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)
     return sorted(used | ({protocol.train or "train"} if train else set()))
-
-
-def arithmetic(metric: Metric) -> str:
-    """What a number's formula is known by: the code of the metric's own file and of what metrics share."""
-    return digest([SAME_NUMBERS.get(code, code) for code in (source_code(metric.value), *shared_code())])
-
-
-def shared_code() -> list[str]:
-    """The code hashes of what metrics share, file by file."""
-    here = Path(__file__).parent
-    return [code_sha256(source_text(here / name)) for name in ARITHMETIC]

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves, threads
 from genbench.arrays import RECONSTRUCTED
-from genbench.files import code_sha256, digest, source_text
+from genbench.files import digest
 from genbench.large import streams
 from genbench.lazy import np, torch
 from genbench.rows import Metric, Pairs
 from genbench.say import aside
+from genbench.versions import PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,8 +119,7 @@ def _probe(measure: Mapping[str, Any], says: Mapping[str, str]) -> tuple[str, Pr
     extractor, _, output = measure["features"].partition(".")
     pairs = Pairs(**measure["pairs"]) if ".pairs-" in name else None
     if pairs:
-        here = Path(__file__).parent
-        says = {**says, "paths": digest([code_sha256(source_text(here / file)) for file in ("paths.py", "generator.py")])}
+        says = {**says, "paths": PAIRS}
     sums, ahead = name.endswith(".sums"), name.endswith(".ahead")
     if not (sums or pairs or ahead):
         says = {**says, "at_once": str(AT_ONCE[says["device"]])}

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from genbench import shelves
 from genbench.arrays import NEEDS, Arrays
+from genbench.feature_versions import earlier
 from genbench.files import cache, cached, digest, home
 from genbench.lazy import np
 from genbench.probes import ahead_of_rows, rounded, sums_of_rows
 from genbench.rows import Metric
 from genbench.say import complain, progress
+from genbench.versions import earlier_measure
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -22,6 +24,18 @@ SPLITS = 100
 SHARED = 0.75  # of the pool: a reference that takes more leaves too little beside it, and is shrunk with the samples
 LARGEST_PRODUCT = 4_000_000_000  # samples times held images times width of the features, for metrics of all pairs
 SEED = 870
+DECIDES = (
+    "metric",
+    "features",
+    "constants",
+    "reference_n",
+    "mirrored",
+    "precision",
+    "samples_n",
+    "batch",
+    "formula",
+    "real_vs_real",
+)  # of a measure: what a line follows from, its data and sizes apart
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,8 @@ class Pool:
 
     features: Mapping[str, ndarray[Any, Any]]
     labels: ndarray[Any, Any]
-    identity: Any
+    splits: Sequence[str]  # fingerprints
+    extractors: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -143,9 +158,9 @@ def scale(metric: Metric, wanted: Roles, used: Roles) -> float:
 def _values(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles) -> dict[str, ndarray[Any, Any]]:
     """{name: float64 [SPLITS]}, from the cache where it has them."""
     sizes = [used.samples.tolist(), used.reference, used.train]
-    keys = {m["name"]: digest([pool.identity, dict(m), sizes, SPLITS, SEED]) for m in measures}
-    paths = {name: home() / "real" / f"{key[:32]}.safetensors" for name, key in keys.items()}
-    known = {name: found[0]["values"] for name, path in paths.items() if (found := cached(path))}
+    paths = {m["name"]: home() / "real" / f"{_key(m, pool, sizes)[:32]}.safetensors" for m in measures}
+    before = {m["name"]: home() / "real" / f"{_earlier_key(m, pool, sizes)[:32]}.safetensors" for m in measures}
+    known = {name: found[0]["values"] for name, path in paths.items() if (found := cached(path, before[name]))}
     fresh = [measure for measure in measures if measure["name"] not in known]
     if fresh:
         with progress("real against real", SPLITS, "splits") as done:
@@ -157,6 +172,18 @@ def _values(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles) -> d
             known[measure["name"]] = np.array([row[column] for row in rows], dtype=np.float64)
             cache(paths[measure["name"]], {"values": known[measure["name"]]}, {"measure": measure["name"]})
     return known
+
+
+def _key(measure: Mapping[str, Any], pool: Pool, sizes: Sequence[Any]) -> str:
+    """What decides a line: data, extractors, how the number is taken, and the versions of its formula and of these splits."""
+    taken = {key: measure[key] for key in DECIDES}
+    return digest([list(pool.splits), {name: dict(one) for name, one in pool.extractors.items()}, taken, sizes, SPLITS, SEED])
+
+
+def _earlier_key(measure: Mapping[str, Any], pool: Pool, sizes: Sequence[Any]) -> str:
+    """The same as an earlier genbench named it."""
+    identity = [list(pool.splits), {name: earlier(one) for name, one in pool.extractors.items()}]
+    return digest([identity, earlier_measure(measure), sizes, SPLITS, SEED])
 
 
 def _one_split(measures: Sequence[Mapping[str, Any]], pool: Pool, used: Roles, turn: int) -> list[float]:

@@ -18,7 +18,7 @@ from genbench.lazy import np, torch
 from genbench.probes import AT_ONCE, calls, reconstructs, rows_of, wide_at_once
 from genbench.rows import Metric
 from genbench.say import PluginFailed, complain, progress
-from genbench.used import source_code
+from genbench.versions import agrees, between_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -57,7 +57,7 @@ def _says(plan: Plan, protocol: Mapping[str, Any], measure: Mapping[str, Any]) -
     extractor = measure["features"].partition(".")[0]
     device = plan.device.split(":")[0]
     common = {"run": plan.id, "quantise": plan.quantise, "device": device, "at_once": str(AT_ONCE[device]), "split": protocol["splits"][measure["reference"]]}
-    return {**common, **protocol["extractors"][extractor], "between": source_code(shelves.find("metrics", measure["metric"]).value)}
+    return {**common, **protocol["extractors"][extractor], "between": between_of(shelves.find("metrics", measure["metric"]))}
 
 
 def _of_split(
@@ -75,7 +75,7 @@ def _of_split(
         for at, images, labels in _parts(dataset.open(split)):
             paths = {name: folder / "shards" / f"{split}-{at:07d}.{name}.safetensors" for name in views}
             said = {name: {**says, "place": f"{at}-{at + len(images)}"} for name, (_, says) in views.items()}
-            there = {name: rows for name, path in paths.items() if (rows := _read(path, said[name])) is not None}
+            there = {name: rows for name, path in paths.items() if (rows := _read(path, said[name], views[name][0])) is not None}
             missing = [name for name in views if name not in there]
             if missing:
                 originals = images.to(plan.device)
@@ -103,7 +103,7 @@ def _parts(batches: Iterator[Batch]) -> Iterator[tuple[int, torch.Tensor, torch.
         yield at, images, labels
 
 
-def _read(path: Path, said: Mapping[str, str]) -> ndarray[Any, Any] | None:
+def _read(path: Path, said: Mapping[str, str], measure: Mapping[str, Any]) -> ndarray[Any, Any] | None:
     try:
         arrays, meta = read_arrays(path)
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def _read(path: Path, said: Mapping[str, str]) -> ndarray[Any, Any] | None:
     except Damaged as error:
         complain(f"damaged reconstructions: {error}; doing them again")
         return None
-    return arrays[VIEW] if all(meta.get(key) == value for key, value in said.items()) else None
+    return arrays[VIEW] if agrees(meta, said, measure["features"].partition(".")[0], measure["metric"]) else None
 
 
 def reconstruct(generator: Generator, images: torch.Tensor, labels: torch.Tensor, batch_size: int, quantise: str) -> torch.Tensor | None:

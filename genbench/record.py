@@ -10,13 +10,14 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genbench.files import Damaged, digest, read_json, write_json
 from genbench.lazy import pd, torch
+from genbench.record_upgrades import UPGRADES
 from genbench.say import RunFailed, UserError, clean
 from genbench.shapes import tree, wrong
 from genbench.stores import is_url, opened
@@ -24,12 +25,11 @@ from genbench.stores import is_url, opened
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA = 1
+SCHEMA = 2
 BETTER, STATUSES = ("lower", "higher"), ("ok", "skipped", "failed", "undefined")
 MARK = 16  # hexadecimal digits of a shard's SHA-256 that a record keeps
 PROMPTS = "prompts.json"  # in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
 RATERS = "raters"  # the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # schema k -> the step from k to k + 1
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Plan:
     keep_images: bool
     quantised: str = ""  # how it was done: by `quantise`, or by the plugin; known when the run has ended
     block_sizes: tuple[int, ...] = ()  # of the blocks that left_out leaves out
+    read_files: Mapping[str, str] = field(default_factory=dict)  # files that the generator read besides its checkpoint -> SHA-256, where they are known
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
     training: Mapping[str, Any] = field(default_factory=dict)  # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
     tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
@@ -136,10 +137,10 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
         raise UserError(f"{source} is not a record of genbench: it has no schema number")
     if schema > SCHEMA:
         raise UserError(f"{source} has schema {schema}, this genbench reads up to {SCHEMA}: pip install --upgrade genbench")
-    for step in range(schema, SCHEMA):
-        content = UPGRADES[step](content)
-    if why := wrong(content, SHAPE):
-        raise UserError(f"{source} is not a record of schema {schema}: {clean(why)}")
+    for step in range(schema, SCHEMA + 1):
+        if why := wrong(content, SHAPE):
+            raise UserError(f"{source} is not a record of schema {schema}: {clean(why)}")
+        content = UPGRADES[step](content) if step < SCHEMA else content
     try:
         scores = tuple(Score(**{**one, **{key: tuple(one.get(key, ())) for key in ("flags", "left_out", "sizes")}}) for one in content.pop("scores"))
         found = Record(scores=scores, **content)

@@ -1,4 +1,4 @@
-"""Features of real images, computed once per content: cache/features/<data>-<extractor>.<output>-<weights>-<code>."""
+"""Features of real images, computed once per content: cache/features/<data>-<extractor>.<output>-<weights>-<version>-<device and size of a call>."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import shelves, weights
+from genbench.feature_versions import earlier_seal_of, seal_of, version_of
 from genbench.files import cache, cached, file_sha256, home
 from genbench.lazy import np, torch
 from genbench.probes import AT_ONCE, rows_of
 from genbench.rows import source_of
 from genbench.say import PluginFailed, UserError, aside, clean, progress
 from genbench.statistics import read_statistics
-from genbench.used import Used, extractor_code, features_seal, package_of, place_of_vocabulary
+from genbench.used import Used, package_of, place_of_vocabulary
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -175,10 +176,10 @@ def _features(dataset: Dataset, split: str, fingerprint: str, wanted: Wanted, lo
     missing: dict[tuple[str, bool], dict[str, Path]] = {}
     labels: ndarray[Any, Any] | None = None
     for (name, mirrored), (used, outputs) in wanted.items():
-        seals = f"{used['weights'][:16]}-{features_seal(used)[:16]}-{kind}"
         for output in sorted(outputs):
-            path = home() / "features" / f"{fingerprint[:16]}-{name}.{output}{'-mirrored' if mirrored else ''}-{seals}.safetensors"
-            there = cached(path)
+            of = f"{fingerprint[:16]}-{name}.{output}{'-mirrored' if mirrored else ''}-{used['weights'][:16]}"
+            path, earlier = (home() / "features" / f"{of}-{word}-{kind}.safetensors" for word in (seal_of(used), earlier_seal_of(used)))
+            there = cached(path, earlier)
             if there is None:
                 missing.setdefault((name, mirrored), {})[output] = path
                 continue
@@ -243,7 +244,7 @@ def _whole_calls(batches: Iterable[torch.Tensor], at_once: int) -> Iterator[torc
 def features_of(dataset: Dataset, split: str, extractor: str, outputs: Sequence[str], device: str, file: str) -> dict[str, ndarray[Any, Any]]:
     """Features of one split outside of a run, {output: float64 [m, d]}; file: the weights that were found, "" where the extractor has none."""
     row = shelves.find("extractors", extractor)
-    used = Used(file_sha256(Path(file)) if file else "none", extractor_code(row), package=package_of(row)).identity()
+    used = Used(file_sha256(Path(file)) if file else "none", version_of(row), package=package_of(row)).identity()
     key = extractor, False
     found, _ = _features(dataset, split, dataset.fingerprint(split), {key: (used, set(outputs))}, {extractor: network(extractor, device, file)}, device)
     return {output: array.astype(np.float64) for output, array in found[key].items()}

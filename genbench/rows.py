@@ -40,6 +40,10 @@ def _check(row: Any, *claims: tuple[bool, str]) -> None:
             raise RowError(f"{type(row).__name__} {getattr(row, 'name', '') or getattr(row, 'metric', '?')!r}: {wrong}")
 
 
+def _whole_version(version: Any) -> tuple[bool, str]:
+    return isinstance(version, int) and version >= 1, f"version is {version!r}; a whole number, at least 1"
+
+
 def source_of(function: Callable[..., Any]) -> Path:
     """The file in which a row's function stands."""
     module = sys.modules.get(getattr(function, "__module__", None) or "")
@@ -142,6 +146,7 @@ class Extractor:
     wants: tuple[str, ...] = ()  # of the conditions: "prompts"
     side_by_side: bool = False  # on a processor it may be called from several threads at once, and the features are the same to the bit
     vocabulary: Weights | None = None  # a second file, of a network that reads texts; load is given it after the weights
+    version: int = 1  # of the features: raised by hand when they change, with a line in CHANGELOG.md (tests/golden holds it to that)
 
     def __post_init__(self) -> None:
         _check(
@@ -150,6 +155,7 @@ class Extractor:
             (len(self.outputs) > 0, "has no outputs"),
             (set(self.wants) <= {"prompts"}, f"wants {self.wants}, allowed is prompts"),
             ("float32" in self.precisions and set(self.precisions) <= set(PRECISIONS), f"precisions are float32 and others of {', '.join(PRECISIONS)}"),
+            _whole_version(self.version),
         )
 
 
@@ -183,6 +189,7 @@ class Metric:
     between: Callable[..., torch.Tensor] | None = None  # two images [n, 3, h, w] each in 0 to 255 -> [n]; None: squared distances of their features
     closest: Callable[[Arrays], tuple[Any, Any, Any]] | None = None  # of samples and training images, for a picture: places, places, how close; closest first
     allowed: Mapping[str, Container[Any]] = field(default_factory=dict)  # constant -> the values that it may have; others: any number
+    version: int = 1  # of the value: raised by hand when values change, with a line in CHANGELOG.md (tests/golden holds it to that)
 
     def __post_init__(self) -> None:
         _check(
@@ -195,6 +202,7 @@ class Metric:
             (self.range[0] < self.range[1], f"range {self.range} is empty"),
             (self.properties <= set(PROPERTIES), f"unknown properties {set(self.properties) - set(PROPERTIES)}; known are {', '.join(PROPERTIES)}"),
             (self.smallest_n >= 2, "smallest_n is at least 2: one sample has no interval"),
+            _whole_version(self.version),
         )
 
 

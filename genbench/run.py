@@ -17,6 +17,7 @@ from genbench.batches import fitted
 from genbench.cuts import described
 from genbench.drawing import constructed, deterministic, going_on, share_of, shared
 from genbench.engine import take_gpu
+from genbench.feature_versions import same
 from genbench.files import Damaged, sweep, write_json
 from genbench.folders import dataset_of
 from genbench.generator import Generator, checkpoint_of, locate
@@ -227,7 +228,7 @@ def _kept(earlier: Record | None, plan: Plan) -> tuple[Score, ...]:
 def _still_stands(earlier: Record, plan: Plan, protocol: str) -> bool:
     """Whether what an earlier call measured under a protocol contradicts nothing of this one."""
     before, now = earlier.plan["protocols"][protocol], plan.protocols.get(protocol, {})
-    agrees = all(before[part].get(name, value) == value for part in ("splits", "extractors") for name, value in now.get(part, {}).items())
+    agrees = all(same(before[part].get(name, value), value) for part in ("splits", "extractors") for name, value in now.get(part, {}).items())
     ruled = all(before.get(key) == now[key] for key in ("repeats", "reducer", "train", "statistics") if key in now)
     return agrees and ruled and earlier.plan["quantise"] == plan.quantise
 

@@ -228,7 +228,8 @@ def _lines(taken: Sequence[Mapping[str, Any]], protocol: Mapping[str, Any], real
     pool = Pool(
         features={name: np.concatenate([part.features[name] for part in parts]) for name in sorted(names)},
         labels=np.concatenate([part.labels for part in parts]),
-        identity=[[protocol["splits"][split] for split in protocol["real"]], protocol["extractors"]],
+        splits=[protocol["splits"][split] for split in protocol["real"]],
+        extractors=protocol["extractors"],
     )
     sizes = {split: len(one.labels) for split, one in real.items()}
     counts = {}

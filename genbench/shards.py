@@ -23,6 +23,7 @@ from genbench.images import sketch
 from genbench.lazy import np, torch
 from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, kept_images, probes_of, rows_of, sums_of, wide_at_once
 from genbench.say import RunFailed, complain, progress
+from genbench.versions import agrees
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -101,7 +102,7 @@ def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndar
     except Damaged as error:
         complain(f"damaged shard: {error}; doing it again")
         return None
-    same = all(meta.get(key) == value for key, value in {**probe.says, "shard": shard.name}.items())
+    same = agrees(meta, {**probe.says, "shard": shard.name}, probe.extractor)
     return (arrays, meta) if same and len(arrays[array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
 
 

@@ -15,6 +15,9 @@ from genbench.abilities import HELD, Description
 from genbench.files import code_sha256, content_sha256, digest, sha256, source_text
 from genbench.lazy import torch
 
+COMPANIONS = ("beside", "companion_files")  # the hook attribute that names the files beside a checkpoint, earlier and now
+RENAMED = {"conditions_of_checkpoint": "asks", "default_options": "usual", "num_images": "holds", "download": "fetches"}  # others, now and earlier
+
 
 def code_of(description: Description) -> str:
     """SHA-256 of the generator's source without docstrings; "" for one made in memory.
@@ -103,14 +106,19 @@ def _tensors(thing: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _deciding(source: str) -> str:
-    """A source without its classes' static methods `beside`: they decide which files are hashed, and no image."""
-    if "beside" not in source:
+    """A source as it decides images: without the static methods that only say which files are hashed, and with today's names of hook attributes as the
+    earlier ones, so that renaming one changes nothing."""
+    if not any(name in source for name in (*COMPANIONS, *RENAMED)):
         return source
     lines = source.splitlines(keepends=True)
     for scope in ast.walk(ast.parse(source)):
         for one in scope.body if isinstance(scope, ast.ClassDef) and len(scope.body) > 1 else ():
-            if isinstance(one, ast.FunctionDef) and one.name == "beside" and [ast.unparse(by) for by in one.decorator_list] == ["staticmethod"]:
+            if not (isinstance(one, ast.FunctionDef) and [ast.unparse(by) for by in one.decorator_list] == ["staticmethod"]):
+                continue
+            if one.name in COMPANIONS:
                 lines[one.decorator_list[0].lineno - 1 : one.end_lineno] = ["\n"] * ((one.end_lineno or 0) - one.decorator_list[0].lineno + 1)
+            elif one.name in RENAMED:
+                lines[one.lineno - 1] = lines[one.lineno - 1].replace(f"def {one.name}", f"def {RENAMED[one.name]}", 1)
     return "".join(lines)
 
 

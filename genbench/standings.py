@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import intervals, record, reported
-from genbench.alike import one_ruler
+from genbench.alike import interval_of, one_ruler
+from genbench.feature_versions import earlier
 from genbench.files import Damaged, digest
 from genbench.lazy import pd
 from genbench.record import RATERS, Record, Score
@@ -75,7 +76,8 @@ def board_name(dataset: str, protocol: str) -> str:
 
 def entry_of(found: Record, name: str, protocol: Mapping[str, Any]) -> Entry:
     own = replace(found, plan={**found.plan, "protocols": {name: protocol}}, scores=tuple(s for s in found.scores if s.protocol == name))
-    return Entry(digest([found.id, name, protocol["splits"], protocol["extractors"]])[:16], own)
+    extractors = {one: earlier(identity) for one, identity in protocol["extractors"].items()}  # an entry keeps the id that it was given then
+    return Entry(digest([found.id, name, protocol["splits"], extractors])[:16], own)
 
 
 def boards(root: Path) -> list[str]:
@@ -132,7 +134,8 @@ def ranks(found: Sequence[Entry], metric: str) -> dict[str, tuple[int, int]]:
 
 
 def _estimate(entry: Entry, score: Score) -> intervals.Estimate:
-    return intervals.estimate(number(score.value), score.left_out, score.sizes or entry.record.plan["block_sizes"])
+    sizes = score.sizes or entry.record.plan["block_sizes"]
+    return intervals.estimate(number(score.value), score.left_out, sizes, interval_of(entry.record, score))
 
 
 def number(value: float | None) -> float:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genbench import shelves, weights
 from genbench.cuts import unhalved
-from genbench.files import code_sha256, digest, source_text
+from genbench.feature_versions import version_of
 from genbench.rows import Dataset, Extractor, Weights, source_of
 from genbench.say import UserError, tell
 
-PREPARATION = ("resizes.py", "networks.py", "checkpoints.py")  # with an extractor's own file, the code that made its features;
-ROUNDING = ("precision.py",)  # with these, in another precision than float32,
-READING = ("bpe.py",)  # and of texts
-# The code of such a file by its hash, and an earlier one that reads the same tensors: it goes by that name, as in measures.SAME_NUMBERS.
-SAME_FEATURES = {
-    "ee5fdffd39f4477abffd68e76ba88445fe0a27668faee2626e6682e16949fe46": "2a4f5cf6f3d6cc8986e69df2b332c7812bddf862da8f442a1621b954fd28616b",  # checkpoints
-}
 FOREIGN = "weights are not the published ones"
 
 
@@ -49,7 +42,7 @@ class Used:
     """An extractor as a run uses it: what identifies it, the files that were found, and what every number of it must say."""
 
     weights: str  # SHA-256, or "none"
-    code: str
+    code: str  # name and version, "digits/1"; of a stranger's also the hash of its source
     paths: tuple[str, ...] = ()  # of the weights, and of the vocabulary
     flags: tuple[str, ...] = ()
     package: str = ""  # name and version of the package whose network it is
@@ -108,7 +101,7 @@ def used(row: Extractor, asked: Asked) -> Used | str:
     flags += [FOREIGN] * any(not file.published for file in found)
     seals = [file.sha256 for file in found]
     paths = tuple(str(file.path) for file in found)
-    return Used((seals or ["none"])[0], extractor_code(row, asked.precision), paths, tuple(flags), package_of(row), asked.precision, "".join(seals[1:]))
+    return Used((seals or ["none"])[0], version_of(row, asked.precision), paths, tuple(flags), package_of(row), asked.precision, "".join(seals[1:]))
 
 
 def _file(one: Weights, row: Extractor, asked: Asked) -> weights.Found | str:
@@ -123,27 +116,9 @@ def _file(one: Weights, row: Extractor, asked: Asked) -> weights.Found | str:
     return found or f"weights missing: genbench weights fetch {one.name}"
 
 
-def source_code(function: Callable[..., Any]) -> str:
-    """The code hash of the file in which a row's function stands."""
-    return code_sha256(source_text(source_of(function)))
-
-
-def extractor_code(row: Extractor, precision: str = "float32") -> str:
-    """The code hash of what makes an extractor's features: its own file, and those that read its weights and bring images to its size."""
-    here, more = Path(__file__).parent, (*(ROUNDING if precision != "float32" else ()), *(READING if row.vocabulary else ()))
-    codes = [code_sha256(source_text(here / name)) for name in (*PREPARATION, *more)]
-    return digest([source_code(row.load), *(SAME_FEATURES.get(code, code) for code in codes)])
-
-
 def package_of(row: Extractor) -> str:
     """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
     try:
         return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
     except importlib.metadata.PackageNotFoundError:
         return f"{row.package} missing"  # loading the extractor says what to install
-
-
-def features_seal(identity: Mapping[str, str]) -> str:
-    """What tells features of one extractor and one weights file apart: the code, and package and precision where they are in its identity."""
-    more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
-    return digest([identity["code"], more]) if more else identity["code"]

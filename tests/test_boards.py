@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import boards, measures, record, shelves, standings, used
-from genbench.files import code_sha256, source_text
+from genbench import boards, record, shelves, standings, versions
 from genbench.record import Record, Score
 from genbench.run import evaluate
 
@@ -291,26 +290,21 @@ def test_a_run_taken_again_by_the_new_formula_is_ranked(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_every_measure_of_a_run_says_its_formula(here):
-    """What a new run's record holds for each number, so that boards can tell."""
+def test_every_measure_of_a_run_says_its_versions(here):
+    """What a new run's record holds for each number: of its formula, of its interval's blocks, of the leave-outs and of the real-vs-real line."""
     found = evaluate("noise", n=40, metrics=("fd", "is"), out=here / "runs")
-    assert all(re.fullmatch("[0-9a-f]{64}", measure["formula"]) for measure in found.plan["protocols"]["digits"]["measures"])
+    measures = found.plan["protocols"]["digits"]["measures"]
+    assert [m["formula"] for m in measures] == ["fd/1", "is/1"]
+    assert {(m["interval"], m["leave_outs"], m["real_vs_real"]) for m in measures} == {("balanced/1", "exact", "splits/1")}
+    assert found.plan["protocols"]["digits"]["extractors"]["digits"]["code"] == "digits/1"
 
 
-def test_the_committed_boards_were_measured_by_the_code_that_is_here():
-    """Every number of every committed entry names the formula that a run of today would name, so that none of them stands unranked beside it."""
+def test_the_committed_boards_were_measured_by_the_versions_that_are_here():
+    """Every number of every committed entry has the version that a run of today would name, so that none of them stands unranked beside it."""
     root = Path(__file__).parents[1] / "leaderboards"
     taken = [
         (entry.id, m) for board in standings.boards(root) for entry in standings.entries(root / board) for m in entry.protocol["measures"] if not m["skip"]
     ]
     assert taken
-    stale = {(entry, m["name"]) for entry, m in taken if m["formula"] != measures.arithmetic(shelves.find("metrics", m["metric"]))}
+    stale = {(entry, m["name"]) for entry, m in taken if m["formula"] != versions.formula_of(shelves.find("metrics", m["metric"]))}
     assert not stale
-
-
-def test_no_name_of_earlier_code_outlives_its_code():
-    """What measures.SAME_NUMBERS and used.SAME_FEATURES rename is code that is here: another edit makes the row a lie, and it goes."""
-    every = {measures.source_code(metric.value) for metric in shelves.every("metrics").values()}
-    assert set(measures.SAME_NUMBERS) <= {*every, *measures.shared_code()}
-    reading = {code_sha256(source_text(Path(used.__file__).parent / name)) for name in used.PREPARATION}
-    assert set(used.SAME_FEATURES) <= reading

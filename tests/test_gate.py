@@ -97,6 +97,21 @@ def test_another_formula_is_not_compared(base):
         check(base, {"previous": there}, Gate(), TODAY)
 
 
+def test_leave_outs_of_another_rule_are_compared_unpaired(base):
+    """A baseline whose blocks follow another rule is compared, unpaired, and the page says why; how leave-outs were computed parts nothing."""
+    protocol = base.plan["protocols"]["digits"]
+
+    def there(**words):
+        measures = [{**m, **words} for m in protocol["measures"]]
+        return dataclasses.replace(base, plan={**base.plan, "protocols": {"digits": {**protocol, "measures": measures}}})
+
+    other = check(base, {"previous": there(interval="balanced/2")}, Gate(), TODAY)
+    assert any("unpaired: its leave-outs are of blocks balanced/2, here of balanced/1" in one for one in other.remarks)
+    same = check(base, {"previous": there(leave_outs="expansion", real_vs_real="splits/2")}, Gate(), TODAY)
+    assert not any("unpaired" in one for one in same.remarks)
+    assert (other.verdict, same.verdict) == ("INCONCLUSIVE", "PASS")
+
+
 def test_other_seeds_are_compared_when_asked(base):
     """--unpaired compares fresh seeds, says so, and cannot tell what pairing tells."""
     other = moved(base, by=1.10, first_seed=2**20)

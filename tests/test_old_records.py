@@ -23,6 +23,7 @@ RECORDS = {
     "schema-1-2026-11-21-formulas": (1.1205398146830419, 0.9827019845094589, 1.2583776448566248, "dataset"),
     "schema-1-2026-11-28-tuned": (1.12053657839256, 0.9826978766787964, 1.2583752801063237, "plan.tuned"),
     "schema-1-2026-11-28-shards": (1.12053657839256, 0.9826978766787964, 1.2583752801063237, "shards"),
+    "schema-2-2026-12-01-versions": (1.12053657839256, 0.9826978766787964, 1.2583752801063237, "plan.protocols.measures.interval"),
 }
 
 
@@ -41,7 +42,7 @@ def test_records_of_all_times_stand_on_one_board_and_are_shown(tmp_path, cli):
     for name in RECORDS:
         boards.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
     found = standings.entries(tmp_path / "digits")
-    assert [(one.label, one.record.created[:10]) for one in found] == [("vae", "2026-11-28")]
+    assert [(one.label, one.record.created[:10]) for one in found] == [("vae", "2026-12-01")]
     status, out, _ = cli("show", EXAMPLES / "schema-1-2026-11-21-first.json")
     assert (status, "1.12 ± 0.14" in out) == (0, True)
 
@@ -50,7 +51,7 @@ def test_every_schema_has_its_example():
     """Records, studies and shards: an example of each schema number up to today's, and no record here that no line of RECORDS speaks of."""
     names = {path.name for path in EXAMPLES.iterdir()}
     assert {f"schema-{k}.json" for k in range(1, record.SCHEMA + 1)} | {f"human-{k}.sql" for k in range(1, human_store.SCHEMA + 1)} <= names
-    assert {path.stem for path in EXAMPLES.glob("schema-*-*.json")} == set(RECORDS)
+    assert {path.stem for path in EXAMPLES.glob("schema-*-*-*.json")} == set(RECORDS)
 
 
 @pytest.mark.parametrize("schema", range(1, human_store.SCHEMA + 1))

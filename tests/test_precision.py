@@ -12,7 +12,7 @@ import torch
 
 import genbench
 import genbench.extractors.inception as leaf
-from genbench import precision, shelves
+from genbench import feature_versions, precision, shelves
 from genbench import used as used_by
 from genbench.inception_weights import WEIGHTS
 from genbench.rows import PRECISIONS, Extractor, RowError
@@ -75,7 +75,7 @@ def test_a_precision_is_part_of_what_the_numbers_are(cli, here, own):
     assert values[0] == values[2] != values[1] == pytest.approx(values[0], rel=0.01)
     assert (identity(rough)["precision"], "precision" in identity(exact)) == ("bfloat16", False)
     assert identity(rough)["code"] != identity(exact)["code"]
-    assert used_by.features_seal(identity(rough)) != used_by.features_seal(identity(exact))
+    assert feature_versions.seal_of(identity(rough)) != feature_versions.seal_of(identity(exact))
 
 
 def test_another_precision_is_a_ruler_only(cli, here, own):
@@ -144,13 +144,15 @@ def test_a_package_is_part_of_what_the_features_are(cli, here, own, monkeypatch,
     assert (status, sorted(line.split(",")[3] for line in out.splitlines()[1:])) == (0, ["False", "True"])
 
 
-def test_an_extractor_of_nobodys_package_is_identified_as_before():
-    """The digits extractor, whose entries are committed: weights and code, and its code is that of the committed entries."""
+def test_an_extractor_of_nobodys_package_is_identified_by_weights_and_version():
+    """The digits extractor, whose entries are committed: what they say of its code, a hash then, is what its version means today."""
     row = shelves.find("extractors", "digits")
-    used = used_by.Used("weights", used_by.extractor_code(row), package=used_by.package_of(row)).identity()
+    used = used_by.Used("weights", feature_versions.version_of(row), package=used_by.package_of(row)).identity()
     committed = json.loads(next(Path(__file__).parents[1].glob("leaderboards/digits/entries/*.json")).read_text())
-    assert set(used) == {"weights", "code"}
-    assert used_by.features_seal(used) == used["code"] == committed["plan"]["protocols"]["digits"]["extractors"]["digits"]["code"]
+    assert used == {"weights": "weights", "code": "digits/1"}
+    then = committed["plan"]["protocols"]["digits"]["extractors"]["digits"]["code"]
+    assert (feature_versions.seal_of(used), feature_versions.earlier_seal_of(used)) == ("v1", then[:16])
+    assert feature_versions.of_hash("digits", then) == "digits/1"
 
 
 def test_every_network_of_a_package_says_so():

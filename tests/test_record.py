@@ -71,8 +71,12 @@ def test_every_schema_has_its_step():
 def test_an_older_file_is_upgraded_step_by_step(tmp_path, monkeypatch):
     """A file of an older schema goes through every step in turn before it is read."""
     monkeypatch.setattr(record, "SCHEMA", 3)
-    monkeypatch.setattr(record, "UPGRADES", {1: lambda c: {**c, "cost": [1], "schema": 2}, 2: lambda c: {**c, "cost": {"steps": [*c["cost"], 2]}, "schema": 3}})
-    write_json(tmp_path / "run.json", FOUND.to_json())
+    monkeypatch.setattr(
+        record,
+        "UPGRADES",
+        {1: lambda c: {**c, "cost": {"steps": [1]}, "schema": 2}, 2: lambda c: {**c, "cost": {"steps": [*c["cost"]["steps"], 2]}, "schema": 3}},
+    )
+    write_json(tmp_path / "run.json", {**FOUND.to_json(), "schema": 1})
     found = record.read(tmp_path / "run.json")
     assert (found.cost, found.schema) == ({"steps": [1, 2]}, 3)
 

@@ -99,6 +99,7 @@ def _told(run: Any) -> dict[str, str]:
     versions = {"python": environment.get("python"), **(environment.get("versions") or {})}
     splits = {split: seal for under in plan["protocols"].values() for split, seal in under["splits"].items()}
     weights = {name: one.get("weights") for under in plan["protocols"].values() for name, one in under["extractors"].items()}
+    measures = [one for under in plan["protocols"].values() for one in under["measures"] if not one.get("skip")]
     dirty = " with changes" if environment.get("git_dirty") else ""
     return {
         "Run": f"{run.record.id}, made {run.record.created} by genbench {run.record.genbench}",
@@ -108,6 +109,9 @@ def _told(run: Any) -> dict[str, str]:
         "Training": ", ".join(f"{name} {value}" for name, value in (plan.get("training") or {}).items() if isinstance(value, str | int) and value != ""),
         "Chosen by": run.entries[next(iter(run.entries))].tuned,
         "Real images": ", ".join(f"{split} {seal}" for split, seal in sorted(splits.items())),
+        "Formulas": ", ".join(dict.fromkeys(str(one.get("formula", "")) for one in measures if one.get("formula"))),
+        "Intervals": ", ".join(dict.fromkeys(f"blocks {one['interval']}, leave-outs {one['leave_outs']}" for one in measures if "interval" in one)),
+        "Real-vs-real": ", ".join(dict.fromkeys(str(one["real_vs_real"]) for one in measures if "real_vs_real" in one)),
         "Feature weights": ", ".join(f"{name} {seal}" for name, seal in sorted(weights.items()) if seal),
         "Licences": _licences(run, sorted(weights)),
         "Versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version),
