@@ -1,4 +1,5 @@
-"""genbench evaluates image generators: a plugin with a sample(n) hook goes in, numbers with intervals come out.
+"""genbench evaluates image generators: a plugin with a sample(n) hook goes in,
+numbers with intervals come out.
 
 Public names are bound on first use, so that `import genbench` costs nothing.
 """
@@ -36,7 +37,19 @@ _PUBLIC = {
     "to_uint8": "images",
     "uniform": "draws",
 }
-__all__ = ["Record", "UserError", "__version__", "evaluate", "hookimpl", "load_checkpoint", "load_network", "noise", "open_images", "to_uint8", "uniform"]
+__all__ = [
+    "Record",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "hookimpl",
+    "load_checkpoint",
+    "load_network",
+    "noise",
+    "open_images",
+    "to_uint8",
+    "uniform",
+]
 
 
 def __getattr__(name: str) -> Any:

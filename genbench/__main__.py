@@ -10,8 +10,11 @@ from genbench import cli
 
 
 def main() -> int:
-    """Run one command and return its exit status; where the process crashes within a plugin, the plugin's line is said."""
-    with contextlib.suppress(RuntimeError, OSError, ValueError):  # standard error was closed by the caller
+    """Run one command and return its exit status; where the process crashes within a plugin,
+    the plugin's line is said.
+    """
+    # standard error was closed by the caller
+    with contextlib.suppress(RuntimeError, OSError, ValueError):
         faulthandler.enable()
     return cli.main()
 

@@ -1,6 +1,8 @@
-"""Where a baseline comes from: a record's file or run folder, a name under baselines/, a board, or an address; and how a run becomes one.
+"""Where a baseline comes from: a record's file or run folder, a name under baselines/, a board,
+or an address; and how a run becomes one.
 
-A record of a few kB in git is a full baseline: it holds the leave-one-block-out values of every number.
+A record of a few kB in git is a full baseline: it holds the leave-one-block-out values of
+every number.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def baseline(word: str, candidate: Record, folder: Path, out: Path) -> Record:
     """The record behind --baseline; NotComparable where there is none, with what there is."""
     found = _looked_up(word, candidate, folder, out)
     if why := record.lacking(found):
-        raise NotComparable(f"--baseline {clean(word)} {why}; save it again with genbench baseline save")
+        raise NotComparable(
+            f"--baseline {clean(word)} {why}; save it again with genbench baseline save"
+        )
     return found
 
 
@@ -38,28 +42,52 @@ def _looked_up(word: str, candidate: Record, folder: Path, out: Path) -> Record:
             return record.read(folder / f"{word}.json")
         return find(word, out)
     except Damaged as error:
-        raise NotComparable(f"--baseline {clean(word)}: {error}; save it again with genbench baseline save") from None
+        raise NotComparable(
+            f"--baseline {clean(word)}: {error}; save it again with genbench baseline save"
+        ) from None
     except NotComparable:
         raise
     except UserError as error:
         saved = sorted(path.stem for path in folder.glob("*.json"))
-        more = f"; {folder} has {', '.join(map(clean, saved[:8]))}" if saved else "; genbench baseline save makes one"
+        more = (
+            f"; {folder} has {', '.join(map(clean, saved[:8]))}"
+            if saved
+            else "; genbench baseline save makes one"
+        )
         raise NotComparable(f"--baseline {clean(word)}: {error}{more}") from None
 
 
 def _of_board(board: Path, candidate: Record) -> Record:
-    """A board's entry for the candidate's label, the newest that is not its own; else its own run's, where an earlier one entered it; else that of the same
-    generator; NotComparable where that is none, or several."""
-    there = [one for one in standings.entries(board, every=True) if set(one.record.plan["protocols"]) & set(candidate.plan["protocols"])]
+    """A board's entry for the candidate's label, the newest that is not its own; else its own
+    run's, where an earlier one entered it; else that of the same generator; NotComparable where
+    that is none, or several.
+    """
+    there = [
+        one
+        for one in standings.entries(board, every=True)
+        if set(one.record.plan["protocols"]) & set(candidate.plan["protocols"])
+    ]
     others = [one for one in there if one.record.id != candidate.id]
     same = [one for one in others if one.label == candidate.plan["label"]][-1:]  # oldest first
-    own = [one for one in there if one.record.id == candidate.id and one.record.cost != candidate.cost]
-    newest = {one.label: one for one in others if one.record.plan["identity"].get("generator") == candidate.plan["identity"]["generator"]}
+    own = [
+        one for one in there if one.record.id == candidate.id and one.record.cost != candidate.cost
+    ]
+    newest = {
+        one.label: one
+        for one in others
+        if one.record.plan["identity"].get("generator") == candidate.plan["identity"]["generator"]
+    }
     found = same or own or list(newest.values())
     if len(found) != 1:
         names = ", ".join(f"{one.label} ({one.id})" for one in (found or others)[:6])
-        why = f"which entry? {names}" if names else "it has no entry but the run's own; genbench run --leaderboards none enters none"
-        raise NotComparable(f"--baseline {clean(str(board))}: {clean(why)}: --baseline {board}/entries/ID.json")
+        why = (
+            f"which entry? {names}"
+            if names
+            else "it has no entry but the run's own; genbench run --leaderboards none enters none"
+        )
+        raise NotComparable(
+            f"--baseline {clean(str(board))}: {clean(why)}: --baseline {board}/entries/ID.json"
+        )
     tell(f"baseline: {found[0].label}, entry {found[0].id} of {board}")
     return found[0].record
 
@@ -72,7 +100,9 @@ def _fetched(url: str) -> Record:
         for piece in pieces(url):
             got += piece
             if len(got) > LARGEST:
-                raise NotComparable(f"--baseline {clean(url)} is larger than {LARGEST >> 20} MiB: it is no record")
+                raise NotComparable(
+                    f"--baseline {clean(url)} is larger than {LARGEST >> 20} MiB: it is no record"
+                )
     except (Unreached, ValueError) as error:
         raise NotComparable(f"--baseline: {clean(str(error))}") from None
     with tempfile.TemporaryDirectory() as folder:
@@ -81,11 +111,15 @@ def _fetched(url: str) -> Record:
         try:
             return replace(record.read(path), folder="")
         except Damaged as error:
-            raise NotComparable(f"--baseline {clean(url)}: {clean(str(error)).replace(str(path), 'what came')}") from None
+            raise NotComparable(
+                f"--baseline {clean(url)}: {clean(str(error)).replace(str(path), 'what came')}"
+            ) from None
 
 
 def save(found: Record, name: str, folder: Path, *, force: bool) -> Path:
-    """Write a record as the baseline of this name; UserError where there is another, unless force."""
+    """Write a record as the baseline of this name; UserError where there is another,
+    unless force.
+    """
     if not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"--name {clean(name)}: a plain name, as in main or v1.2")
     path = folder_to_write(folder, "--baselines") / f"{name}.json"
@@ -111,8 +145,23 @@ def listed(folder: Path) -> str:
             rows.append([path.stem, f"damaged: {error}", "", "", ""])
             continue
         first = next((s for s in found.scores if s.status == "ok" and s.part == "all"), None)
-        said = "" if first is None else f"{first.metric} {plus_minus(first.value or 0.0, first.low or 0.0, first.high or 0.0)}"
-        rows.append([path.stem, str(found.plan["label"]), f"{found.plan['identity']['n']}", said, found.created[:10]])
+        said = (
+            ""
+            if first is None
+            else (
+                f"{first.metric} "
+                f"{plus_minus(first.value or 0.0, first.low or 0.0, first.high or 0.0)}"
+            )
+        )
+        rows.append(
+            [
+                path.stem,
+                str(found.plan["label"]),
+                f"{found.plan['identity']['n']}",
+                said,
+                found.created[:10],
+            ]
+        )
     if not rows:
         raise UserError(f"there is no baseline in {folder}: genbench baseline save makes one")
     return table(["name", "generator", "n", "first number", "made"], rows, left=2)

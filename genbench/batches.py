@@ -1,4 +1,7 @@
-"""The batch size of a run: found under a memory cap, halved where it does not fit. Images are equal to the bit at one, which the plan says."""
+"""The batch size of a run: found under a memory cap, halved where it does not fit.
+
+Images are equal to the bit at one, which the plan says.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ from genbench.say import complain, tell
 
 
 def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
-    """The plan with the batch size that was found for it, where the user asked for that and no earlier call has found it."""
+    """The plan with the batch size that was found for it, where the user asked for that and no
+    earlier call has found it.
+    """
     if plan.batch_size != AUTO:
         return plan
-    most = len(shards.shards_of(np.zeros(plan.n, dtype=np.int64))[0].indices)  # of a shard; no call is for more
+    # of a shard; no call is for more
+    most = len(shards.shards_of(np.zeros(plan.n, dtype=np.int64))[0].indices)
     if plan.seeding == "per call":
         return replace(plan, batch_size=PER_CALL)
     cap = int(request.memory_cap * 1e9) if request.memory_cap else allowed(plan.device)
@@ -26,7 +32,10 @@ def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
 
     def peak(batch: int) -> int:
         indices = np.arange(batch)
-        own, texts = None if labels is None else labels[:batch], None if places is None else [plan.prompts[place] for place in places[:batch]]
+        own, texts = (
+            None if labels is None else labels[:batch],
+            None if places is None else [plan.prompts[place] for place in places[:batch]],
+        )
         with noticed():
             generator.draw(indices, plan.identity["first_seed"], own, batch, plan.quantise, texts)
         return most_used(plan.device)
@@ -37,9 +46,11 @@ def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
 
 
 def halved(work: shards.Work, error: OutOfMemory) -> shards.Work:
-    """The work at half the batch size, without the shards that were drawn in other calls than it would draw them in; the error at a batch of 1.
+    """The work at half the batch size, without the shards that were drawn in other calls than it
+    would draw them in; the error at a batch of 1.
 
-    They go first and the plan is written then, so that a run that is killed between the two does the same again.
+    They go first and the plan is written then, so that a run that is killed between the two does
+    the same again.
     """
     plan = work.plan
     parts = shards.shards_of(shards.run_blocks(plan))
@@ -54,6 +65,13 @@ def halved(work: shards.Work, error: OutOfMemory) -> shards.Work:
             if min(len(shard.indices), together) > smaller and path.exists():
                 path.unlink()
                 gone += 1
-    again = f"; {gone} files of shards that were drawn {plan.batch_size} at a time are made again" if gone else ""
-    complain(f"out of memory at a batch of {plan.batch_size}: going on at {smaller}, which the plan says from now on{again}")
+    again = (
+        f"; {gone} files of shards that were drawn {plan.batch_size} at a time are made again"
+        if gone
+        else ""
+    )
+    complain(
+        f"out of memory at a batch of {plan.batch_size}: going on at {smaller}, "
+        f"which the plan says from now on{again}"
+    )
     return replace(work, plan=replace(plan, batch_size=smaller))

@@ -1,4 +1,6 @@
-"""Work done behind the main thread, in order: a shard is copied, hashed and written while the next one is drawn."""
+"""Work done behind the main thread, in order: a shard is copied,
+hashed and written while the next one is drawn.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ MOST = 2  # calls that wait: each holds a shard's images and features
 
 
 class Behind:
-    """A thread for calls, one after the other: `put` waits while more than MOST are unfinished, and raises what an earlier one raised.
+    """A thread for calls, one after the other: `put` waits while more than MOST are unfinished,
+    and raises what an earlier one raised.
 
-    When the body ends all of them are done, where it ended early too: what was put was finished work.
+    When the body ends all of them are done, where it ended early too: what was put was
+    finished work.
     """
 
     def __init__(self) -> None:
@@ -28,7 +32,8 @@ class Behind:
         self._waiting: deque[Future[None]] = deque()
 
     def put(self, call: Callable[[], None]) -> None:
-        self._waiting.append(self._pool.submit(call))  # first: what an earlier one raises shall not cost this one
+        # first: what an earlier one raises shall not cost this one
+        self._waiting.append(self._pool.submit(call))
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > MOST):
             self._waiting.popleft().result()
 
@@ -40,7 +45,12 @@ class Behind:
     def __enter__(self) -> Behind:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
                 self.finish()
@@ -55,7 +65,9 @@ def _stream(device: str) -> torch.cuda.Stream:
 
 
 def fetched(tensors: Mapping[str, torch.Tensor]) -> dict[str, ndarray[Any, Any]]:
-    """Finished tensors as arrays: those of a GPU copied to pinned memory by a stream of its own, beside what it computes meanwhile."""
+    """Finished tensors as arrays: those of a GPU copied to pinned memory by a stream of its own,
+    beside what it computes meanwhile.
+    """
     found = {}
     waiting = []
     for name, tensor in tensors.items():

@@ -1,6 +1,8 @@
-"""The table of classes: every number of each class with its interval and beside real images, and flags by exact tests, one family for a run.
+"""The table of classes: every number of each class with its interval and beside real images,
+and flags by exact tests, one family for a run.
 
-Pure: from rows of features, labels and what a classifier sees, to plain rows. Reading a run stands in classes_read.py, showing in classes_shown.py.
+Pure: from rows of features, labels and what a classifier sees, to plain rows. Reading a run stands
+in classes_read.py, showing in classes_shown.py.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ SHOWN = 10  # samples of a class whose places are kept, for a page of pictures
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by class; `over`: what is said over classes; `tests`: how many tests are in the family; null: each class's largest z under permutations."""
+    """Rows by class; `over`: what is said over classes; `tests`: how many tests are in the family;
+    null: each class's largest z under permutations.
+    """
 
     rows: tuple[dict[str, Any], ...]
     over: Mapping[str, Any]
@@ -51,7 +55,9 @@ class Table:
     places: Mapping[int, list[int]]  # of each class's first samples in the run
 
     def by_chance(self, z: float) -> float:
-        """How many classes would be expected at z or above, were every class's samples real images."""
+        """How many classes would be expected at z or above,
+        were every class's samples real images.
+        """
         return float(sum((found >= z).mean() for found in self.null.values()))
 
 
@@ -59,15 +65,28 @@ def table(sides: Sides) -> Table:
     """Every class's row, in the order of the labels."""
     count = len(sides.names)
     group = {c: name for name, members in sides.groups.items() for c in members}
-    both = [(rows, labels, classes_pooled.of_groups(rows, labels, sides.groups)) for rows, labels in _sides(sides)]
-    total, shares = _carried(sides, (classes_pooled.whole(both[0][0], both[0][2]), classes_pooled.whole(both[1][0], both[1][2])))
-    groups = classes_pooled.pooled(both, (sides.pool, sides.pool_labels), {**sides.groups, **sides.pools}, sides.seed)
+    both = [
+        (rows, labels, classes_pooled.of_groups(rows, labels, sides.groups))
+        for rows, labels in _sides(sides)
+    ]
+    total, shares = _carried(
+        sides,
+        (
+            classes_pooled.whole(both[0][0], both[0][2]),
+            classes_pooled.whole(both[1][0], both[1][2]),
+        ),
+    )
+    groups = classes_pooled.pooled(
+        both, (sides.pool, sides.pool_labels), {**sides.groups, **sides.pools}, sides.seed
+    )
     del both
     rows: list[dict[str, Any]] = []
     tests: list[tuple[int, str, float]] = []
     null: dict[int, Array] = {}
     with progress("classes", count, "classes") as done:
-        for c, (row, own, z) in enumerate(threads.each(functools.partial(_row, sides), range(count))):
+        for c, (row, own, z) in enumerate(
+            threads.each(functools.partial(_row, sides), range(count))
+        ):
             row |= {"group": group.get(c), **shares[c]}
             row["notes"] += _lacking(row)
             rows.append(row)
@@ -76,7 +95,9 @@ def table(sides: Sides) -> Table:
             done(1)
     _flagged(rows, tests, sides)
     places = {c: np.flatnonzero(sides.labels == c)[:SHOWN].tolist() for c in range(count)}
-    return Table(tuple(rows), {**_over(sides, rows, total), "groups": groups}, len(tests), null, places)
+    return Table(
+        tuple(rows), {**_over(sides, rows, total), "groups": groups}, len(tests), null, places
+    )
 
 
 def _sides(sides: Sides) -> list[tuple[Array, Array]]:
@@ -87,17 +108,37 @@ def _lacking(row: dict[str, Any]) -> list[str]:
     """What is said where a share of the Fréchet distance has no value, or no interval."""
     if row["fd_share"] is None:
         return ["fd_share: needs more reference images than features"]
-    return [] if row["fd_share_low"] is not None else [f"fd_share: an interval needs {classes_carried.ENOUGH} times as many samples and images as features"]
+    return (
+        []
+        if row["fd_share_low"] is not None
+        else [
+            (
+                f"fd_share: an interval needs {classes_carried.ENOUGH} times as many samples and "
+                "images as features"
+            )
+        ]
+    )
 
 
 def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array | None]:
     """A class's row, its tests {statistic: p}, and its largest z of each permutation."""
-    x, y = of_class(sides.samples, sides.labels, c), of_class(sides.reference, sides.reference_labels, c)
-    row: dict[str, Any] = {"class": c, "name": sides.names[c], "train_count": sides.train_counts[c] if sides.train_counts else None}
+    x, y = (
+        of_class(sides.samples, sides.labels, c),
+        of_class(sides.reference, sides.reference_labels, c),
+    )
+    row: dict[str, Any] = {
+        "class": c,
+        "name": sides.names[c],
+        "train_count": sides.train_counts[c] if sides.train_counts else None,
+    }
     row |= {"n": len(x), "m": len(y), "notes": list(sides.notes), "dropped": c in sides.dropped}
     tests = classes_counts.counted(sides, c, row)
     put(row, "diversity", sides.diversity.get(c, (math.nan,) * 3), sides.diversity_real.get(c))
-    row["notes"] += [] if c in sides.diversity else ["diversity: the run has no LPIPS by class: --metrics lpips_diversity"]
+    row["notes"] += (
+        []
+        if c in sides.diversity
+        else ["diversity: the run has no LPIPS by class: --metrics lpips_diversity"]
+    )
     tests |= classes_counts.copied(sides, c, x, y, row)
     if max(len(x), len(y)) > LARGEST:
         row["notes"].append(f"distances: of the first {LARGEST} on each side")
@@ -109,35 +150,60 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
         row["notes"].append(f"distances: {len(x)} samples and {len(y)} real images are too few")
         return row, tests, None
     of = classes_pairs.pairs(np.concatenate([x, y]))
-    lines = classes_within.real_lines(of_class(sides.pool, sides.pool_labels, c)[: 2 * LARGEST], len(x), len(y), sides.seed)
+    lines = classes_within.real_lines(
+        of_class(sides.pool, sides.pool_labels, c)[: 2 * LARGEST], len(x), len(y), sides.seed
+    )
     for name, found in classes_within.bounded(of, len(x)).items():
         # a value without an interval is no number: of two rows the distance may be anything
         put(row, name, found if math.isfinite(found[1]) else (math.nan,) * 3, lines.get(name))
     if row["kd"] is None:
-        row["notes"].append(f"distances: no interval, and so no number, of {len(x)} samples and {len(y)} real images")
+        row["notes"].append(
+            f"distances: no interval, and so no number, of {len(x)} samples and "
+            f"{len(y)} real images"
+        )
     line = lines.get("fd")
     row |= {"real_n": line and line.n, "real_m": line and line.m}
     if line and (line.n, line.m) != (len(x), len(y)):
         row["notes"].append(f"real: {line.n} against {line.m} images, fewer than these")
     real_mean = classes_pairs.mean_within(of.kernel, np.arange(len(x), len(of.rows)))
-    row["kd_relative"] = number(row["kd"] / real_mean) if row["kd"] is not None and real_mean > 0 else None
-    # as much from real images at these sizes as from the samples: the number says more of n than of the class
-    row["fd_bias"] = None if line is None or row["fd"] is None else bool(line.median >= row["fd"] / 2 or (row["fd_low"] or -math.inf) <= line.high)
+    row["kd_relative"] = (
+        number(row["kd"] / real_mean) if row["kd"] is not None and real_mean > 0 else None
+    )
+    # as much from real images at these sizes as from the samples: the number says more of n than
+    # of the class
+    row["fd_bias"] = (
+        None
+        if line is None or row["fd"] is None
+        else bool(line.median >= row["fd"] / 2 or (row["fd_low"] or -math.inf) <= line.high)
+    )
     more, z = _permuted(sides, of, len(x), row)
     return row, tests | more, z
 
 
-def _permuted(sides: Sides, of: classes_pairs.Pairs, n: int, row: dict[str, Any]) -> tuple[dict[str, float], Array]:
-    """The permutation tests of a class: {"distance", "spread": p}, and the larger z of the two for each permutation; sets the row's z."""
+def _permuted(
+    sides: Sides, of: classes_pairs.Pairs, n: int, row: dict[str, Any]
+) -> tuple[dict[str, float], Array]:
+    """The permutation tests of a class: {"distance", "spread": p},
+    and the larger z of the two for each permutation; sets the row's z.
+    """
     chosen = permutations.arrangements(n, len(of.rows) - n, sides.permutations, sides.seed)
     distance = permutations.standardised(permutations.kernel_distances(of.kernel, chosen))
     spread = np.abs(permutations.standardised(permutations.log_spreads(of.squares, chosen)))
-    row["z"], row["z_distance"], row["z_spread"] = float(max(distance[0], spread[0])), float(distance[0]), float(spread[0])
-    return {"distance": permutations.p_value(distance), "spread": permutations.p_value(spread)}, np.maximum(distance, spread)[1:].astype(np.float32)
+    row["z"], row["z_distance"], row["z_spread"] = (
+        float(max(distance[0], spread[0])),
+        float(distance[0]),
+        float(spread[0]),
+    )
+    return {
+        "distance": permutations.p_value(distance),
+        "spread": permutations.p_value(spread),
+    }, np.maximum(distance, spread)[1:].astype(np.float32)
 
 
 def _flagged(rows: list[dict[str, Any]], tests: list[tuple[int, str, float]], sides: Sides) -> None:
-    """Each row's flags, its tests, p (the smallest by Holm over all tests of the run), and q (by Benjamini & Hochberg, to order rows: it flags nothing)."""
+    """Each row's flags, its tests, p (the smallest by Holm over all tests of the run),
+    and q (by Benjamini & Hochberg, to order rows: it flags nothing).
+    """
     adjusted = intervals.holm([p for *_, p in tests]).tolist()
     rates = scipy_stats.false_discovery_control([p for *_, p in tests]).tolist() if tests else []
     for row in rows:
@@ -145,24 +211,45 @@ def _flagged(rows: list[dict[str, Any]], tests: list[tuple[int, str, float]], si
     for (c, name, p), holm, rate in zip(tests, adjusted, rates, strict=True):
         row = rows[c]
         row["tests"][name] = {"p": p, "adjusted": holm}
-        row |= {"p": holm if row["p"] is None else min(holm, row["p"]), "q": rate if row["q"] is None else min(rate, row["q"])}
+        row |= {
+            "p": holm if row["p"] is None else min(holm, row["p"]),
+            "q": rate if row["q"] is None else min(rate, row["q"]),
+        }
         if holm <= LEVEL:
             row["flags"].append(name)
     for row in rows:
         absent = "missing" in row["flags"]
         unseen = row["share"] == 0 or row["n"] == 0
         # of n against m rows there are so few arrangements that no p can pass Holm's first step
-        coarse = permutations.least_p(min(row["n"], LARGEST), min(row["m"], LARGEST)) * len(tests) > LEVEL
-        if not absent and (coarse or row["kd"] is None or (unseen and len(sides.labels) < classes_shares.enough(len(rows)))):
+        coarse = (
+            permutations.least_p(min(row["n"], LARGEST), min(row["m"], LARGEST)) * len(tests)
+            > LEVEL
+        )
+        if not absent and (
+            coarse
+            or row["kd"] is None
+            or (unseen and len(sides.labels) < classes_shares.enough(len(rows)))
+        ):
             row["flags"].append("too few samples")
 
 
-def _carried(sides: Sides, known: tuple[stats.Moments, stats.Moments]) -> tuple[float, list[dict[str, Any]]]:
+def _carried(
+    sides: Sides, known: tuple[stats.Moments, stats.Moments]
+) -> tuple[float, list[dict[str, Any]]]:
     """The whole Fréchet distance, and for each class its share of it as keys of its row."""
     count = len(sides.names)
-    of = classes_carried.carried(sides.samples, sides.labels, sides.reference, sides.reference_labels, count, known)
-    sizes = np.bincount(sides.labels, minlength=count), np.bincount(sides.reference_labels, minlength=count)
-    real = classes_carried.real(sides.pool, sides.pool_labels, sizes, sides.seed) if math.isfinite(of.total) else np.full(count, math.nan)
+    of = classes_carried.carried(
+        sides.samples, sides.labels, sides.reference, sides.reference_labels, count, known
+    )
+    sizes = (
+        np.bincount(sides.labels, minlength=count),
+        np.bincount(sides.reference_labels, minlength=count),
+    )
+    real = (
+        classes_carried.real(sides.pool, sides.pool_labels, sizes, sides.seed)
+        if math.isfinite(of.total)
+        else np.full(count, math.nan)
+    )
     found: list[dict[str, Any]] = [{} for _ in range(count)]
     for row, *bounded, line in zip(found, of.shares, of.low, of.high, real, strict=True):
         put(row, "fd_share", (bounded[0], bounded[1], bounded[2]))
@@ -171,14 +258,17 @@ def _carried(sides: Sides, known: tuple[stats.Moments, stats.Moments]) -> tuple[
 
 
 BETTER: Mapping[str, str] = {
-    "kd": "lower", "fd": "lower", "spread_ratio": "one", "accuracy": "higher", "precision": "higher", "recall": "higher", "density": "higher",
-    "coverage": "higher", "diversity": "higher", "nearest_ratio": "higher",
+    "kd": "lower", "fd": "lower", "spread_ratio": "one", "accuracy": "higher",
+    "precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher",
+    "diversity": "higher", "nearest_ratio": "higher",
 }  # fmt: skip
 
 
 def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, Any]:
     """What is said over classes."""
-    real = {"reference": (sides.reference, sides.reference_labels)} | ({"train": sides.train} if sides.train else {})
+    real = {"reference": (sides.reference, sides.reference_labels)} | (
+        {"train": sides.train} if sides.train else {}
+    )
     flagged: dict[str, list[int]] = {}
     for row in rows:
         for flag in row["flags"]:
@@ -187,11 +277,17 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
     few = len(sides.labels) < enough
     return {
         "n": len(sides.labels),
-        "numbers": {name: classes_over.across(rows, name, better) for name, better in BETTER.items()},
-        "gini": number(classes_shares.gini([row["share"] for row in rows if row["share"] is not None])),
+        "numbers": {
+            name: classes_over.across(rows, name, better) for name, better in BETTER.items()
+        },
+        "gini": number(
+            classes_shares.gini([row["share"] for row in rows if row["share"] is not None])
+        ),
         "dropped": list(sides.dropped),
         "missing": flagged.get("missing", []),
-        "missing_note": f"too few samples to call: {enough} are needed for {len(rows)} classes" if few else "",
+        "missing_note": f"too few samples to call: {enough} are needed for {len(rows)} classes"
+        if few
+        else "",
         "flagged": flagged,
         "intra_fid": classes_over.intra(sides.samples, sides.labels, real),
         "fd_total": number(total),
@@ -201,18 +297,34 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
 
 def _read_by(reader: Reader | None) -> dict[str, Any] | None:
     """The classifier as plain data, its held-out confusion included."""
-    return None if reader is None else {"name": reader.name, "accuracy": reader.accuracy, "confusion": reader.confusion.tolist()}
+    return (
+        None
+        if reader is None
+        else {
+            "name": reader.name,
+            "accuracy": reader.accuracy,
+            "confusion": reader.confusion.tolist(),
+        }
+    )
 
 
 ORDERS = ("z", "p", "q", "class", "train_count", *BETTER)
 
 
 def ordered(rows: tuple[dict[str, Any], ...], by: str) -> list[dict[str, Any]]:
-    """Rows by one of ORDERS, the worst first; where a row has no such number it stands first, since a class of which nothing can be said is served worst."""
+    """Rows by one of ORDERS, the worst first; where a row has no such number it stands first,
+    since a class of which nothing can be said is served worst.
+    """
 
     def place(row: dict[str, Any]) -> float:
         if row[by] is None:
             return -math.inf
-        return float(row[by]) if by in ("class", "p", "q") else -float(row[by]) if by in ("z", "train_count") else -classes_over.badness(row[by], BETTER[by])
+        return (
+            float(row[by])
+            if by in ("class", "p", "q")
+            else -float(row[by])
+            if by in ("z", "train_count")
+            else -classes_over.badness(row[by], BETTER[by])
+        )
 
     return sorted(rows, key=lambda row: (place(row), row["class"]))

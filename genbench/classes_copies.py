@@ -1,4 +1,7 @@
-"""Distances of a class's samples to its training images, and which samples are near copies. Pure functions of float64 arrays."""
+"""Distances of a class's samples to its training images, and which samples are near copies.
+
+Pure functions of float64 arrays.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,23 @@ if TYPE_CHECKING:
 
 
 def nearest_to(x: Array, train: Array) -> tuple[Array, Array]:
-    """The distance of each row of x [n, d] to the nearest row of train [t, d], float64 [n], and its place int64 [n]."""
+    """The distance of each row of x [n, d] to the nearest row of train [t, d], float64 [n],
+    and its place int64 [n].
+    """
     squares = squared_distances(x, train, train.mean(0))
     place = squares.argmin(1)
     return np.sqrt(squares[np.arange(len(x)), place]), place
 
 
 def copies(distance: Array, place: Array, train: Array, typical: float) -> Array:
-    """Which rows are near copies: closer to their nearest training row than half of that one's distance to its own nearest other. bool [n].
+    """Which rows are near copies: closer to their nearest training row than half of that one's
+    distance to its own nearest other.
 
-    distance, place: what nearest_to gave. typical: a distance between training images, where the class has one alone. A class that is merely narrow has no
-    near copies; half is ours, as published thresholds belong to one extractor (Carlini et al. 2023; Somepalli et al. 2023).
+    bool [n].
+
+    distance, place: what nearest_to gave. typical: a distance between training images, where the
+    class has one alone. A class that is merely narrow has no near copies; half is ours, as
+    published thresholds belong to one extractor (Carlini et al. 2023; Somepalli et al. 2023).
     """
     if len(train) < 2:
         return distance < typical / 2

@@ -1,6 +1,10 @@
-"""One class's samples and real images as pairs: their kernel and squared distances, and every number that follows from them. Pure functions.
+"""One class's samples and real images as pairs: their kernel and squared distances,
+and every number that follows from them.
 
-All numbers of a class come from two matrices of its pooled rows, computed once: leave-outs, real against real and permutations only choose among rows.
+Pure functions.
+
+All numbers of a class come from two matrices of its pooled rows, computed once: leave-outs, real
+against real and permutations only choose among rows.
 """
 
 from __future__ import annotations
@@ -24,7 +28,9 @@ K = 5  # neighbours, of precision, recall, density and coverage
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows [N, d], their kernel (x.y / d + 1)^3 [N, N], and their squared distances [N, N], exactly 0 between equal rows."""
+    """Rows [N, d], their kernel (x.y / d + 1)^3 [N, N], and their squared distances [N, N],
+    exactly 0 between equal rows.
+    """
 
     rows: Array
     kernel: Array
@@ -32,7 +38,9 @@ class Pairs:
 
 
 def pairs(rows: Array) -> Pairs:
-    """The matrices of pooled rows, float64 [N, d], both from one product: that of the centred rows."""
+    """The matrices of pooled rows, float64 [N, d], both from one product:
+    that of the centred rows.
+    """
     centre = rows.mean(0)
     centred = rows - centre
     products = centred @ centred.T
@@ -45,10 +53,13 @@ def pairs(rows: Array) -> Pairs:
 
 
 def measured(of: Pairs, x: Array, y: Array) -> dict[str, float]:
-    """Every statistic of the samples at places x int64 [n] against the real images at y int64 [m]; NaN where there are too few.
+    """Every statistic of the samples at places x int64 [n] against the real images at y int64 [m];
+    NaN where there are too few.
 
-    kd: the kernel distance, an unbiased estimate of a squared MMD that may be negative. spread_ratio: the trace of the samples' covariance over the real
-    images'. fd: the Fréchet distance. The rest as Kynkäänniemi et al. (2019) and Naeem et al. (2020), with K neighbours, <= the radius.
+    kd: the kernel distance, an unbiased estimate of a squared MMD that may be negative.
+    spread_ratio: the trace of the samples' covariance over the real images'. fd: the Fréchet
+    distance. The rest as Kynkäänniemi et al. (2019) and Naeem et al. (2020), with K
+    neighbours, <= the radius.
     """
     if min(len(x), len(y)) < 2:
         return dict.fromkeys(STATISTICS, math.nan)
@@ -69,35 +80,45 @@ def mean_within(matrix: Array, x: Array) -> float:
 
 
 def frechet(of: Pairs, x: Array, y: Array) -> float:
-    """|mu_x - mu_y|^2 + tr (C_x + C_y - 2 (C_x C_y)^1/2) with covariances by n - 1, at least 2 rows each.
+    """|mu_x - mu_y|^2 + tr (C_x + C_y - 2 (C_x C_y)^1/2) with covariances by n - 1,
+    at least 2 rows each.
 
-    Few rows: from squared distances alone. The mean between sets is |mu_x - mu_y|^2 plus both traces (by n); -1/2 of the squares, centred on both sides,
-    is X_c Y_c^T, whose nuclear norm is the trace of the root.
+    Few rows: from squared distances alone. The mean between sets is |mu_x - mu_y|^2 plus both
+    traces (by n); -1/2 of the squares, centred on both sides, is X_c Y_c^T, whose nuclear norm is
+    the trace of the root.
     """
     n, m = len(x), len(y)
     if min(n, m) > of.rows.shape[1]:
         return gaussians.distance(of.rows[x], gaussians.fit(of.rows[y]))
     between = of.squares[np.ix_(x, y)]
     ours, theirs = mean_within(of.squares, x) / 2, mean_within(of.squares, y) / 2
-    return apart(float(between.mean()), ours, theirs, n, m) - stats.nuclear_norm(centred(between)) / math.sqrt((n - 1) * (m - 1))
+    return apart(float(between.mean()), ours, theirs, n, m) - stats.nuclear_norm(
+        centred(between)
+    ) / math.sqrt((n - 1) * (m - 1))
 
 
 def apart(between: Any, ours: Any, theirs: Any, n: Any, m: Any) -> Any:
-    """|mu_x - mu_y|^2 + tr C_x + tr C_y from the mean squared distance between the sets and both traces (by n - 1)."""
+    """|mu_x - mu_y|^2 + tr C_x + tr C_y from the mean squared distance between the sets and both
+    traces (by n - 1).
+    """
     return between + ours / n + theirs / m
 
 
 def centred(between: Array) -> Array:
-    """-2 X_c Y_c^T, float64 [..., n, m], from squared distances [..., n, m]: twice the matrix whose nuclear norm Fréchet takes."""
+    """-2 X_c Y_c^T, float64 [..., n, m], from squared distances [..., n, m]:
+    twice the matrix whose nuclear norm Fréchet takes.
+    """
     found = between - between.mean(-2, keepdims=True)
     found -= found.mean(-1, keepdims=True)
     return found
 
 
 def nuclear_norms(p: Array) -> Array:
-    """The sum of the singular values of each matrix, float64 [B], of [B, n, m]: of many small ones at once, for leave-outs and real against real.
+    """The sum of the singular values of each matrix, float64 [B], of [B, n, m]:
+    of many small ones at once, for leave-outs and real against real.
 
-    By the eigenvalues of each square, at two thirds of the time; those below the rounding of the largest are the zeros of rows left out and of centring.
+    By the eigenvalues of each square, at two thirds of the time; those below the rounding of the
+    largest are the zeros of rows left out and of centring.
     """
     many = torch.from_numpy(p)
     squares = torch.linalg.eigvalsh(many @ many.mT if p.shape[1] <= p.shape[2] else many.mT @ many)

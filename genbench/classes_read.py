@@ -1,4 +1,6 @@
-"""A finished run as the sides of a table of classes, and what the table leaves in the run's folder."""
+"""A finished run as the sides of a table of classes,
+and what the table leaves in the run's folder.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes, classes_diversity, classes_groups, classes_over, classes_shares, classes_shown, readback, shards, shelves, weights
+from genbench import (
+    classes,
+    classes_diversity,
+    classes_groups,
+    classes_over,
+    classes_shares,
+    classes_shown,
+    readback,
+    shards,
+    shelves,
+    weights,
+)
 from genbench.classes import Table, table
 from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
 from genbench.classes_picture import page, picture
@@ -30,34 +43,63 @@ if TYPE_CHECKING:
 SHARES = ("training", "uniform", "reference")
 
 
-def table_of(found: Record, *, protocol: str = "", rule: str = "shots", shares: str = "training", groups: str = "") -> Table:
-    """The table of a finished run. UserError where its classes cannot be told. groups: a CSV's path, or an extractor that tells an attribute."""
+def table_of(
+    found: Record,
+    *,
+    protocol: str = "",
+    rule: str = "shots",
+    shares: str = "training",
+    groups: str = "",
+) -> Table:
+    """The table of a finished run.
+
+    UserError where its classes cannot be told. groups: a CSV's path, or an extractor that tells
+    an attribute.
+    """
     sides = _sides(found, protocol, rule, shares)
     named, attributes = _grouped(found, sides, protocol, groups) if groups else ({}, {})
     made = table(replace(sides, pools=named))
     name, _, measure = measure_of(plan_of(found), protocol)
-    said = {"protocol": name, "features": measure["features"], "reference": measure["reference"], "rule": rule}
+    said = {
+        "protocol": name,
+        "features": measure["features"],
+        "reference": measure["reference"],
+        "rule": rule,
+    }
     return replace(made, over={**said, **made.over, "attributes": attributes})
 
 
 def heading(found: Record, made: Table) -> str:
-    """What a table is of, in a line: the generator, the data set, the protocol, and which features of it are held against which images."""
+    """What a table is of, in a line: the generator, the data set, the protocol,
+    and which features of it are held against which images.
+    """
     name = made.over["protocol"]
     dataset = found.plan["protocols"][name]["dataset"]
-    return f"{found.plan['label']} · {dataset} · protocol {name}: {made.over['features']} against {made.over['reference']}"
+    return (
+        f"{found.plan['label']} · {dataset} · protocol {name}: {made.over['features']} against "
+        f"{made.over['reference']}"
+    )
 
 
 def refuse(runs: Sequence[Record], protocol: str = "") -> None:
-    """UserError where runs cannot stand side by side: of other classes, or by distances of other features, whose scale is their own."""
+    """UserError where runs cannot stand side by side: of other classes,
+    or by distances of other features, whose scale is their own.
+    """
     seen: dict[str, tuple[Any, str]] = {}
     for found in runs:
         plan = plan_of(found)
         features = measure_of(plan, protocol)[2]["features"]
         dataset = dataset_of(plan.dataset or plan.identity["dataset"])
-        for what, now, shown in (("classes", dataset.classes, f"those of {dataset.name}"), ("features", features, features)):
+        for what, now, shown in (
+            ("classes", dataset.classes, f"those of {dataset.name}"),
+            ("features", features, features),
+        ):
             before, said = seen.setdefault(what, (now, f"{shown} in {found.id}"))
             if before != now:
-                raise UserError(f"runs of other {what} cannot stand side by side ({said}, {shown} in {found.id}): genbench classes for each of them")
+                raise UserError(
+                    f"runs of other {what} cannot stand side by side ({said}, "
+                    f"{shown} in {found.id}): genbench classes for each of them"
+                )
 
 
 def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
@@ -65,19 +107,29 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     _, under, measure = measure_of(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     if len(dataset.classes) < 2:
-        raise UserError(f"the data set {dataset.name} has no classes: a folder of a sub-folder to a class has")
+        raise UserError(
+            f"the data set {dataset.name} has no classes: a folder of a sub-folder to a class has"
+        )
     feature, reference = measure["features"], measure["reference"]
     folder = Path(found.folder)
     samples = gathered(plan, folder, feature)
     said = described(dataset, rule)
     held, labels = real_rows(dataset, reference, feature, plan)
-    train = real_rows(dataset, under["train"], feature, plan) if under["train"] in dataset.splits and under["train"] != reference else None
+    train = (
+        real_rows(dataset, under["train"], feature, plan)
+        if under["train"] in dataset.splits and under["train"] != reference
+        else None
+    )
     asked = shards.labels_for(plan)
-    reader, notes = _reader(plan, folder, dataset, (samples, reference, held, labels), must=asked is None)
+    reader, notes = _reader(
+        plan, folder, dataset, (samples, reference, held, labels), must=asked is None
+    )
     counts = tuple(said.get("train_counts", ()))
     splits = _exchangeable(under, reference)
     pool = [real_rows(dataset, split, feature, plan) for split in splits]
-    diversity, diversity_real, lacks = classes_diversity.of_run(found, plan, dataset, splits, lambda: readback.images_at(plan, folder, [0]))
+    diversity, diversity_real, lacks = classes_diversity.of_run(
+        found, plan, dataset, splits, lambda: readback.images_at(plan, folder, [0])
+    )
     sides = Sides(
         samples=samples,
         labels=asked if asked is not None else reader.samples,  # type: ignore[union-attr]
@@ -99,17 +151,27 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     return replace(sides, expected=expected, expected_se=errors, notes=notes + lacks)
 
 
-def _grouped(found: Record, sides: Sides, protocol: str, groups: str) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+def _grouped(
+    found: Record, sides: Sides, protocol: str, groups: str
+) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     """A user's own groups: of classes, or of samples with what is said of each."""
     if Path(groups).suffix == ".csv" or Path(groups).is_file():
         return classes_groups.listed(Path(groups), sides.names, len(sides.samples))
     plan, attribute = plan_of(found), classes_groups.attribute(groups)
     if not plan.keep_images:
-        raise UserError(f"--groups {clean(groups)}: the run has kept no images to look at; run it with --save-samples")
+        raise UserError(
+            f"--groups {clean(groups)}: the run has kept no images to look at; "
+            "run it with --save-samples"
+        )
     _, under, measure = measure_of(plan, protocol)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
-    reference, *pool = (real_rows(dataset, split, attribute.feature, plan)[0] for split in (measure["reference"], *_exchangeable(under, measure["reference"])))
-    return {}, classes_groups.recognised(plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool)))
+    reference, *pool = (
+        real_rows(dataset, split, attribute.feature, plan)[0]
+        for split in (measure["reference"], *_exchangeable(under, measure["reference"]))
+    )
+    return {}, classes_groups.recognised(
+        plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool))
+    )
 
 
 def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
@@ -118,51 +180,95 @@ def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
 
 
 def measure_of(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """The protocol that is read, by name and whole, and its first measure that holds rows of samples against rows of real images."""
+    """The protocol that is read, by name and whole, and its first measure that holds rows of
+    samples against rows of real images.
+    """
     if protocol and protocol not in plan.protocols:
-        raise UserError(f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}")
+        raise UserError(
+            f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}"
+        )
     for name, under in plan.protocols.items():
         for measure in under["measures"] if protocol in ("", name) else ():
             needs = set(shelves.find("metrics", measure["metric"]).needs)
-            if not measure["skip"] and {"samples", "reference"} <= needs and under["statistics"] is None:
+            if (
+                not measure["skip"]
+                and {"samples", "reference"} <= needs
+                and under["statistics"] is None
+            ):
                 return name, under, measure
-    raise UserError("no measure of this run compares samples with real images by rows of features: run it with --metrics kd or fd, without --reference")
+    raise UserError(
+        "no measure of this run compares samples with real images by rows of features: "
+        "run it with --metrics kd or fd, without --reference"
+    )
 
 
 def gathered(plan: Plan, folder: Path, feature: str) -> Array:
     """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
     if not (folder / "shards").is_dir():
-        raise UserError(f"{folder} holds no samples: name the folder of the run, and not an entry of a board")
-    return _finite(readback.gather(plan, folder, probes_of(plan)[feature], dtype="float32"), feature, "samples")
+        raise UserError(
+            f"{folder} holds no samples: name the folder of the run, and not an entry of a board"
+        )
+    return _finite(
+        readback.gather(plan, folder, probes_of(plan)[feature], dtype="float32"), feature, "samples"
+    )
 
 
 def _finite(rows: Array, feature: str, of: str) -> Array:
     if not np.isfinite(rows).all():
-        raise UserError(f"the features {feature} of the {of} hold NaN or infinite values: no table can be made of them")
+        raise UserError(
+            f"the features {feature} of the {of} hold NaN or infinite values: "
+            "no table can be made of them"
+        )
     return rows
 
 
 def real_rows(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array, Array]:
-    """Features float32 [m, d] and labels int64 [m] of a split, from the cache where a run has left them."""
+    """Features float32 [m, d] and labels int64 [m] of a split,
+    from the cache where a run has left them.
+    """
     extractor, _, output = feature.partition(".")
     row = shelves.find("extractors", extractor)
     found = weights.find(row.weights, source_of(row.load).parent, {}) if row.weights else None
     if row.weights and found is None:
         raise UserError(f"weights missing: genbench weights fetch {row.weights.name}")
-    rows = features_of(dataset, split, extractor, [output], plan.device.split(":")[0], str(found.path) if found else "")[output]
-    return _finite(rows.astype(np.float32), feature, "real images"), np.concatenate([labels.numpy() for _, labels in dataset.open(split)]).astype(np.int64)
+    rows = features_of(
+        dataset,
+        split,
+        extractor,
+        [output],
+        plan.device.split(":")[0],
+        str(found.path) if found else "",
+    )[output]
+    return _finite(rows.astype(np.float32), feature, "real images"), np.concatenate(
+        [labels.numpy() for _, labels in dataset.open(split)]
+    ).astype(np.int64)
 
 
-def _reader(plan: Plan, folder: Path, dataset: Dataset, given: tuple[Array, str, Array, Array], *, must: bool) -> tuple[Reader | None, tuple[str, ...]]:
-    """What tells the classes apart: the data set's recogniser where the run has its logits, else a classifier fitted on the reference.
+def _reader(
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    given: tuple[Array, str, Array, Array],
+    *,
+    must: bool,
+) -> tuple[Reader | None, tuple[str, ...]]:
+    """What tells the classes apart: the data set's recogniser where the run has its logits,
+    else a classifier fitted on the reference.
 
-    given: the samples' features, the reference split, its features and labels. must: the samples have no labels of their own; what recognises too little
-    is then refused, and otherwise only its accuracy is left out.
+    given: the samples' features, the reference split, its features and labels. must: the samples
+    have no labels of their own; what recognises too little is then refused, and otherwise only its
+    accuracy is left out.
     """
     samples, reference, held, labels = given
     if dataset.recogniser in probes_of(plan):
         logits, _ = real_rows(dataset, reference, dataset.recogniser, plan)
-        found = recogniser(dataset.recogniser.partition(".")[0], gathered(plan, folder, dataset.recogniser), logits, labels, len(dataset.classes))
+        found = recogniser(
+            dataset.recogniser.partition(".")[0],
+            gathered(plan, folder, dataset.recogniser),
+            logits,
+            labels,
+            len(dataset.classes),
+        )
     else:
         try:
             found = fitted(samples, held, labels, len(dataset.classes))
@@ -172,42 +278,83 @@ def _reader(plan: Plan, folder: Path, dataset: Dataset, given: tuple[Array, str,
             return None, (str(error),)
     if must:
         return believed(found), ()
-    weak = f"accuracy: {found.name} recognises {found.accuracy:.0%} of held-out real images, less than {LEAST:.0%}"
+    weak = (
+        f"accuracy: {found.name} recognises {found.accuracy:.0%} of held-out real images, "
+        f"less than {LEAST:.0%}"
+    )
     return (None, (weak,)) if found.accuracy < LEAST else (found, ())
 
 
-def _expected(sides: Sides, counts: Sequence[int], shares: str, plan: Plan) -> tuple[Array | None, Array | None]:
-    """The shares that the recogniser would see of a faithful generator [C], and their errors where they are estimates.
+def _expected(
+    sides: Sides, counts: Sequence[int], shares: str, plan: Plan
+) -> tuple[Array | None, Array | None]:
+    """The shares that the recogniser would see of a faithful generator [C],
+    and their errors where they are estimates.
 
     None where they are the reference's own, which need no model.
     """
     if shares not in SHARES:
         raise UserError(f"--shares {clean(shares)}: {choices(shares, SHARES)}")
     count = len(sides.names)
-    wanted = np.asarray(counts, dtype=np.float64) if shares == "training" and counts else np.ones(count)
+    wanted = (
+        np.asarray(counts, dtype=np.float64) if shares == "training" and counts else np.ones(count)
+    )
     if sides.conditional:
         policy = plan.identity["conditions"]
-        wanted = np.asarray(policy["frequencies"], dtype=np.float64) if policy.get("frequencies") else np.ones(count)
+        wanted = (
+            np.asarray(policy["frequencies"], dtype=np.float64)
+            if policy.get("frequencies")
+            else np.ones(count)
+        )
     wanted = wanted / wanted.sum()
     held = np.bincount(sides.reference_labels, minlength=count) / len(sides.reference_labels)
-    if shares == "reference" or sides.reader is None or (not sides.conditional and np.abs(wanted - held).max() < 0.1 / count):
+    if (
+        shares == "reference"
+        or sides.reader is None
+        or (not sides.conditional and np.abs(wanted - held).max() < 0.1 / count)
+    ):
         return None, None
-    return (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
+    return (
+        (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
+    )
 
 
 def leave(found: Record, made: Table, by: str, worst: int = classes_over.WORST) -> list[Path]:
-    """Write classes.csv, .json and .png, and a page of samples of the `worst` classes, into the run's folder; the paths."""
+    """Write classes.csv, .json and .png, and a page of samples of the `worst` classes,
+    into the run's folder; the paths.
+    """
     folder, plan = Path(found.folder), plan_of(found)
-    files = {"classes.csv": classes_shown.as_csv(made).encode(), "classes.png": picture(made.rows, heading(found, made))}
+    files = {
+        "classes.csv": classes_shown.as_csv(made).encode(),
+        "classes.png": picture(made.rows, heading(found, made)),
+    }
     if plan.keep_images:
-        files["classes_worst.png"] = _page(plan, folder, made, classes.ordered(made.rows, by), worst)
+        files["classes_worst.png"] = _page(
+            plan, folder, made, classes.ordered(made.rows, by), worst
+        )
     for name, content in files.items():
         write(folder / name, content)
-    write_json(folder / "classes.json", {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests})
+    write_json(
+        folder / "classes.json",
+        {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests},
+    )
     return [folder / name for name in (*files, "classes.json")]
 
 
-def _page(plan: Plan, folder: Path, made: Table, rows: Sequence[Mapping[str, Any]], worst: int) -> bytes:
-    """The first samples of the first `worst` of the rows that have any, a row to a class; of unlabelled runs, of those read as the class."""
+def _page(
+    plan: Plan, folder: Path, made: Table, rows: Sequence[Mapping[str, Any]], worst: int
+) -> bytes:
+    """The first samples of the first `worst` of the rows that have any, a row to a class;
+    of unlabelled runs, of those read as the class.
+    """
     shown = [row for row in rows if row["n"]][:worst]
-    return page([(classes_shown.name_of(row), readback.images_at(plan, folder, made.places[row["class"]])) for row in shown], classes.SHOWN)
+    return page(
+        [
+            (
+                classes_shown.name_of(row),
+                readback.images_at(plan, folder, made.places[row["class"]]),
+            )
+            for row in shown
+        ],
+        classes.SHOWN,
+    )

@@ -22,10 +22,12 @@ Bounded = tuple[float, float, float]  # value, low, high
 
 @dataclass(frozen=True)
 class Sides:
-    """What a table is made of: samples float32 or float64 [n, d] with labels int64 [n] (asked for, or read), real images alike, and what is known of them.
+    """What a table is made of: samples float32 or float64 [n, d] with labels int64 [n] (asked for,
+    or read), real images alike, and what is known of them.
 
-    pool: real images whose roles are exchangeable, for real against real. train: of the training split, where the reference is another; its images are then
-    what a copy is a copy of. expected: the shares that are asked for, float64 [C]; None for those of the reference.
+    pool: real images whose roles are exchangeable, for real against real. train: of the training
+    split, where the reference is another; its images are then what a copy is a copy of. expected:
+    the shares that are asked for, float64 [C]; None for those of the reference.
     """
 
     samples: Array
@@ -40,11 +42,13 @@ class Sides:
     conditional: bool = True
     reader: Reader | None = None
     expected: Array | None = None
-    expected_se: Array | None = None  # of shares that a recogniser should see, which its confusion foretells with an error
+    # of shares that a recogniser should see, which its confusion foretells with an error
+    expected_se: Array | None = None
     train: tuple[Array, Array] | None = None
     diversity: Mapping[int, Bounded] = field(default_factory=dict)
     diversity_real: Mapping[int, Line] = field(default_factory=dict)
-    pools: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # a user's own groups of classes, beside many, medium and few
+    # a user's own groups of classes, beside many, medium and few
+    pools: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what is said of every class
     dropped: tuple[int, ...] = ()  # classes that the training left out
     seed: int = 0
@@ -64,4 +68,8 @@ def number(value: float) -> float | None:
 def put(row: dict[str, Any], name: str, found: Bounded, line: Line | None = None) -> None:
     """A number, its interval, and what real images score, as keys of a row."""
     row |= dict(zip((name, f"{name}_low", f"{name}_high"), map(number, found), strict=True))
-    row |= {f"{name}_real": line and line.median, f"{name}_real_low": line and line.low, f"{name}_real_high": line and line.high}
+    row |= {
+        f"{name}_real": line and line.median,
+        f"{name}_real_low": line and line.low,
+        f"{name}_real_high": line and line.high,
+    }

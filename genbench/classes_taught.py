@@ -1,4 +1,6 @@
-"""What a finished run's samples teach: its classification accuracy score, beside that of the data set's own images."""
+"""What a finished run's samples teach: its classification accuracy score,
+beside that of the data set's own images.
+"""
 
 from __future__ import annotations
 
@@ -20,25 +22,35 @@ if TYPE_CHECKING:
 
 
 def refuse(found: Record) -> None:
-    """UserError where a run has no labels or images, or its data set nothing to train and to test on: known before the first network is trained."""
+    """UserError where a run has no labels or images, or its data set nothing to train and to test
+    on: known before the first network is trained.
+    """
     plan = plan_of(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     lacks = {
         f"the run {found.id} has no labels of its own": shards.labels_for(plan) is None,
-        f"the run {found.id} has kept no images: genbench run --save-samples with the same words": not plan.keep_images,
+        (
+            f"the run {found.id} has kept no images: genbench run --save-samples with "
+            "the same words"
+        ): not plan.keep_images,
         f"the data set {dataset.name} has no training split": "train" not in dataset.splits,
         f"the data set {dataset.name} has no held-out split": not heldout(dataset),
     }
     for why, so in lacks.items():
         if so:
-            raise UserError(f"--cas trains on labelled samples and on real images, and tests on held-out ones: {why}")
+            raise UserError(
+                "--cas trains on labelled samples and on real images, and tests on "
+                f"held-out ones: {why}"
+            )
 
 
 def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
-    """The classification accuracy score of a run that `refuse` has let pass, as cas.score gives it, and the split that it was tested on.
+    """The classification accuracy score of a run that `refuse` has let pass, as cas.score gives it,
+    and the split that it was tested on.
 
-    The same network is trained on the run's samples, on the real training images, and, where those are long-tailed, on them filled up with samples and on
-    all of them; it is tested on the split that nobody trains on.
+    The same network is trained on the run's samples, on the real training images, and, where those
+    are long-tailed, on them filled up with samples and on all of them; it is tested on the split
+    that nobody trains on.
     """
     plan = plan_of(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
@@ -50,8 +62,12 @@ def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
     if BALANCED_TRAIN in dataset.splits:
         sets["real, filled up with samples"] = cas.filled(sets["real"], sets["samples"])
         sets["real, balanced"] = _images(dataset, BALANCED_TRAIN, size)
-    groups = {key: of for key, of in described(dataset, rule).get("groups", {}).items() if key != "rule"}
-    scored = cas.score(sets, _images(dataset, test, size), len(dataset.classes), groups, seeds, plan.device)
+    groups = {
+        key: of for key, of in described(dataset, rule).get("groups", {}).items() if key != "rule"
+    }
+    scored = cas.score(
+        sets, _images(dataset, test, size), len(dataset.classes), groups, seeds, plan.device
+    )
     return {**scored, "split": test}
 
 
@@ -60,5 +76,8 @@ def _images(dataset: Dataset, split: str, size: tuple[int, ...]) -> tuple[Array,
     batches = [(images.numpy(), labels.numpy()) for images, labels in dataset.open(split)]
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     if images.shape[-2:] != size:
-        raise UserError(f"--cas: samples of {size} pixels and real images of {images.shape[-2:]} cannot teach one network: run it with the data set's size")
+        raise UserError(
+            f"--cas: samples of {size} pixels and real images of {images.shape[-2:]} cannot teach "
+            "one network: run it with the data set's size"
+        )
     return images, labels.astype(np.int64)

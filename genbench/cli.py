@@ -1,7 +1,7 @@
 """The command line: names from the shelf of commands, errors to one line, exit statuses.
 
-0 done · 1 a regression was shown · 2 the user's words or files are wrong · 3 not comparable or missing · 4 inconclusive · 5 the run failed ·
-130/143 interrupted, run again to go on.
+0 done · 1 a regression was shown · 2 the user's words or files are wrong · 3 not comparable or
+missing · 4 inconclusive · 5 the run failed · 130/143 interrupted, run again to go on.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ import click
 from genbench import shelves
 from genbench.say import VERSION, PluginFailed, UserError, choices, clean, complain
 
-PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}  # the user named a path that cannot be
+# the user named a path that cannot be
+PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
 LONGEST = 800  # characters of a line of error; a word of five thousand letters is not repeated
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Commands(click.Group):
-    """A group whose commands are the files of genbench/commands and entry points; each is imported when it is named or listed."""
+    """A group whose commands are the files of genbench/commands and entry points;
+    each is imported when it is named or listed.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(shelves.standing("commands"))
@@ -38,12 +41,18 @@ class Commands(click.Group):
         found: Any = shelves.load(one)
         command = getattr(found, "command", found)
         if not isinstance(command, click.Command):
-            raise UserError(f"command {cmd_name} from {one.origin} has no click command named `command`")
+            raise UserError(
+                f"command {cmd_name} from {one.origin} has no click command named `command`"
+            )
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise UserError(f"unknown command {args[0]!r}: {choices(args[0], self.list_commands(ctx))}")
+            raise UserError(
+                f"unknown command {args[0]!r}: {choices(args[0], self.list_commands(ctx))}"
+            )
         return super().resolve_command(ctx, args)
 
 
@@ -52,11 +61,20 @@ def _quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         os.environ["GENBENCH_QUIET"] = "1"
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 160})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 160}
+)
 @click.version_option(VERSION, prog_name="genbench")
-@click.option("--quiet", is_flag=True, expose_value=False, callback=_quiet, help="No progress and no remarks on standard error.")
+@click.option(
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_quiet,
+    help="No progress and no remarks on standard error.",
+)
 def group() -> None:
-    """Evaluate and benchmark image generators: a plugin with a sample(n) hook goes in, numbers with intervals come out.
+    """Evaluate and benchmark image generators: a plugin with a sample(n) hook goes in,
+    numbers with intervals come out.
 
     \b
     genbench run --plugin ddpm --dataset digits
@@ -66,11 +84,14 @@ def group() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller: what is said is lost, the work is not
+        # closed by the caller: what is said is lost, the work is not
+        if getattr(sys, name) is None:
             setattr(sys, name, io.StringIO())
         with contextlib.suppress(AttributeError):
-            getattr(sys, name).reconfigure(errors="backslashreplace")  # a terminal that knows ASCII alone shall not end a run
-    with contextlib.suppress(ValueError):  # not in the main thread: then somebody else handles signals
+            # a terminal that knows ASCII alone shall not end a run
+            getattr(sys, name).reconfigure(errors="backslashreplace")
+    # not in the main thread: then somebody else handles signals
+    with contextlib.suppress(ValueError):
         signal.signal(signal.SIGTERM, _terminated)
     try:
         return _status(group.main(args=words, prog_name="genbench", standalone_mode=False))
@@ -88,8 +109,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort) as error:
         with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, and again: it is being done
-        ended = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)  # click turns every KeyboardInterrupt into Abort
+            # pressed again, and again: it is being done
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # click turns every KeyboardInterrupt into Abort
+        ended = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
         complain(f"genbench: {'terminated' if ended else 'interrupted'}; the same command goes on")
         return INTERRUPTED[signal.SIGTERM if ended else signal.SIGINT]
     except BrokenPipeError:  # the reader of our output has gone, which is its right
@@ -99,7 +122,9 @@ def main(words: Sequence[str] | None = None) -> int:
         complain(f"genbench: {_one_line(error)}")
         return 2 if error.errno in PATHS else 5
     except SystemExit as error:
-        complain(f"genbench: something that was called exited ({error.code}); what was finished is kept")
+        complain(
+            f"genbench: something that was called exited ({error.code}); what was finished is kept"
+        )
         return 5
     except Exception as error:
         return _fault(error)
@@ -117,7 +142,10 @@ def _fault(error: Exception) -> int:
         complain("genbench: out of memory; what was finished is kept, and the same command goes on")
         return 5
     complain("".join(traceback.format_exception(error)).rstrip())
-    complain("genbench: this is a fault of genbench itself; what was finished is kept, please report the lines above")
+    complain(
+        "genbench: this is a fault of genbench itself; what was finished is kept, "
+        "please report the lines above"
+    )
     return 5
 
 

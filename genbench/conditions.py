@@ -1,4 +1,6 @@
-"""What a run's images are asked for: labels by policy, prompts; as plain data for the plan's identity."""
+"""What a run's images are asked for: labels by policy, prompts;
+as plain data for the plan's identity.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ POLICIES = ("balanced", "iid", "training")
 
 @dataclass(frozen=True)
 class Wish:
-    """The words about conditions: the policy of the labels, a file of prompts and its column, and the template of class names."""
+    """The words about conditions: the policy of the labels, a file of prompts and its column,
+    and the template of class names.
+    """
 
     labels: str
     prompts: Path | None = None
@@ -28,8 +32,11 @@ class Wish:
     template: str = TEMPLATE
 
 
-def conditions(description: Description, dataset: Dataset, wish: Wish, checkpoint: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the samples are asked for, {} for an unconditional generator, and the list of prompts, () where there are none.
+def conditions(
+    description: Description, dataset: Dataset, wish: Wish, checkpoint: Path | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the samples are asked for, {} for an unconditional generator, and the list of prompts,
+    () where there are none.
 
     Of a file, image i has prompt i mod their number; of class names, that of its label.
     """
@@ -37,19 +44,39 @@ def conditions(description: Description, dataset: Dataset, wish: Wish, checkpoin
         raise UserError(f"--labels {clean(wish.labels)}: {choices(wish.labels, POLICIES)}")
     asked = conditions_of(description, checkpoint)
     if "sources" in asked:
-        raise UserError(f"{description.name} is asked for images by sources, which the data set {dataset.name} does not give")
-    if wish.prompts is not None and "prompts" not in asked and "holds" not in description.attributes:  # of stored images they are captions
-        raise UserError(f"--prompts {wish.prompts}: {description.name} takes no prompts{' with this checkpoint' if checkpoint else ''}")
+        raise UserError(
+            f"{description.name} is asked for images by sources, which the data set "
+            f"{dataset.name} does not give"
+        )
+    # of stored images they are captions
+    if (
+        wish.prompts is not None
+        and "prompts" not in asked
+        and "holds" not in description.attributes
+    ):
+        raise UserError(
+            f"--prompts {wish.prompts}: {description.name} takes no "
+            f"prompts{' with this checkpoint' if checkpoint else ''}"
+        )
     found: dict[str, Any] = {}
     texts: tuple[str, ...] = ()
     if wish.prompts is not None:
         texts = read(wish.prompts, wish.column)
-        found["prompts"] = {"file": file_sha256(wish.prompts), "list": digest(texts), "count": len(texts)}
+        found["prompts"] = {
+            "file": file_sha256(wish.prompts),
+            "list": digest(texts),
+            "count": len(texts),
+        }
     elif "prompts" in asked:
         texts = of_classes(wish.template, dataset.classes)
         found["prompts"] = {"template": wish.template, "list": digest(texts), "count": len(texts)}
     if "labels" in asked or "template" in found.get("prompts", {}):
-        found |= _labels(description, dataset, wish.labels, _own_classes(description, checkpoint) if "labels" in asked else None)
+        found |= _labels(
+            description,
+            dataset,
+            wish.labels,
+            _own_classes(description, checkpoint) if "labels" in asked else None,
+        )
     return found, texts
 
 
@@ -61,10 +88,15 @@ def _own_classes(description: Description, checkpoint: Path | None) -> int | Non
     return own
 
 
-def _labels(description: Description, dataset: Dataset, policy: str, own: int | None) -> Mapping[str, Any]:
+def _labels(
+    description: Description, dataset: Dataset, policy: str, own: int | None
+) -> Mapping[str, Any]:
     classes = len(dataset.classes)
     if own not in (None, classes):
-        raise UserError(f"{description.name} has {own} classes, the data set {dataset.name} {classes}; choose a data set with {own}")
+        raise UserError(
+            f"{description.name} has {own} classes, the data set {dataset.name} {classes}; "
+            f"choose a data set with {own}"
+        )
     found: dict[str, Any] = {"labels": policy, "classes": classes}
     if policy == "training":
         counts = train_counts(dataset)

@@ -1,4 +1,5 @@
-"""The checks that a generator must pass, as (check, verdict, what came, remedy); for `genbench test-plugin` and for anybody's pytest:
+"""The checks that a generator must pass, as (check, verdict, what came, remedy);
+for `genbench test-plugin` and for anybody's pytest:
 
 from genbench.conformance import check
 from genbench.generator import locate
@@ -19,7 +20,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from genbench import shelves
 from genbench.abilities import Description
-from genbench.generator import Generator, checkpoint_of, conditions_of, construct, device_of, options_of, seed_everything
+from genbench.generator import (
+    Generator,
+    checkpoint_of,
+    conditions_of,
+    construct,
+    device_of,
+    options_of,
+    seed_everything,
+)
 from genbench.intervals import wilson
 from genbench.lazy import np, safetensors_torch, torch
 from genbench.prompts import TEMPLATE, of_classes
@@ -57,19 +66,37 @@ class Trial:
     conditions: tuple[str, ...] = ()
 
     def has(self, hook: str, *arguments: str) -> bool:
-        return set(arguments) <= set(self.description.abilities.get(hook, ())) and hook in self.description.abilities
+        return (
+            set(arguments) <= set(self.description.abilities.get(hook, ()))
+            and hook in self.description.abilities
+        )
 
-    def draw(self, indices: Sequence[int], batch_size: int = 50, generator: Generator | None = None) -> Any:
-        """Images uint8 [n, 3, H, W] of these samples under --seed 0 and balanced labels, as numpy."""
+    def draw(
+        self, indices: Sequence[int], batch_size: int = 50, generator: Generator | None = None
+    ) -> Any:
+        """Images uint8 [n, 3, H, W] of these samples under --seed 0 and balanced labels,
+        as numpy.
+        """
         places = np.array(indices, dtype=np.int64)
         labels = places % len(self.dataset.classes) if self.conditions else None
         named = of_classes(TEMPLATE, self.dataset.classes) if "prompts" in self.conditions else None
         texts = None if named is None or labels is None else [named[label] for label in labels]
-        return (generator or self.generator).draw(places, 0, labels, batch_size, "round", texts).cpu().numpy()
+        return (
+            (generator or self.generator)
+            .draw(places, 0, labels, batch_size, "round", texts)
+            .cpu()
+            .numpy()
+        )
 
 
 def check(
-    description: Description, *, dataset: str = "digits", options: Sequence[str] = (), checkpoint: Path | None = None, trust: str = "", device: str = "cpu"
+    description: Description,
+    *,
+    dataset: str = "digits",
+    options: Sequence[str] = (),
+    checkpoint: Path | None = None,
+    trust: str = "",
+    device: str = "cpu",
 ) -> list[Result]:
     """Run every check; UserError when the generator cannot even be constructed."""
     row = shelves.find("datasets", dataset)
@@ -102,21 +129,36 @@ def _images(trial: Trial) -> tuple[str, str]:
     found = trial.draw(range(FEW))
     if found.min() == found.max():
         return "fail", f"every pixel of {FEW} images is {found.min()}"
-    return "pass", f"{found.shape[2]}x{found.shape[3]}, quantised {trial.generator.quantised}, grey levels {found.min()} to {found.max()}"
+    return (
+        "pass",
+        (
+            f"{found.shape[2]}x{found.shape[3]}, quantised {trial.generator.quantised}, "
+            f"grey levels {found.min()} to {found.max()}"
+        ),
+    )
 
 
 def _repeatable(trial: Trial) -> tuple[str, ...]:
     first, second = trial.draw(range(FEW)), trial.draw(range(FEW))
     if not np.array_equal(first, second):
-        return "fail", f"{_differing(first, second)} of pixels differ between two draws of the same seeds", RANDOM
+        return (
+            "fail",
+            f"{_differing(first, second)} of pixels differ between two draws of the same seeds",
+            RANDOM,
+        )
     return "pass", "the same seeds give the same images"
 
 
 def _various(trial: Trial) -> tuple[str, ...]:
     classes = len(trial.dataset.classes)
-    first, second = trial.draw([0]), trial.draw([classes])  # the same label under the balanced policy
+    # the same label under the balanced policy
+    first, second = trial.draw([0]), trial.draw([classes])
     if np.array_equal(first, second):
-        return "fail", "two seeds give the same image", "make the noise depend on seeds (or on indices)"
+        return (
+            "fail",
+            "two seeds give the same image",
+            "make the noise depend on seeds (or on indices)",
+        )
     return "pass", "other seeds give other images"
 
 
@@ -127,9 +169,19 @@ def _alone(trial: Trial) -> tuple[str, ...]:
     alone = trial.draw(range(FEW), batch_size=1).astype(np.int64)
     share = float((np.abs(together - alone) > 1).mean())
     if share > LARGE_SHARE:
-        came = f"{share:.2%} of pixels differ by more than a grey level between batches of {FEW} and of 1"
-        return "fail", came, "image i must depend on seeds[i] alone: no batch statistics, no shared noise"
-    return "pass", f"batches of {FEW} and of 1 agree ({share:.2%} of pixels differ by more than a grey level)"
+        came = (
+            f"{share:.2%} of pixels differ by more than a grey level between batches of "
+            f"{FEW} and of 1"
+        )
+        return (
+            "fail",
+            came,
+            "image i must depend on seeds[i] alone: no batch statistics, no shared noise",
+        )
+    return (
+        "pass",
+        f"batches of {FEW} and of 1 agree ({share:.2%} of pixels differ by more than a grey level)",
+    )
 
 
 def _differing(a: Any, b: Any) -> str:
@@ -146,8 +198,21 @@ def _labels(trial: Trial) -> tuple[str, ...]:
     recognised = network(images)[output].argmax(1).cpu().numpy()
     right = float((recognised == np.arange(PER_CLASS * classes) % classes).mean())
     if wilson(right, PER_CLASS * classes)[0] <= 1 / classes:
-        return "fail", f"{right:.0%} of images are recognised as the class asked for, chance is {1 / classes:.0%}", "use labels[i] for image i"
-    return "pass", f"{right:.0%} of images are recognised as the class asked for (by {trial.dataset.recogniser})"
+        return (
+            "fail",
+            (
+                f"{right:.0%} of images are recognised as the class asked for, "
+                f"chance is {1 / classes:.0%}"
+            ),
+            "use labels[i] for image i",
+        )
+    return (
+        "pass",
+        (
+            f"{right:.0%} of images are recognised as the class asked for "
+            f"(by {trial.dataset.recogniser})"
+        ),
+    )
 
 
 def _state() -> dict[str, Any]:
@@ -162,7 +227,11 @@ def _state() -> dict[str, Any]:
 
 
 def _random_state() -> dict[str, Any]:
-    return {"torch": torch.get_rng_state().tolist(), "numpy": str(np.random.get_state()), "random": random.getstate()}
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": str(np.random.get_state()),
+        "random": random.getstate(),
+    }
 
 
 def _clean(trial: Trial) -> tuple[str, ...]:
@@ -171,9 +240,17 @@ def _clean(trial: Trial) -> tuple[str, ...]:
     trial.draw(range(FEW))
     changed = [name for name, value in _state().items() if value != before[name]]
     if trial.has("sample", "seeds"):
-        changed += [f"the global random state of {name}" for name, value in _random_state().items() if value != dice[name]]
+        changed += [
+            f"the global random state of {name}"
+            for name, value in _random_state().items()
+            if value != dice[name]
+        ]
     if changed:
-        return "fail", f"sample changes {', '.join(changed)}", "put it back, or draw with genbench.noise(seeds, ...)"
+        return (
+            "fail",
+            f"sample changes {', '.join(changed)}",
+            "put it back, or draw with genbench.noise(seeds, ...)",
+        )
     return "pass", "no global state is changed"
 
 
@@ -185,13 +262,29 @@ def _latents(trial: Trial) -> tuple[str, ...]:
     space = next(iter(trial.description.attributes.get("spaces", ("z",))))
     with torch.no_grad():
         z = trial.generator.call("latents", seeds=seeds, labels=labels, space=space)
-        images = trial.generator.call("synthesize", latents=z, labels=labels, seeds=seeds, space=space)
+        images = trial.generator.call(
+            "synthesize", latents=z, labels=labels, seeds=seeds, space=space
+        )
     if len(z) != FEW or len(images) != FEW or not images.is_floating_point() or images.ndim != 4:
         came = f"latents {tuple(z.shape)}, images {tuple(images.shape)} {images.dtype}"
-        return "fail", came, "return float latents [n, ...] and float images [n, 3, H, W] in -1 to 1"
+        return (
+            "fail",
+            came,
+            "return float latents [n, ...] and float images [n, 3, H, W] in -1 to 1",
+        )
     if not torch.isfinite(images).all() or images.abs().max() > 1.001:
-        return "fail", f"synthesize returns {float(images.min()):.3g} to {float(images.max()):.3g}", "return images in -1 to 1"
-    return "pass", f"latents {tuple(z.shape[1:])} in {space}, images float in {float(images.min()):.2f} to {float(images.max()):.2f}"
+        return (
+            "fail",
+            f"synthesize returns {float(images.min()):.3g} to {float(images.max()):.3g}",
+            "return images in -1 to 1",
+        )
+    return (
+        "pass",
+        (
+            f"latents {tuple(z.shape[1:])} in {space}, images float in {float(images.min()):.2f} "
+            f"to {float(images.max()):.2f}"
+        ),
+    )
 
 
 def _checkpoint(trial: Trial) -> tuple[str, ...]:
@@ -202,26 +295,48 @@ def _checkpoint(trial: Trial) -> tuple[str, ...]:
         return "fail", f"state returned {type(state).__name__}", "return a dictionary of tensors"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
-        path.write_bytes(safetensors_torch.save({k: v.detach().cpu().contiguous() for k, v in state.items()}))
+        path.write_bytes(
+            safetensors_torch.save({k: v.detach().cpu().contiguous() for k, v in state.items()})
+        )
         reread = trial.draw(range(FEW), generator=trial.again(path))
     if not np.array_equal(reread, trial.draw(range(FEW))):
-        return "fail", "weights saved and read back give other images", "state must hold everything that checkpoint reads"
+        return (
+            "fail",
+            "weights saved and read back give other images",
+            "state must hold everything that checkpoint reads",
+        )
     return "pass", f"{len(state)} tensors saved and read back give the same images"
 
 
 def _reconstruct(trial: Trial) -> tuple[str, ...]:
     if not trial.has("reconstruct"):
         return "skip", "no reconstruct hook"
-    images, labels = (part[:FEW] for part in next(trial.dataset.open(next(iter(trial.dataset.splits)))))
+    images, labels = (
+        part[:FEW] for part in next(trial.dataset.open(next(iter(trial.dataset.splits))))
+    )
     where = trial.generator.device
     ours = reconstruct(trial.generator, images.to(where), labels.to(where), FEW, "round")
     if ours is None:
         return "skip", "reconstruct returned None: this checkpoint has no encoder"
-    apart = (ours.cpu()[:, None].float() - images[None].float()).square().mean((2, 3, 4)).sqrt()  # [reconstruction, image]
+    # [reconstruction, image]
+    apart = (ours.cpu()[:, None].float() - images[None].float()).square().mean((2, 3, 4)).sqrt()
     wrong = int((apart.argmin(1) != torch.arange(len(images))).sum())
     if wrong:
-        return "fail", f"{wrong} of {len(images)} reconstructions are closer to another image than to their own", "reconstruct image i from images[i]"
-    return "pass", f"{len(images)} images come back {float(apart.diagonal().mean()):.3g} grey levels off (root mean square), closer than to any other"
+        return (
+            "fail",
+            (
+                f"{wrong} of {len(images)} reconstructions are closer to another image "
+                "than to their own"
+            ),
+            "reconstruct image i from images[i]",
+        )
+    return (
+        "pass",
+        (
+            f"{len(images)} images come back {float(apart.diagonal().mean()):.3g} grey levels off "
+            "(root mean square), closer than to any other"
+        ),
+    )
 
 
 def _cost(trial: Trial) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
-"""The content of real images in files: a SHA-256 of their pixels and labels, remembered by path, size and time, so that a changed file is never taken for
-the one before, and an unchanged one is not read again."""
+"""The content of real images in files: a SHA-256 of their pixels and labels, remembered by path,
+size and time, so that a changed file is never taken for the one before, and an unchanged one is
+not read again.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ SETTLED = 2.0  # seconds; a file younger than the clock's grain may change again
 
 @dataclass(frozen=True)
 class State:
-    """What changes when a file of a set does: a digest of names, sizes and times, that of the last change of content or name (ctime) among them, which
-    nobody can set back."""
+    """What changes when a file of a set does: a digest of names, sizes and times,
+    that of the last change of content or name (ctime) among them, which nobody can set back.
+    """
 
     digest: str
     newest: int  # nanoseconds: the last change of any
@@ -34,8 +37,15 @@ def state_of(place: Path, files: Iterable[Path]) -> State:
         try:
             found = file.stat()
         except OSError as error:  # a link to nowhere, or a file that goes at this moment
-            raise UserError(f"{error.filename} cannot be read ({error.strerror}); make it again, or remove it") from None
-        total.update(f"\0{file.name!a} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}".encode())
+            raise UserError(
+                f"{error.filename} cannot be read ({error.strerror}); make it again, or remove it"
+            ) from None
+        total.update(
+            (
+                f"\0{file.name!a} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} "
+                f"{found.st_ino}"
+            ).encode()
+        )
         newest = max(newest, found.st_ctime_ns)
     return State(total.hexdigest(), newest)
 
@@ -52,7 +62,9 @@ def remembered(state: State, what: str) -> Any:
 
 
 def remember(state: State, what: str, found: Any, began: float) -> None:
-    """Keep what was found out about files, looked at since `began` (time.time()); not of files so young that they could change and look the same."""
+    """Keep what was found out about files, looked at since `began` (time.time());
+    not of files so young that they could change and look the same.
+    """
     if began - state.newest / 1e9 > SETTLED:
         try:
             write_json(_kept(state, what), {"found": found})
@@ -65,11 +77,17 @@ def _kept(state: State, what: str) -> Path:
 
 
 def content_of(row: Dataset, split: str, state: State, what: str) -> str:
-    """The SHA-256 of a split's pixels and labels, remembered as `what` while its files are the same."""
+    """The SHA-256 of a split's pixels and labels, remembered as `what` while its files
+    are the same.
+    """
     found = remembered(state, what)
     if found is None:
         began = time.time()
-        with progress(f"reading {row.name if row.name != 'images' else row.source} {split}", row.splits[split], "images") as done:
+        with progress(
+            f"reading {row.name if row.name != 'images' else row.source} {split}",
+            row.splits[split],
+            "images",
+        ) as done:
 
             def counted(split: str) -> Iterator[Batch]:
                 for batch in row.open(split):

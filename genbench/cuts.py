@@ -1,4 +1,6 @@
-"""Data sets cut out of others, a row around a row: long-tailed ones, whose training split is cut while the whole stays as a reference, and halves."""
+"""Data sets cut out of others, a row around a row: long-tailed ones,
+whose training split is cut while the whole stays as a reference, and halves.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,25 @@ from genbench.say import UserError
 if TYPE_CHECKING:
     from numpy import ndarray
 
-#: The references by name: what samples of a long-tailed training are held against. Two protocols, two boards, never mixed.
-REFERENCES = BALANCED_TRAIN, BALANCED_TEST, LONGTAILED_TRAIN = "balanced-train", "balanced-test", "longtailed-train"
+#: The references by name: what samples of a long-tailed training are held against. Two protocols,
+#: two boards, never mixed.
+REFERENCES = BALANCED_TRAIN, BALANCED_TEST, LONGTAILED_TRAIN = (
+    "balanced-train",
+    "balanced-test",
+    "longtailed-train",
+)
 HALVES = ("even", "odd")  # places in its class of the images that half of a set is made of
-TESTS = ("heldout", "test", "val", "validation")  # what a data set calls the split that nobody trains on
-_known: dict[Any, ndarray[Any, Any]] = {}  # data set and split -> its labels, read once in a process
+# what a data set calls the split that nobody trains on
+TESTS = ("heldout", "test", "val", "validation")
+# data set and split -> its labels, read once in a process
+_known: dict[Any, ndarray[Any, Any]] = {}
 
 
 @dataclass(frozen=True)
 class LongTailed(Dataset):
-    """A data set whose split "train" is cut to a long tail; "balanced-train" is the whole of it, "balanced-test" the base's test split."""
+    """A data set whose split "train" is cut to a long tail;
+    "balanced-train" is the whole of it, "balanced-test" the base's test split.
+    """
 
     base: Dataset | None = None
     cut: Cut = field(default_factory=lambda: Cut(longtail.USUAL))
@@ -39,23 +50,31 @@ class LongTailed(Dataset):
         if split != "train":
             return self.base.fingerprint(_in_base(split, self.base))
         return content_of(
-            self, split, State(self.base.fingerprint("train"), 0), digest([asdict(self.cut), self.counts])[:12]
+            self,
+            split,
+            State(self.base.fingerprint("train"), 0),
+            digest([asdict(self.cut), self.counts])[:12],
         )  # follows from the base and the cut
 
     def pool(self, protocol: Protocol) -> tuple[str, ...]:
-        """Against a balanced reference the whole training split in place of the cut one, whose tail is too small to be split and which is a part of it.
+        """Against a balanced reference the whole training split in place of the cut one,
+        whose tail is too small to be split and which is a part of it.
 
         Against the cut one, that alone: the whole has other classes in other shares.
         """
         if "train" in {measure.reference for measure in protocol.measures}:
             return ("train",)
-        own = protocol.real or [split for split in self.splits if split not in ("train", BALANCED_TEST)]
+        own = protocol.real or [
+            split for split in self.splits if split not in ("train", BALANCED_TEST)
+        ]
         return tuple(dict.fromkeys(BALANCED_TRAIN if split == "train" else split for split in own))
 
 
 @dataclass(frozen=True)
 class Half(Dataset):
-    """Half of each split of a data set: what is chosen on one half can be measured on the other, of which nothing was seen."""
+    """Half of each split of a data set: what is chosen on one half can be measured on the other,
+    of which nothing was seen.
+    """
 
     base: Dataset | None = None
     half: str = HALVES[0]
@@ -76,7 +95,9 @@ def half_name(name: str) -> tuple[str, str] | None:
 
 
 def half_of(base: Dataset, half: str) -> Half:
-    """The row of half of a data set: of each split the images at even, or odd, places of their class, in the base's order."""
+    """The row of half of a data set: of each split the images at even, or odd,
+    places of their class, in the base's order.
+    """
 
     def kept(split: str) -> ndarray[Any, Any]:
         return rank_in_class(split_labels(base, split)) % 2 == HALVES.index(half)
@@ -86,8 +107,17 @@ def half_of(base: Dataset, half: str) -> Half:
 
     of = f"{half} places of each class"
     own = {field.name: getattr(base, field.name) for field in fields(Dataset)}
-    changed = {"name": f"{base.name}-{half}", "title": f"{base.title}; {of}", "preparation": f"{base.preparation}; {of}", "open": opened}
-    return Half(**(own | changed | {"splits": {split: int(kept(split).sum()) for split in base.splits}}), base=base, half=half)
+    changed = {
+        "name": f"{base.name}-{half}",
+        "title": f"{base.title}; {of}",
+        "preparation": f"{base.preparation}; {of}",
+        "open": opened,
+    }
+    return Half(
+        **(own | changed | {"splits": {split: int(kept(split).sum()) for split in base.splits}}),
+        base=base,
+        half=half,
+    )
 
 
 def unhalved(dataset: Dataset) -> Dataset:
@@ -107,7 +137,9 @@ def _some(batches: Iterator[Batch], kept: ndarray[Any, Any]) -> Iterator[Batch]:
 
 def _in_base(split: str, base: Dataset) -> str:
     """What a split of the long-tailed row is called in its base."""
-    return "train" if split == BALANCED_TRAIN else heldout(base) if split == BALANCED_TEST else split
+    return (
+        "train" if split == BALANCED_TRAIN else heldout(base) if split == BALANCED_TEST else split
+    )
 
 
 def heldout(base: Dataset) -> str:
@@ -122,21 +154,28 @@ def whole(dataset: Dataset) -> Dataset:
 
 
 def train_labels(dataset: Dataset) -> ndarray[Any, Any]:
-    """The labels of the training split int64 [n], read once in a process; UserError where there is no such split."""
+    """The labels of the training split int64 [n], read once in a process;
+    UserError where there is no such split.
+    """
     if "train" not in dataset.splits:
-        raise UserError(f"the data set {dataset.name} has no training split, it has {', '.join(dataset.splits)}")
+        raise UserError(
+            f"the data set {dataset.name} has no training split, it has {', '.join(dataset.splits)}"
+        )
     return split_labels(dataset, "train")
 
 
 def split_labels(dataset: Dataset, split: str) -> ndarray[Any, Any]:
     """The labels of a split int64 [n], read once in a process.
 
-    A row that knows them without a look at its pictures has a method labels(split); others are read through.
+    A row that knows them without a look at its pictures has a method labels(split); others are
+    read through.
     """
     key = (dataset.name, split, dataset.open)
     if key not in _known:
         own = getattr(dataset, "labels", None)
-        found = own(split) if own else torch.cat([labels for _, labels in dataset.open(split)]).numpy()
+        found = (
+            own(split) if own else torch.cat([labels for _, labels in dataset.open(split)]).numpy()
+        )
         _known[key] = np.array(found, dtype=np.int64)
     return _known[key]
 
@@ -149,13 +188,18 @@ def train_counts(dataset: Dataset) -> tuple[int, ...]:
 
 
 def long_tailed(base: Dataset, cut: Cut | None) -> LongTailed:
-    """The row of a data set cut to a long tail; None for the cut that NAME-lt means. UserError where it has no classes or a class would be left empty.
+    """The row of a data set cut to a long tail; None for the cut that NAME-lt means.
 
-    The images are LDAM's choice (`longtail.chosen`, seed 0); they come in the base's order, so that they can be streamed.
+    UserError where it has no classes or a class would be left empty.
+
+    The images are LDAM's choice (`longtail.chosen`, seed 0); they come in the base's order, so that
+    they can be streamed.
     """
     if len(base.classes) < 2 or isinstance(base, LongTailed):
         why = "is long-tailed already" if isinstance(base, LongTailed) else "has no labels"
-        raise UserError(f"{base.name} {why}: a long tail is cut out of a whole set of several classes")
+        raise UserError(
+            f"{base.name} {why}: a long tail is cut out of a whole set of several classes"
+        )
     labels = train_labels(base)
     available = np.bincount(labels, minlength=len(base.classes)).tolist()
     cut = cut or longtail.usual(available)
@@ -170,15 +214,26 @@ def long_tailed(base: Dataset, cut: Cut | None) -> LongTailed:
             return
         yield from _some(base.open("train"), kept)
 
-    splits = {**base.splits, "train": sum(counts), BALANCED_TRAIN: base.splits["train"], **({BALANCED_TEST: base.splits[test]} if test else {})}
+    splits = {
+        **base.splits,
+        "train": sum(counts),
+        BALANCED_TRAIN: base.splits["train"],
+        **({BALANCED_TEST: base.splits[test]} if test else {}),
+    }
     return LongTailed(
         name=cut.named(base.name),
-        title=f"{base.title}; the training split cut to a long tail of {sum(counts)} images, imbalance {cut.ratio:.10g}",
+        title=(
+            f"{base.title}; the training split cut to a long tail of {sum(counts)} images, "
+            f"imbalance {cut.ratio:.10g}"
+        ),
         classes=base.classes,
         resolution=base.resolution,
         splits=splits,
         open=opened,
-        preparation=f"{base.preparation}; long tail {cut.kind}, order {cut.order}, {max(counts)} to {min(counts)} images as LDAM's code, seed 0, chooses them",
+        preparation=(
+            f"{base.preparation}; long tail {cut.kind}, order {cut.order}, {max(counts)} to "
+            f"{min(counts)} images as LDAM's code, seed 0, chooses them"
+        ),
         source=base.source,
         licence=base.licence,
         recogniser=base.recogniser,
@@ -197,16 +252,29 @@ def _protocol(base: str, tested: bool) -> str:
 
 
 def described(dataset: Dataset, rule: str = "shots") -> dict[str, Any]:
-    """What a record says of its data set: {"name", "classes", "preparation", "train_counts", "groups": {"rule", "many", ..}}, of a cut one "imbalance", and
-    of files of which some were refused and left out how many, and the first of them."""
-    said: dict[str, Any] = {"name": dataset.name, "classes": list(dataset.classes), "preparation": dataset.preparation}
+    """What a record says of its data set: {"name", "classes", "preparation", "train_counts",
+    "groups": {"rule", "many", ..}}, of a cut one "imbalance", and of files of which some were
+    refused and left out how many, and the first of them.
+    """
+    said: dict[str, Any] = {
+        "name": dataset.name,
+        "classes": list(dataset.classes),
+        "preparation": dataset.preparation,
+    }
     if left_out := getattr(whole(dataset), "left_out", ()):
         said["left_out"] = {"count": len(left_out), "first": list(left_out[:100])}
     if "train" not in dataset.splits:
         return said
     counts = train_counts(dataset)
     groups = longtail.groups(counts, rule)
-    said |= {"train_counts": list(counts), "groups": {"rule": groups.rule, **{name: list(of) for name, of in groups.of.items()}}}
+    said |= {
+        "train_counts": list(counts),
+        "groups": {"rule": groups.rule, **{name: list(of) for name, of in groups.of.items()}},
+    }
     if isinstance(dataset, LongTailed):
-        said["imbalance"] = {"ratio": dataset.cut.ratio, "kind": dataset.cut.kind, "order": dataset.cut.order}
+        said["imbalance"] = {
+            "ratio": dataset.cut.ratio,
+            "kind": dataset.cut.kind,
+            "order": dataset.cut.order,
+        }
     return said

@@ -1,4 +1,6 @@
-"""What every process that draws shards does first: the generator on its device, deterministic algorithms, the plan as its folder holds it, its share."""
+"""What every process that draws shards does first: the generator on its device,
+deterministic algorithms, the plan as its folder holds it, its share.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,28 @@ from genbench.plan import AUTO, Request, divided, with_settled
 from genbench.record import Plan
 from genbench.say import UserError, complain
 
-INDUCTOR = "TORCHINDUCTOR_DETERMINISTIC"  # the variable that torch's compiler reads when it is imported
+# the variable that torch's compiler reads when it is imported
+INDUCTOR = "TORCHINDUCTOR_DETERMINISTIC"
 
 
 def constructed(description: Description, request: Request, device: str) -> Generator:
     """The generator that the words ask for, ready on its device."""
     dataset = dataset_of(request.dataset)
     checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
-    return construct(description, options_of(description, request.options, checkpoint), checkpoint, device, dataset)
+    return construct(
+        description,
+        options_of(description, request.options, checkpoint),
+        checkpoint,
+        device,
+        dataset,
+    )
 
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
-    """Deterministic algorithms on and TF32 off while the body runs; operations that have no deterministic form warn."""
+    """Deterministic algorithms on and TF32 off while the body runs;
+    operations that have no deterministic form warn.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by cuBLAS when it starts
     before, inductor = torch.get_deterministic_debug_mode(), os.environ.get(INDUCTOR)
     tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
@@ -48,9 +59,11 @@ def deterministic() -> Iterator[None]:
 
 
 def _determined(mode: int) -> None:
-    """Torch's deterministic algorithms: 0 off, 1 where there are any, 2 an error where there are none.
+    """Torch's deterministic algorithms: 0 off, 1 where there are any,
+    2 an error where there are none.
 
-    torch.use_deterministic_algorithms imports torch's compiler to tell it so, two seconds of every start; a compiler that is not there yet reads INDUCTOR.
+    torch.use_deterministic_algorithms imports torch's compiler to tell it so, two seconds of every
+    start; a compiler that is not there yet reads INDUCTOR.
     """
     if "torch._inductor.config" in sys.modules:
         torch.use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
@@ -60,7 +73,9 @@ def _determined(mode: int) -> None:
 
 def shared(folder: Path) -> list[str]:
     """The shares of a run that other processes draw in its folder just now."""
-    return [path.name.removeprefix(".lock-") for path in sorted(folder.glob(".lock-*")) if taken(path)]
+    return [
+        path.name.removeprefix(".lock-") for path in sorted(folder.glob(".lock-*")) if taken(path)
+    ]
 
 
 def drawn_some(folder: Path) -> bool:
@@ -69,7 +84,9 @@ def drawn_some(folder: Path) -> bool:
 
 
 def stored(plan: Plan, folder: Path) -> Plan:
-    """The plan with what an earlier call in this folder settled (batch size): images are equal to the bit at one batch size only."""
+    """The plan with what an earlier call in this folder settled (batch size):
+    images are equal to the bit at one batch size only.
+    """
     try:
         before = read_json(folder / "plan.json")
     except FileNotFoundError:
@@ -80,17 +97,25 @@ def stored(plan: Plan, folder: Path) -> Plan:
     try:
         return with_settled(plan, int(before["batch_size"]), bool(before["keep_images"]))
     except (KeyError, TypeError, ValueError) as error:
-        complain(f"{folder / 'plan.json'} is no plan ({error!r}); going on with the plan of this call")
+        complain(
+            f"{folder / 'plan.json'} is no plan ({error!r}); going on with the plan of this call"
+        )
         return plan
 
 
 def going_on(plan: Plan, folder: Path) -> Plan:
-    """The same, but where no shard was drawn and this call names a batch size: then nothing binds it."""
+    """The same, but where no shard was drawn and this call names a batch size:
+    then nothing binds it.
+    """
     return stored(plan, folder) if drawn_some(folder) or plan.batch_size == AUTO else plan
 
 
 def share_of(plan: Plan, word: str) -> list[str]:
-    """The names of the shards of a share, K/N: every N-th from the K-th on; [] of "", which is the whole run. UserError where it has none."""
+    """The names of the shards of a share, K/N: every N-th from the K-th on;
+    [] of "", which is the whole run.
+
+    UserError where it has none.
+    """
     if not word:
         return []
     place, of = divided(word)

@@ -1,7 +1,9 @@
-"""Engine: the row of one way to have a run's shards computed elsewhere, a file each on the shelf genbench/engines.
+"""Engine: the row of one way to have a run's shards computed elsewhere,
+a file each on the shelf genbench/engines.
 
-A shard is a file that any process may make, in any order and as often as it likes: the same bytes on one kind of device. So an engine only has to call
-functions somewhere; what it loses is asked of it again.
+A shard is a file that any process may make, in any order and as often as it likes: the same bytes
+on one kind of device. So an engine only has to call functions somewhere; what it loses is asked
+of it again.
 """
 
 from __future__ import annotations
@@ -35,34 +37,52 @@ class Wanted:
 class Engine:
     """Where shards are computed.
 
-    start(wanted) returns a concurrent.futures.Executor, of which submit and shutdown are called. Functions and arguments are of this package or plain
-    data, so pickle suffices; they return what went wrong in place of raising it. An exception of a future means that its worker died. shutdown(wait=False)
-    stops at once what is being computed.
+    start(wanted) returns a concurrent.futures.Executor, of which submit and shutdown are called.
+    Functions and arguments are of this package or plain data, so pickle suffices; they return what
+    went wrong in place of raising it. An exception of a future means that its worker died.
+    shutdown(wait=False) stops at once what is being computed.
     """
 
     name: str  # of --on
     title: str
     start: Callable[[Wanted], Executor]
     workers: Callable[[Wanted], int]  # how many of them work at once
-    pieces: int = 0  # calls to a worker, each of several shards; 0: one call a shard, for engines whose workers keep what they loaded
+    # calls to a worker, each of several shards; 0: one call a shard, for engines whose workers keep
+    # what they loaded
+    pieces: int = 0
     options: Mapping[str, str] = field(default_factory=dict)  # of --on-option: name -> what it is
 
     def __post_init__(self) -> None:
         if not (self.name.isidentifier() and self.name.islower() and self.name.isascii()):
-            raise RowError(f"Engine {self.name!r}: its name may hold lower-case letters, digits and '_'")
-        if not (self.title and callable(self.start) and callable(self.workers) and self.pieces >= 0):
-            raise RowError(f"Engine {self.name!r}: wants a title and functions start(wanted) and workers(wanted)")
+            raise RowError(
+                f"Engine {self.name!r}: its name may hold lower-case letters, digits and '_'"
+            )
+        if not (
+            self.title and callable(self.start) and callable(self.workers) and self.pieces >= 0
+        ):
+            raise RowError(
+                f"Engine {self.name!r}: wants a title and functions start(wanted) and "
+                "workers(wanted)"
+            )
 
 
 def options_of(engine: Engine, words: tuple[str, ...]) -> dict[str, str]:
-    """NAME=VALUE of --on-option as {name: value}; UserError for a name that the engine does not know."""
+    """NAME=VALUE of --on-option as {name: value}; UserError for a name that the engine
+    does not know.
+    """
     found = {}
     for word in words:
         name, sign, value = word.partition("=")
         if name not in engine.options:
-            raise UserError(f"--on {engine.name}: {word!r} is no option NAME=VALUE of it; {choices(name, engine.options)}")
+            raise UserError(
+                f"--on {engine.name}: {word!r} is no option NAME=VALUE of it; "
+                f"{choices(name, engine.options)}"
+            )
         if not sign:
-            raise UserError(f"--on {engine.name}: --on-option {name} wants a value: {name}=VALUE, {engine.options[name]}")
+            raise UserError(
+                f"--on {engine.name}: --on-option {name} wants a value: {name}=VALUE, "
+                f"{engine.options[name]}"
+            )
         found[name] = value
     return found
 

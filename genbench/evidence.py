@@ -1,6 +1,10 @@
-"""A finished run as a report reads it: its record, kept images, features of samples and of real images, and the generator again. Read when asked for.
+"""A finished run as a report reads it: its record, kept images,
+features of samples and of real images, and the generator again.
 
-What cannot be had is a UserError whose line a reader understands: the part of the report that wanted it says that in its place.
+Read when asked for.
+
+What cannot be had is a UserError whose line a reader understands: the part of the report that
+wanted it says that in its place.
 """
 
 from __future__ import annotations
@@ -37,12 +41,15 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Run:
-    """One run of a report; `place` numbers it from 0, which gives its letter and its colour in every table and plot."""
+    """One run of a report; `place` numbers it from 0, which gives its letter and its colour in
+    every table and plot.
+    """
 
     record: Record
     place: int = 0
     alone: bool = True
-    checkpoints: Mapping[str, Path] | None = None  # by content, those that the reader of the record has named
+    # by content, those that the reader of the record has named
+    checkpoints: Mapping[str, Path] | None = None
 
     @property
     def letter(self) -> str:
@@ -82,8 +89,14 @@ class Run:
         return Path(self.record.folder)
 
     def why(self, error: UserError) -> str:
-        """An error as a reason in a page, which goes to others: the run's folder by its own name, not by where it lies here."""
-        return clean(str(error)).replace(str(self.folder), self.folder.name) if self.record.folder else clean(str(error))
+        """An error as a reason in a page, which goes to others:
+        the run's folder by its own name, not by where it lies here.
+        """
+        return (
+            clean(str(error)).replace(str(self.folder), self.folder.name)
+            if self.record.folder
+            else clean(str(error))
+        )
 
     @cached_property
     def plan(self) -> Plan:
@@ -92,7 +105,10 @@ class Run:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """What it would be on the board of each of its protocols."""
-        return {name: entry_of(self.record, name, under) for name, under in self.record.plan["protocols"].items()}
+        return {
+            name: entry_of(self.record, name, under)
+            for name, under in self.record.plan["protocols"].items()
+        }
 
     def scores(self, protocol: str) -> list[Score]:
         """Its numbers under a protocol, over all classes."""
@@ -104,7 +120,9 @@ class Run:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes, as the record has them, else the data set; numbers where neither does."""
+        """The names of the classes, as the record has them, else the data set;
+        numbers where neither does.
+        """
         told = self.record.dataset.get("classes")
         if isinstance(told, list | tuple) and told:
             return tuple(clean(str(one)) for one in told)
@@ -126,21 +144,30 @@ class Run:
     def images(self, places: Sequence[int]) -> Array:
         """Kept images uint8 [k, 3, h, w]; UserError where they were not kept or are gone."""
         if not self.plan.keep_images:
-            raise UserError("the run kept no images; genbench run --save-samples with the same words keeps them")
+            raise UserError(
+                "the run kept no images; genbench run --save-samples with the same words keeps them"
+            )
         self.has_shards()
         try:
             return readback.images_at(self.plan, self.folder, [int(one) for one in places])
         except AssertionError:
-            raise UserError("images of the run are missing; genbench run with the same words draws them again") from None
+            raise UserError(
+                "images of the run are missing; genbench run with the same words draws them again"
+            ) from None
 
     def has_shards(self) -> None:
         """UserError where only the record is at hand."""
         if not (self.folder / "shards").is_dir():
-            raise UserError("only the record is here, without the folder of the run: its samples are not at hand")
+            raise UserError(
+                "only the record is here, without the folder of the run: "
+                "its samples are not at hand"
+            )
 
     @cached_property
     def measured(self) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-        """The protocol that pictures are made by, and its first measure that holds rows of samples against rows of real images."""
+        """The protocol that pictures are made by, and its first measure that holds rows of samples
+        against rows of real images.
+        """
         return classes_read.measure_of(self.plan, "")
 
     @cached_property
@@ -148,12 +175,16 @@ class Run:
         """Features of all samples by that measure, float64 [n, d]."""
         self.has_shards()
         try:
-            return classes_read.gathered(self.plan, self.folder, self.measured[2]["features"]).astype(np.float64)
+            return classes_read.gathered(
+                self.plan, self.folder, self.measured[2]["features"]
+            ).astype(np.float64)
         except RunFailed as error:  # a shard is missing: no failure of the report
             raise UserError(str(error)) from None
 
     def real(self, split: str) -> tuple[Array, Array]:
-        """Features float64 [m, d] by the same measure, and labels int64 [m], of a split of the real images."""
+        """Features float64 [m, d] by the same measure, and labels int64 [m],
+        of a split of the real images.
+        """
         if split not in self.dataset.splits:
             raise UserError(f"the data set {self.dataset.name} has no split {split}")
         return self._rows(split, self.measured[2]["features"])
@@ -163,7 +194,8 @@ class Run:
         try:
             rows, labels = classes_read.real_rows(self.dataset, split, feature, self.plan)
         except PluginFailed:
-            device_of(self.plan.device)  # of a run that was made on a GPU, here there is none: a reason, and no fault
+            # of a run that was made on a GPU, here there is none: a reason, and no fault
+            device_of(self.plan.device)
             raise
         return rows.astype(np.float64), labels
 
@@ -187,13 +219,21 @@ class Run:
         self.has_shards()
         metric, under = shelves.find("metrics", measure["metric"]), self.plan.protocols[name]
         if measure["mirrored"] or under["statistics"] is not None:
-            raise UserError(f"{measure['name']} is held against {'mirror images' if measure['mirrored'] else 'a statistics file'}: it is not taken again here")
+            raise UserError(
+                f"{measure['name']} is held against "
+                f"{'mirror images' if measure['mirrored'] else 'a statistics file'}: "
+                "it is not taken again here"
+            )
         sides = {NEEDS[need] for need in metric.needs}
         splits = {measure["reference"]} if "reference" in sides else set()
         splits |= {under["train"]} if "train" in sides else set()
         probe = probes_of(self.plan)[probe_name(measure)]
         first = None if probe.sums else reach(measure, int(under["repeats"]), self.plan.n)
-        drawn = Drawn({probe.name: readback.gather(self.plan, self.folder, probe, first)}, self.labels, self.blocks)
+        drawn = Drawn(
+            {probe.name: readback.gather(self.plan, self.folder, probe, first)},
+            self.labels,
+            self.blocks,
+        )
         real = {}
         for split in sorted(splits):
             rows, labels = self._rows(split, measure["features"])
@@ -202,21 +242,34 @@ class Run:
 
     @cached_property
     def generator(self) -> Generator:
-        """The generator that drew it, constructed again: only where its code and checkpoint are those of the record."""
+        """The generator that drew it, constructed again: only where its code and checkpoint are
+        those of the record.
+        """
         identity = self.plan.identity
         own = self.plan.origin.endswith(".py")
-        if own and code_of_file(Path(self.plan.origin)) != identity["code"]:  # asked before it is imported: a record may be a stranger's
-            raise UserError(f"{clean(self.plan.origin)} is not, or no longer, the code that drew this run")
+        # asked before it is imported: a record may be a stranger's
+        if own and code_of_file(Path(self.plan.origin)) != identity["code"]:
+            raise UserError(
+                f"{clean(self.plan.origin)} is not, or no longer, the code that drew this run"
+            )
         description = locate(self.plan.origin if own else identity["generator"])
         if code_of(description) != identity["code"]:
-            raise UserError(f"the code of {clean(str(identity['generator']))} is no longer the one that drew this run")
+            raise UserError(
+                f"the code of {clean(str(identity['generator']))} is no longer the one "
+                "that drew this run"
+            )
         if description.attributes.get("executes"):
             raise UserError("its checkpoint is a program, and a report runs none")
         named = (self.checkpoints or {}).get(str(identity["checkpoint"]))
         checkpoint = checkpoint_of(description, self.dataset, named)
         if seal_of(description, checkpoint) != identity["checkpoint"]:
-            raise UserError(f"its checkpoint, SHA-256 {str(identity['checkpoint'])[:12]}..., is not at hand: genbench report --checkpoint FILE")
-        words = [f"{key}={value}" for key, value in identity["options"].items() if value is not None]
+            raise UserError(
+                f"its checkpoint, SHA-256 {str(identity['checkpoint'])[:12]}..., is not at hand: "
+                "genbench report --checkpoint FILE"
+            )
+        words = [
+            f"{key}={value}" for key, value in identity["options"].items() if value is not None
+        ]
         chosen = options_of(description, words, checkpoint)
         if plain(chosen) != identity["options"]:
             raise UserError("its options cannot be read back from the record")
@@ -224,15 +277,22 @@ class Run:
 
 
 def reasons(found: Sequence[tuple[Run, str]]) -> list[str]:
-    """Why something is not shown of runs, each reason once, after the letters of its runs where there are several."""
+    """Why something is not shown of runs, each reason once,
+    after the letters of its runs where there are several.
+    """
     by: dict[str, list[Run]] = {}
     for run, why in found:
         by.setdefault(why, []).append(run)
-    return [why if all(run.alone for run in of) else f"{', '.join(run.letter for run in of)}: {why}" for why, of in by.items()]
+    return [
+        why if all(run.alone for run in of) else f"{', '.join(run.letter for run in of)}: {why}"
+        for why, of in by.items()
+    ]
 
 
 def runs_of(records: Sequence[Record], checkpoints: Sequence[Path] = ()) -> tuple[Run, ...]:
     """The runs of a report in the order in which they were named, each once."""
     different = list({one.id: one for one in records}.values())
     at_hand = {content_sha256(path): path for path in checkpoints}
-    return tuple(Run(one, place, len(different) == 1, at_hand) for place, one in enumerate(different))
+    return tuple(
+        Run(one, place, len(different) == 1, at_hand) for place, one in enumerate(different)
+    )

@@ -1,4 +1,5 @@
-"""A run's samples in the forms that others read: a folder or a zip of PNG as StyleGAN's tools write them, npz, guided diffusion's npz, parquet.
+"""A run's samples in the forms that others read: a folder or a zip of PNG as StyleGAN's tools write
+them, npz, guided diffusion's npz, parquet.
 
 Each is written whole or not at all, image by image, and read back before it counts as written.
 """
@@ -47,7 +48,9 @@ class Samples:
         step = max(1, AT_ONCE // (3 * self.size[0] * self.size[1]))
         with progress("writing samples", self.plan.n, "images") as done:
             for at in range(0, self.plan.n, step):
-                found = images_at(self.plan, self.folder, list(range(at, min(at + step, self.plan.n))))
+                found = images_at(
+                    self.plan, self.folder, list(range(at, min(at + step, self.plan.n)))
+                )
                 yield np.ascontiguousarray(found.transpose(0, 2, 3, 1))
                 done(len(found))
 
@@ -62,7 +65,9 @@ class Samples:
                 at += 1
 
     def listing(self) -> bytes:
-        """dataset.json: the label of each file, and the names of the classes and the prompts, which StyleGAN's tools pass over."""
+        """dataset.json: the label of each file, and the names of the classes and the prompts,
+        which StyleGAN's tools pass over.
+        """
 
         def beside(values: Iterable[Any]) -> list[list[Any]]:
             return [[f"{i // 1000:05d}/img{i:08d}.png", value] for i, value in enumerate(values)]
@@ -80,7 +85,9 @@ class Samples:
         for piece in self.pieces():
             pixels.update(np.ascontiguousarray(piece.transpose(0, 3, 1, 2)).tobytes())
         labels = np.zeros(self.plan.n, dtype=np.int64) if self.labels is None else self.labels
-        return hashlib.sha256(pixels.digest() + hashlib.sha256(labels.tobytes()).digest()).hexdigest()
+        return hashlib.sha256(
+            pixels.digest() + hashlib.sha256(labels.tobytes()).digest()
+        ).hexdigest()
 
 
 def samples_of(found: Record) -> Samples:
@@ -88,12 +95,25 @@ def samples_of(found: Record) -> Samples:
     plan = plan_of(found)
     folder = Path(found.folder)
     if not plan.keep_images:
-        raise UserError(f"run {found.id} did not keep its images: genbench run --save-samples with the same words, then export")
+        raise UserError(
+            f"run {found.id} did not keep its images: genbench run --save-samples with the same "
+            "words, then export"
+        )
     if not (folder / "shards").is_dir():
-        raise UserError(f"{folder} has no samples any more; give genbench run the same words with --fresh, then export")
+        raise UserError(
+            f"{folder} has no samples any more; give genbench run the same words with "
+            "--fresh, then export"
+        )
     first = images_at(plan, folder, [0])[0]
     labels = labels_for(plan)
-    return Samples(plan, folder, (first.shape[1], first.shape[2]), labels, () if labels is None else _classes(plan), _prompts(plan, folder))
+    return Samples(
+        plan,
+        folder,
+        (first.shape[1], first.shape[2]),
+        labels,
+        () if labels is None else _classes(plan),
+        _prompts(plan, folder),
+    )
 
 
 def _prompts(plan: Plan, folder: Path) -> tuple[str, ...]:
@@ -104,7 +124,10 @@ def _prompts(plan: Plan, folder: Path) -> tuple[str, ...]:
         found = read_json(folder / PROMPTS)
         return tuple(found["prompts"][place] for place in found["samples"])
     except (FileNotFoundError, Damaged, KeyError, IndexError, TypeError) as error:
-        raise UserError(f"{folder / PROMPTS} is missing or damaged ({clean(str(error))}); the same genbench run with --fresh writes it again") from None
+        raise UserError(
+            f"{folder / PROMPTS} is missing or damaged ({clean(str(error))}); "
+            "the same genbench run with --fresh writes it again"
+        ) from None
 
 
 def _classes(plan: Plan) -> tuple[str, ...]:
@@ -118,15 +141,29 @@ def _classes(plan: Plan) -> tuple[str, ...]:
 
 
 def export(found: Record, form: str, out: Path | None) -> tuple[Path, str, int]:
-    """Write a run's samples; where they are, their name as a data set, and how many. UserError when something is there already."""
+    """Write a run's samples; where they are, their name as a data set, and how many.
+
+    UserError when something is there already.
+    """
     samples = samples_of(found)
     height, width = samples.size
-    usual = f"samples_{samples.plan.n}x{height}x{width}x3.npz" if form == "adm" else f"samples-{found.id[:8]}{ENDINGS[form]}"
+    usual = (
+        f"samples_{samples.plan.n}x{height}x{width}x3.npz"
+        if form == "adm"
+        else f"samples-{found.id[:8]}{ENDINGS[form]}"
+    )
     path = out or Path(usual)
     if path.exists():
         raise UserError(f"{path} exists already: --out another place, or remove it")
     if path.suffix != ENDINGS[form]:
-        raise UserError(f"--out {path}: " + (f"a name that ends in {ENDINGS[form]}" if ENDINGS[form] else "a folder's name has no ending"))
+        raise UserError(
+            f"--out {path}: "
+            + (
+                f"a name that ends in {ENDINGS[form]}"
+                if ENDINGS[form]
+                else "a folder's name has no ending"
+            )
+        )
     FORMS[form](samples, path)
     row = files_dataset(path)
     if row.fingerprint("train") != samples.content():
@@ -155,12 +192,32 @@ def _npz(images: str, labels: str) -> Callable[[Samples, Path], None]:
     """An npz of the images uint8 [n, h, w, 3] and their labels int64 [n] under these keys."""
 
     def written(samples: Samples, path: Path) -> None:
-        members = [(f"{images}.npy", itertools.chain([_header("|u1", samples.plan.n, *samples.size, 3)], (piece.tobytes() for piece in samples.pieces())))]
+        members = [
+            (
+                f"{images}.npy",
+                itertools.chain(
+                    [_header("|u1", samples.plan.n, *samples.size, 3)],
+                    (piece.tobytes() for piece in samples.pieces()),
+                ),
+            )
+        ]
         if samples.labels is not None:
-            members.append((f"{labels}.npy", itertools.chain([_header("<i8", samples.plan.n), samples.labels.astype("<i8").tobytes()])))
+            members.append(
+                (
+                    f"{labels}.npy",
+                    itertools.chain(
+                        [_header("<i8", samples.plan.n), samples.labels.astype("<i8").tobytes()]
+                    ),
+                )
+            )
         if samples.prompts:
             texts = np.array(samples.prompts)
-            members.append(("prompts.npy", itertools.chain([_header(texts.dtype.str, samples.plan.n), texts.tobytes()])))
+            members.append(
+                (
+                    "prompts.npy",
+                    itertools.chain([_header(texts.dtype.str, samples.plan.n), texts.tobytes()]),
+                )
+            )
         write_pieces(path, zipped(members))
 
     return written
@@ -169,12 +226,16 @@ def _npz(images: str, labels: str) -> Callable[[Samples, Path], None]:
 def _header(kind: str, *shape: int) -> bytes:
     """The beginning of a .npy."""
     with io.BytesIO() as buffer:
-        np.lib.format.write_array_header_1_0(buffer, {"descr": kind, "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(
+            buffer, {"descr": kind, "fortran_order": False, "shape": shape}
+        )
         return buffer.getvalue()
 
 
 def _parquet(samples: Samples, path: Path) -> None:
-    """The columns image {bytes, path} and label, with what the datasets library says of them in the schema."""
+    """The columns image {bytes, path} and label, with what the datasets library says of them
+    in the schema.
+    """
     try:
         kinds = {"image": pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})}
     except ImportError:
@@ -186,7 +247,9 @@ def _parquet(samples: Samples, path: Path) -> None:
     if samples.prompts:
         kinds["prompt"] = pyarrow.string()
         features["prompt"] = {"dtype": "string", "_type": "Value"}
-    schema = pyarrow.schema(kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+    schema = pyarrow.schema(
+        kinds, metadata={"huggingface": json.dumps({"info": {"features": features}})}
+    )
 
     def pieces() -> Iterator[bytes]:
         pipe, at, rows = Pipe(), 0, []

@@ -1,4 +1,6 @@
-"""A run with more samples: the same words read off its record, the seeds after those used, the shards that are there taken over, the look counted."""
+"""A run with more samples: the same words read off its record, the seeds after those used,
+the shards that are there taken over, the look counted.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +22,71 @@ from genbench.sources import code_of_file
 
 
 def longer(found: Record, n: int, words: Mapping[str, Any]) -> tuple[Plan, Description, Request]:
-    """The plan of a finished run with n samples in all; UserError where the record's words lead to another model, naming what differs.
+    """The plan of a finished run with n samples in all; UserError where the record's words lead to
+    another model, naming what differs.
 
-    words: what a record does not hold, since it lies on one machine: plugin, checkpoint, weights, prompts, device.
+    words: what a record does not hold, since it lies on one machine: plugin, checkpoint, weights,
+    prompts, device.
     """
     before = plan_of(found)
     if not before.n < n <= LARGEST_N:
-        raise UserError(f"--n {n}: the run has {before.n} samples; more than that, and at most {LARGEST_N}")
+        raise UserError(
+            f"--n {n}: the run has {before.n} samples; more than that, and at most {LARGEST_N}"
+        )
     description = locate(words.get("plugin") or _plugin(before))
     request = _request(before, n, words)
     plan = settle(request, description)
-    apart = [key for key, value in before.identity.items() if key != "n" and plan.identity.get(key) != value]
+    apart = [
+        key
+        for key, value in before.identity.items()
+        if key != "n" and plan.identity.get(key) != value
+    ]
     if apart:
-        remedy = "--checkpoint PATH" if "checkpoint" in apart else "--plugin FILE.py" if {"code", "generator"} & set(apart) else "the words of the run"
-        raise UserError(f"run {found.id} cannot be gone on with here: its {', '.join(apart)} differ from what is found; bring the same: {remedy}")
+        remedy = (
+            "--checkpoint PATH"
+            if "checkpoint" in apart
+            else "--plugin FILE.py"
+            if {"code", "generator"} & set(apart)
+            else "the words of the run"
+        )
+        raise UserError(
+            f"run {found.id} cannot be gone on with here: its {', '.join(apart)} differ from what "
+            f"is found; bring the same: {remedy}"
+        )
     return replace(plan, looks=before.looks + 1), description, request
 
 
 def _plugin(before: Plan) -> str:
     """The word that finds the generator again."""
     if before.origin == "memory":
-        raise UserError("the generator was in memory: evaluate it again from Python, with a larger n")
-    if before.origin.endswith(".py") and code_of_file(Path(before.origin)) != before.identity["code"]:  # asked before it is imported
-        raise UserError(f"{clean(before.origin)} is not, or no longer, the code that drew this run; its code differs: --plugin FILE.py names another")
+        raise UserError(
+            "the generator was in memory: evaluate it again from Python, with a larger n"
+        )
+    # asked before it is imported
+    if (
+        before.origin.endswith(".py")
+        and code_of_file(Path(before.origin)) != before.identity["code"]
+    ):
+        raise UserError(
+            f"{clean(before.origin)} is not, or no longer, the code that drew this run; "
+            "its code differs: --plugin FILE.py names another"
+        )
     return before.origin if before.origin.endswith(".py") else str(before.identity["generator"])
 
 
 def _request(before: Plan, n: int, words: Mapping[str, Any]) -> Request:
     first, conditions = int(before.identity["first_seed"]), before.identity["conditions"]
-    seed = {"seed": first // LARGEST_N} if first % LARGEST_N == 0 else {"seeds": f"{first}-{first + n - 1}"}
-    names = dict.fromkeys(m["name"] for protocol in before.protocols.values() for m in protocol["measures"] if not m["skip"])
+    seed = (
+        {"seed": first // LARGEST_N}
+        if first % LARGEST_N == 0
+        else {"seeds": f"{first}-{first + n - 1}"}
+    )
+    names = dict.fromkeys(
+        m["name"]
+        for protocol in before.protocols.values()
+        for m in protocol["measures"]
+        if not m["skip"]
+    )
     return Request(
         dataset=before.dataset or before.identity["dataset"],
         protocols=tuple(before.protocols),
@@ -57,7 +94,9 @@ def _request(before: Plan, n: int, words: Mapping[str, Any]) -> Request:
         n=n,
         labels=conditions.get("labels", ""),
         options=tuple(
-            f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in before.identity["options"].items() if value is not None
+            f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+            for name, value in before.identity["options"].items()
+            if value is not None
         ),
         batch_size=before.batch_size,
         save_samples=before.keep_images,
@@ -67,8 +106,13 @@ def _request(before: Plan, n: int, words: Mapping[str, Any]) -> Request:
 
 
 def take_over(before: Plan, plan: Plan, there: Path, out: Path) -> int:
-    """Copy the whole shards of a shorter run into the longer one's folder; how many files. A sample depends on its own seed and place alone."""
-    folder = folder_to_write(folder_to_write(out, "--out") / plan.id / "shards", "the run's folder").parent
+    """Copy the whole shards of a shorter run into the longer one's folder; how many files.
+
+    A sample depends on its own seed and place alone.
+    """
+    folder = folder_to_write(
+        folder_to_write(out, "--out") / plan.id / "shards", "the run's folder"
+    ).parent
     known = {shard.name: shard for shard in shards_of(run_blocks(before))}
     taken = 0
     for shard in shards_of(run_blocks(plan)):

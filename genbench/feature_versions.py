@@ -1,7 +1,9 @@
-"""What features are known by: the version of genbench's own extractors, the hash of the code of anybody else's.
+"""What features are known by: the version of genbench's own extractors,
+the hash of the code of anybody else's.
 
-The version stands on the row and is raised by hand when the features change; tests/golden holds the two together. Until the end of November 2026 a
-hash of source text stood in its place: the table below gives the hashes that mean version 1, so that files and records of then go on being read.
+The version stands on the row and is raised by hand when the features change; tests/golden holds the
+two together. Until the end of November 2026 a hash of source text stood in its place: the table
+below gives the hashes that mean version 1, so that files and records of then go on being read.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from genbench.files import digest
 from genbench.rows import Extractor, source_of
 from genbench.source_files import code_of_files
 
-# Code that strangers' extractors use of genbench's: how images are resized, networks built and checkpoints read; that of other precisions than float32
-# and of texts beside it. These are version 1; should one change what it computes, the hash of every stranger's extractor must change with it.
+# Code that strangers' extractors use of genbench's: how images are resized, networks built and
+# checkpoints read; that of other precisions than float32 and of texts beside it. These are version
+# 1; should one change what it computes, the hash of every stranger's extractor must change with it.
 PREPARATION = (
     "ec72c7bbb58a5a9c5ea902940b93934f400119c017312ec7eceff7b94064a4d2",
     "4505992201f18b94b0aa494e9f45577c1e9a6d0bc178ebba593d590572c3be4e",
@@ -30,21 +33,31 @@ def is_ours(function: Callable[..., Any]) -> bool:
 
 
 def version_of(row: Extractor, precision: str = "float32") -> str:
-    """What an extractor's features are known by: "digits/1"; of a stranger "NAME/1@SHA-256" of its file and of those that it imports."""
+    """What an extractor's features are known by: "digits/1";
+    of a stranger "NAME/1@SHA-256" of its file and of those that it imports.
+    """
     named = f"{row.name}/{row.version}"
     if is_ours(row.load):
         return named
-    shared = [*PREPARATION, *([ROUNDING] if precision != "float32" else []), *([READING] if row.vocabulary else [])]
+    shared = [
+        *PREPARATION,
+        *([ROUNDING] if precision != "float32" else []),
+        *([READING] if row.vocabulary else []),
+    ]
     return f"{named}@{digest([code_of_files(source_of(row.load)), *shared])}"
 
 
 def of_hash(name: str, code: str) -> str:
-    """A word of an earlier genbench, a bare hash, as today's: the version that it means, or itself where nobody knows what it means."""
+    """A word of an earlier genbench, a bare hash, as today's:
+    the version that it means, or itself where nobody knows what it means.
+    """
     return f"{name}/1" if code in VERSION_1.get(name, ()) else code
 
 
 def bare(version: str) -> str:
-    """A version without its name where it carries a stranger's hash: the word that an earlier genbench wrote of the same code."""
+    """A version without its name where it carries a stranger's hash:
+    the word that an earlier genbench wrote of the same code.
+    """
     named, at, code = version.partition("@")
     return code if at and named.endswith("/1") else version
 
@@ -53,19 +66,31 @@ def same(was: Any, now: Any) -> bool:
     """Whether two versions, or two extractors' identities that hold one, are one."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         return was.keys() == now.keys() and all(same(was[key], now[key]) for key in was)
-    return bool(bare(was) == bare(now)) if isinstance(was, str) and isinstance(now, str) else bool(was == now)
+    return (
+        bool(bare(was) == bare(now))
+        if isinstance(was, str) and isinstance(now, str)
+        else bool(was == now)
+    )
 
 
 def earlier(identity: Mapping[str, str]) -> dict[str, str]:
-    """The identity of an extractor as an earlier genbench wrote it: with the hash that means its version 1, where there is one."""
+    """The identity of an extractor as an earlier genbench wrote it:
+    with the hash that means its version 1, where there is one.
+    """
     name, _, number = identity["code"].partition("/")
     known = VERSION_1.get(name, ()) if number == "1" else ()
-    code = known[identity.get("precision", "float32") != "float32"] if known else bare(identity["code"])
+    code = (
+        known[identity.get("precision", "float32") != "float32"]
+        if known
+        else bare(identity["code"])
+    )
     return {**identity, "code": code}
 
 
 def seal_of(identity: Mapping[str, str]) -> str:
-    """What tells features of one extractor and one weights file apart in the names of files: version, and package and precision where they are in it."""
+    """What tells features of one extractor and one weights file apart in the names of files:
+    version, and package and precision where they are in it.
+    """
     more = {key: value for key, value in identity.items() if key not in ("weights", "code")}
     code = bare(identity["code"])
     version = code.partition("/")[2]
@@ -79,7 +104,8 @@ def earlier_seal_of(identity: Mapping[str, str]) -> str:
     return seal_of(earlier(identity))
 
 
-#: Extractor -> the hashes of its code that mean version 1: in float32, in other precisions, and one of older boards whose features are the same to the bit.
+#: Extractor -> the hashes of its code that mean version 1: in float32, in other precisions, and one
+#: of older boards whose features are the same to the bit.
 VERSION_1: Mapping[str, tuple[str, ...]] = {
     "clip-text-b-32": (
         "1546c8327b0044fc4a7749239f8f341051951059d627ee422817bc0f7a6f4d01",

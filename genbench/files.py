@@ -1,6 +1,8 @@
-"""Files one may trust: whole or absent, checked on reading, locked where two may write; and the cache folder.
+"""Files one may trust: whole or absent, checked on reading, locked where two may write;
+and the cache folder.
 
-A file that carries its own checksum is *sealed*. Damage found on reading raises Damaged, and whoever owns the file makes it again and says so.
+A file that carries its own checksum is *sealed*. Damage found on reading raises Damaged, and
+whoever owns the file makes it again and says so.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from genbench.say import RunFailed, UserError, clean, tell
 if TYPE_CHECKING:
     from numpy import ndarray
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # the disk's fault, not the user's words
+# the disk's fault, not the user's words
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # as a Path writes it
 SEAL = "genbench"  # the key in a safetensors header under which a file says what it is
 
@@ -39,15 +42,19 @@ class Damaged(Exception):
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary name in the same folder, flush, fsync, replace, fsync of the folder.
+    """Write a file whole or not at all: temporary name in the same folder, flush, fsync, replace,
+    fsync of the folder.
 
-    A power cut between the last two steps may leave the old file; never a torn one. RunFailed names the path when the disk or a permission says no.
+    A power cut between the last two steps may leave the old file; never a torn one. RunFailed names
+    the path when the disk or a permission says no.
     """
     _write(path, [data], f" ({len(data)} bytes)")
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """As write, of pieces that arrive one by one (a download): whatever their maker raises leaves the old file, or none, and nothing else."""
+    """As write, of pieces that arrive one by one (a download):
+    whatever their maker raises leaves the old file, or none, and nothing else.
+    """
     _write(path, pieces, "")
 
 
@@ -68,11 +75,16 @@ def _write(path: Path, pieces: Iterable[bytes], size: str) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunFailed(f"could not write {path}{size}: {error.strerror or error}; what was finished is kept, make room and run again") from error
+        raise RunFailed(
+            f"could not write {path}{size}: {error.strerror or error}; what was finished is kept, "
+            "make room and run again"
+        ) from error
 
 
 def write_folder(path: Path, pieces: Iterable[tuple[str, bytes]]) -> None:
-    """A new folder of files, (name within it, content), whole or not at all: they are made beside it under another name, which is changed at the end."""
+    """A new folder of files, (name within it, content), whole or not at all:
+    they are made beside it under another name, which is changed at the end.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:
@@ -86,11 +98,15 @@ def write_folder(path: Path, pieces: Iterable[tuple[str, bytes]]) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunFailed(f"could not write {path}: {error.strerror or error}; make room and run again") from error
+        raise RunFailed(
+            f"could not write {path}: {error.strerror or error}; make room and run again"
+        ) from error
 
 
 class Pipe(io.RawIOBase):
-    """What a writer of archives or tables writes to, and what it has written so far is taken from."""
+    """What a writer of archives or tables writes to,
+    and what it has written so far is taken from.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +130,9 @@ class Pipe(io.RawIOBase):
 
 
 def zipped(members: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[bytes]:
-    """The bytes of a zip of these members (name, pieces), stored as they are and without a time of day, so that equal members are equal bytes."""
+    """The bytes of a zip of these members (name, pieces), stored as they are and without a time of
+    day, so that equal members are equal bytes.
+    """
     pipe = Pipe()
     with zipfile.ZipFile(pipe, "w") as archive:
         for name, pieces in members:
@@ -134,15 +152,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def folder_to_write(path: Path, what: str) -> Path:
-    """The folder, made if it was missing; UserError when it is a file or may not be written, RunFailed when the disk is full. Asked before all else."""
+    """The folder, made if it was missing; UserError when it is a file or may not be written,
+    RunFailed when the disk is full.
+
+    Asked before all else.
+    """
     if URL.match(str(path)):
         raise UserError(f"{what} {clean(str(path))} is a URL; name a folder here")
     try:
         path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()  # nameless where the system can: nothing is left of it
+        # nameless where the system can: nothing is left of it
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         if error.errno in FULL:
-            raise RunFailed(f"{what} {path} cannot be written: {error.strerror}; make room and run again") from error
+            raise RunFailed(
+                f"{what} {path} cannot be written: {error.strerror}; make room and run again"
+            ) from error
         reason = "it is a file" if path.is_file() else (error.strerror or str(error))
         raise UserError(f"{what} {path} cannot be written: {reason}; name another folder") from None
     return path
@@ -165,11 +190,15 @@ def file_sha256(path: Path) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """SHA-256 of a file; of a folder, of the names in it and the contents, whatever lies deeper included, in the order of the names."""
+    """SHA-256 of a file; of a folder, of the names in it and the contents,
+    whatever lies deeper included, in the order of the names.
+    """
     if not path.is_dir():
         return file_sha256(path)
     total = hashlib.sha256()
-    for name, file in sorted((os.fsencode(file.relative_to(path)), file) for file in path.rglob("*") if file.is_file()):
+    for name, file in sorted(
+        (os.fsencode(file.relative_to(path)), file) for file in path.rglob("*") if file.is_file()
+    ):
         total.update(name + b"\0" + bytes.fromhex(file_sha256(file)))
     return total.hexdigest()
 
@@ -187,18 +216,29 @@ def source_text(path: Path) -> str:
 
 @functools.cache  # a run asks for that of one file for each of its numbers
 def code_sha256(source: str) -> str:
-    """SHA-256 of Python source without comments and docstrings: rewording changes nothing, behaviour does."""
+    """SHA-256 of Python source without comments and docstrings:
+    rewording changes nothing, behaviour does.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:]
     return sha256(_plain(tree).encode())
 
 
 def _plain(node: Any) -> str:
-    """A syntax tree as text, the same under every Python: ast.dump adds fields from version to version, and empty ones are left out here."""
+    """A syntax tree as text, the same under every Python: ast.dump adds fields from version to
+    version, and empty ones are left out here.
+    """
     if isinstance(node, ast.AST):
-        parts = [f"{name}={_plain(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+        parts = [
+            f"{name}={_plain(value)}"
+            for name, value in ast.iter_fields(node)
+            if value is not None and value != []
+        ]
         return f"{type(node).__name__}({','.join(parts)})"
     return f"[{','.join(map(_plain, node))}]" if isinstance(node, list) else repr(node)
 
@@ -211,15 +251,20 @@ def _arrays_sha256(arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, s
     return total.hexdigest()
 
 
-def write_arrays(path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]
+) -> None:
     """Write arrays, sealed, as safetensors; meta says what they are."""
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     said = json.dumps({**meta, "sha256": _arrays_sha256(whole, meta)}, sort_keys=True)
-    write(path, safetensors_numpy.save(whole, {SEAL: said}))  # one key: safetensors writes several in any order, and equal arrays shall be equal bytes
+    # one key: safetensors writes several in any order, and equal arrays shall be equal bytes
+    write(path, safetensors_numpy.save(whole, {SEAL: said}))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]]:
-    """What write_arrays wrote; FileNotFoundError when there is none, Damaged when it was altered."""
+    """What write_arrays wrote; FileNotFoundError when there is none,
+    Damaged when it was altered.
+    """
     data = _bytes(path)
     try:
         arrays = safetensors_numpy.load(data)
@@ -244,7 +289,18 @@ def _bytes(path: Path) -> bytes:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, sealed by its key "digest"."""
-    write(path, (json.dumps({**content, "digest": digest(content)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write(
+        path,
+        (
+            json.dumps(
+                {**content, "digest": digest(content)},
+                indent=1,
+                ensure_ascii=False,
+                allow_nan=False,
+            )
+            + "\n"
+        ).encode(),
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -266,13 +322,21 @@ def home() -> Path:
     named = os.environ.get("GENBENCH_HOME")
     if named and Path(named).is_file():
         raise UserError(f"GENBENCH_HOME {clean(named)} is a file; name a folder")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genbench"
+    return (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genbench"
+    )
 
 
-def cached(path: Path, earlier: Path | None = None) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
-    """A cached file of arrays, or None where there is none or it was damaged (which is said, and the caller makes it again).
+def cached(
+    path: Path, earlier: Path | None = None
+) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
+    """A cached file of arrays, or None where there is none or it was damaged (which is said, and
+    the caller makes it again).
 
-    earlier: the name under which an earlier genbench kept the same; what lies there gets its name of today.
+    earlier: the name under which an earlier genbench kept the same; what lies there gets its
+    name of today.
     """
     if earlier is not None and earlier != path and not path.exists():
         with contextlib.suppress(OSError):  # there is none, or the cache cannot be written
@@ -288,7 +352,9 @@ def cached(path: Path, earlier: Path | None = None) -> tuple[dict[str, ndarray[A
 
 
 def cache(path: Path, arrays: Mapping[str, ndarray[Any, Any]], meta: Mapping[str, str]) -> None:
-    """Keep arrays in the cache; a cache that cannot be written costs time only, so that is told and the run goes on."""
+    """Keep arrays in the cache; a cache that cannot be written costs time only,
+    so that is told and the run goes on.
+    """
     try:
         write_arrays(path, arrays, meta)
     except RunFailed as error:

@@ -12,7 +12,8 @@ from genbench.record import Record
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ACCEPTED", "MISSING", "SHOWN"]
 
-ORDER: tuple[Verdict, ...] = ("FAIL", "MISSING", "INCONCLUSIVE", "ACCEPTED", "PASS", "SHOWN")  # which decides, and is said first
+# which decides, and is said first
+ORDER: tuple[Verdict, ...] = ("FAIL", "MISSING", "INCONCLUSIVE", "ACCEPTED", "PASS", "SHOWN")
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,12 @@ class Checked:
 
     @property
     def verdict(self) -> Verdict:
-        """The whole: a shown regression goes before what is missing, and that before what is not settled."""
-        found = {one.verdict for one in self.findings if one.level == "fail"} | {one.verdict for one in self.costs if one.level == "fail"}
+        """The whole: a shown regression goes before what is missing,
+        and that before what is not settled.
+        """
+        found = {one.verdict for one in self.findings if one.level == "fail"} | {
+            one.verdict for one in self.costs if one.level == "fail"
+        }
         return next((word for word in ORDER[:3] if word in found), "PASS")
 
     @property
@@ -93,4 +98,8 @@ class Checked:
     def leading(self) -> Finding | None:
         """The finding that decided: the worst of the whole verdict."""
         primary = [one for one in self.findings if one.level == "fail"] or list(self.findings)
-        return min(primary, key=lambda one: (ORDER.index(one.verdict), one.p if one.p is not None else 1.0), default=None)
+        return min(
+            primary,
+            key=lambda one: (ORDER.index(one.verdict), one.p if one.p is not None else 1.0),
+            default=None,
+        )

@@ -1,4 +1,6 @@
-"""Batches that fit into memory: one that does not is noticed, and the largest that does is found by doubling."""
+"""Batches that fit into memory: one that does not is noticed,
+and the largest that does is found by doubling.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from pathlib import Path
 from genbench.lazy import torch
 from genbench.say import PluginFailed
 
-SHARE = {"cpu": 0.5, "cuda": 0.9}  # of the memory that is free, which a run may take unless it is told how much
+# of the memory that is free, which a run may take unless it is told how much
+SHARE = {"cpu": 0.5, "cuda": 0.9}
 
 
 class OutOfMemory(PluginFailed):
@@ -24,7 +27,9 @@ def ran_out(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             return True
-        if isinstance(error, RuntimeError) and any(word in str(error) for word in ("out of memory", "can't allocate memory")):
+        if isinstance(error, RuntimeError) and any(
+            word in str(error) for word in ("out of memory", "can't allocate memory")
+        ):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -32,7 +37,9 @@ def ran_out(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def noticed() -> Iterator[None]:
-    """Calls of a generator: those for which memory is short raise OutOfMemory, which holds on to nothing of theirs."""
+    """Calls of a generator: those for which memory is short raise OutOfMemory,
+    which holds on to nothing of theirs.
+    """
     short = None
     try:
         yield
@@ -40,7 +47,9 @@ def noticed() -> Iterator[None]:
         if not ran_out(error):
             raise
         short = OutOfMemory(str(error), error.trace)
-    if short:  # out of the except clause: an exception being handled keeps its frames, and with them what they hold on the GPU
+    # out of the except clause: an exception being handled keeps its frames, and with them what they
+    # hold on the GPU
+    if short:
         release()
         raise short
 
@@ -54,8 +63,9 @@ def release() -> None:
 def largest(peak: Callable[[int], int], base: int, cap: int, most: int) -> int:
     """The largest batch, a power of two or `most`, that stays below a cap in bytes; 1 at the least.
 
-    peak(batch): the bytes in use at the most while one is drawn; base: in use before. Doubled while twice of what a batch took still fits: what does not
-    grow with the batch is counted twice, so the prediction errs to the safe side.
+    peak(batch): the bytes in use at the most while one is drawn; base: in use before. Doubled while
+    twice of what a batch took still fits: what does not grow with the batch is counted twice, so
+    the prediction errs to the safe side.
     """
     batch, used = 1, peak(1) - base
     while batch < most and base + 2 * used <= cap:
@@ -81,11 +91,15 @@ def most_used(device: str) -> int:
     """Bytes in use at the most so far."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def allowed(device: str) -> int:
-    """Bytes that a run may have in use unless it is told: what it has, and a share of what is free."""
+    """Bytes that a run may have in use unless it is told: what it has,
+    and a share of what is free.
+    """
     if device.startswith("cuda"):
         return in_use(device) + int(SHARE["cuda"] * torch.cuda.mem_get_info()[0])
     try:

@@ -1,6 +1,8 @@
-"""Real images in the user's own files as data sets: folders and zips of pictures, npz and idx files, parquet, and sets of the hub.
+"""Real images in the user's own files as data sets: folders and zips of pictures,
+npz and idx files, parquet, and sets of the hub.
 
-What decides its numbers is its pixels, so a set's name ends in their hash: a changed folder is another data set, with boards of its own.
+What decides its numbers is its pixels, so a set's name ends in their hash: a changed folder is
+another data set, with boards of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     Images = Pictures | Stack
 
 PROTOCOL = "torch-fidelity"  # what a folder is measured by unless another is named
-AS_IT_IS = "none: 8-bit pixels as the files hold them, grey repeated to three channels, in the order of "
+AS_IT_IS = (
+    "none: 8-bit pixels as the files hold them, grey repeated to three channels, in the order of "
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Stored(Dataset):
     """A data set in the user's own files, whose content is known since it was last read."""
 
     contents: Mapping[str, str] = field(default_factory=dict)  # split -> SHA-256
-    left_out: tuple[str, ...] = ()  # under --on-bad-image skip: a line for each picture that was refused
+    # under --on-bad-image skip: a line for each picture that was refused
+    left_out: tuple[str, ...] = ()
     sources: Mapping[str, Any] = field(default_factory=dict)  # split -> Pictures or Stack
 
     def fingerprint(self, split: str) -> str:
@@ -48,11 +53,12 @@ class Stored(Dataset):
 
 
 def dataset_of(word: str) -> Dataset:
-    """The data set behind `--dataset WORD`: a name on the shelf, one of them at another size, a set of the hub, or files of the user's; UserError with the
-    near misses otherwise.
+    """The data set behind `--dataset WORD`: a name on the shelf, one of them at another size,
+    a set of the hub, or files of the user's; UserError with the near misses otherwise.
 
-    A name goes before a folder of that name, which is written ./name. With `-lt-ir100` behind any of them, its training split is cut to a long tail; with
-    `-even` or `-odd`, it is half of the set.
+    A name goes before a folder of that name, which is written ./name. With `-lt-ir100` behind any
+    of them, its training split is cut to a long tail; with `-even` or `-odd`, it is
+    half of the set.
     """
     if word in shelves.standing("datasets") or not word:
         row: Dataset = shelves.find("datasets", word)
@@ -67,21 +73,34 @@ def dataset_of(word: str) -> Dataset:
         return long_tailed(dataset_of(tail[0]), tail[1])
     if word.startswith(PREFIX):
         return _stored(word, open_hub(word))
-    if Path(word).is_dir() or Path(word).suffix in (".zip", ".npz", ".parquet") or "/" in word or is_idx(Path(word)):
+    if (
+        Path(word).is_dir()
+        or Path(word).suffix in (".zip", ".npz", ".parquet")
+        or "/" in word
+        or is_idx(Path(word))
+    ):
         return files_dataset(Path(word))
-    resized = named.resized(word, lambda name: shelves.find("datasets", name) if name in shelves.standing("datasets") else None)
+    resized = named.resized(
+        word,
+        lambda name: (
+            shelves.find("datasets", name) if name in shelves.standing("datasets") else None
+        ),
+    )
     if resized is None and word.startswith("lsun-"):
         known = ", ".join(name for name in shelves.standing("datasets") if name.startswith("lsun-"))
         raise UserError(
-            f"unknown dataset {clean(word)!r}: of LSUN only scenes are known, none of its objects: {known}; any other as files of your own, ./FOLDER"
+            f"unknown dataset {clean(word)!r}: of LSUN only scenes are known, none of its objects: "
+            f"{known}; any other as files of your own, ./FOLDER"
         )
     return resized or shelves.find("datasets", word)  # which says what there is
 
 
 def open_images(path: Path | str) -> Images:
-    """Images in files, one by one or in order: a folder of pictures with its sub-folders, a zip of one, an npz, idx or parquet file.
+    """Images in files, one by one or in order: a folder of pictures with its sub-folders,
+    a zip of one, an npz, idx or parquet file.
 
-    len(found) is how many there are, found.read(places) those at some places, uint8 [n, 3, h, w], found.labels.values their classes int64 [n] or None.
+    len(found) is how many there are, found.read(places) those at some places, uint8 [n, 3, h, w],
+    found.labels.values their classes int64 [n] or None.
     """
     place = Path(path)
     if place.is_dir():
@@ -96,13 +115,21 @@ def open_images(path: Path | str) -> Images:
         return open_parquet(place)
     if is_idx(place):
         return open_idx(place)
-    raise UserError(f"{place} is not a folder of pictures, nor a .zip of one, nor images as .npz, .parquet or idx")
+    raise UserError(
+        f"{place} is not a folder of pictures, nor a .zip of one, nor images as .npz, "
+        ".parquet or idx"
+    )
 
 
 def files_dataset(path: Path) -> Stored:
-    """The images in the user's files as a data set; one split, "train", unless a folder is made of the folders train and test."""
+    """The images in the user's files as a data set; one split, "train",
+    unless a folder is made of the folders train and test.
+    """
     splits = _splits(path)
-    return _stored(str(path), {split: open_images(at) for split, at in splits.items()} or {"train": open_images(path)})
+    return _stored(
+        str(path),
+        {split: open_images(at) for split, at in splits.items()} or {"train": open_images(path)},
+    )
 
 
 def npz_dataset(path: Path) -> Stored:
@@ -114,8 +141,16 @@ def _splits(path: Path) -> dict[str, Path]:
     """The splits of a folder that has no more than sub-folders of their names."""
     if not path.is_dir():
         return {}
-    inner = {child.name: child for child in sorted(path.iterdir(), reverse=True) if child.is_dir() and not child.name.startswith(".")}
-    if "train" not in inner or not all(name.encode() in SPLITS for name in inner) or (path / "dataset.json").is_file():
+    inner = {
+        child.name: child
+        for child in sorted(path.iterdir(), reverse=True)
+        if child.is_dir() and not child.name.startswith(".")
+    }
+    if (
+        "train" not in inner
+        or not all(name.encode() in SPLITS for name in inner)
+        or (path / "dataset.json").is_file()
+    ):
         return {}
     return inner
 
@@ -124,10 +159,23 @@ def _stored(word: str, sources: Mapping[str, Images]) -> Stored:
     """The row of images in files; opening it says so when they have changed since it was made."""
     whole, first = next(iter(sources.items()))
     for split, source in sources.items():
-        if (source.height, source.width, source.labels.classes) != (first.height, first.width, first.labels.classes):
-            ours, theirs = (f"{one.width}x{one.height} pixels and {len(one.labels.classes)} classes" for one in (source, first))
-            alone = "".join(f", {clean(name)} in one of them alone" for name in sorted({*source.labels.classes} ^ {*first.labels.classes})[:1])
-            raise UserError(f"{word}: its splits differ: {split} has {ours}, {whole} {theirs}{alone}; name one of them, {word}/{split}")
+        if (source.height, source.width, source.labels.classes) != (
+            first.height,
+            first.width,
+            first.labels.classes,
+        ):
+            ours, theirs = (
+                f"{one.width}x{one.height} pixels and {len(one.labels.classes)} classes"
+                for one in (source, first)
+            )
+            alone = "".join(
+                f", {clean(name)} in one of them alone"
+                for name in sorted({*source.labels.classes} ^ {*first.labels.classes})[:1]
+            )
+            raise UserError(
+                f"{word}: its splits differ: {split} has {ours}, {whole} {theirs}{alone}; "
+                f"name one of them, {word}/{split}"
+            )
     made = {split: source.state() for split, source in sources.items()}
 
     def opened(split: str) -> Iterator[Batch]:
@@ -141,12 +189,17 @@ def _stored(word: str, sources: Mapping[str, Images]) -> Stored:
     left_out = tuple(line for source in sources.values() for line in source.left_out)
     row = Stored(
         name="images",
-        title=f"{sum(map(len, sources.values()))} images of {_shown(word)}, {first.width}x{first.height}",
+        title=(
+            f"{sum(map(len, sources.values()))} images of {_shown(word)}, "
+            f"{first.width}x{first.height}"
+        ),
         classes=first.labels.classes,
         resolution=max(first.height, first.width),
         splits={split: len(source) for split, source in sources.items()},
         open=opened,
-        preparation=AS_IT_IS + ("their names" if isinstance(first, Pictures) else "the file") + (f"; {len(left_out)} refused and left out" if left_out else ""),
+        preparation=AS_IT_IS
+        + ("their names" if isinstance(first, Pictures) else "the file")
+        + (f"; {len(left_out)} refused and left out" if left_out else ""),
         source=_shown(word),
         licence="the owner's of the files",
         recogniser="",
@@ -154,7 +207,8 @@ def _stored(word: str, sources: Mapping[str, Images]) -> Stored:
         left_out=left_out,
         sources=sources,
     )
-    policy = "kept" if left_out else "content"  # what a folder holds under the other policy is another set
+    # what a folder holds under the other policy is another set
+    policy = "kept" if left_out else "content"
     contents = {split: content_of(row, split, made[split], policy) for split in sources}
     known = contents["train"] if list(contents) == ["train"] else digest(contents)
     return replace(row, name=f"{_safe(_shown(word)) or 'images'}-{known[:8]}", contents=contents)
@@ -162,7 +216,9 @@ def _stored(word: str, sources: Mapping[str, Images]) -> Stored:
 
 def _unchanged(word: str, source: Images, made: State) -> None:
     if source.state() != made:
-        raise RunFailed(f"{word} was changed while it was being read; run again for the data set that it is now")
+        raise RunFailed(
+            f"{word} was changed while it was being read; run again for the data set that it is now"
+        )
 
 
 def _shown(word: str) -> str:
@@ -171,4 +227,6 @@ def _shown(word: str) -> str:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^a-z0-9_.-]+", "-", re.sub(r"\.(npz|zip|parquet|gz)$", "", name.lower()))[:40].strip("-_.")
+    return re.sub(r"[^a-z0-9_.-]+", "-", re.sub(r"\.(npz|zip|parquet|gz)$", "", name.lower()))[
+        :40
+    ].strip("-_.")

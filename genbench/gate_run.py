@@ -1,4 +1,6 @@
-"""`genbench check` from Python: find the records, read the gate, judge, and put the answer where people, programs and a workflow look."""
+"""`genbench check` from Python: find the records, read the gate, judge,
+and put the answer where people, programs and a workflow look.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,14 @@ from genbench.say import NotComparable, UserError, clean, complain, tell
 
 
 def checked(
-    candidate: str | None, baseline: str, anchor: str, gate: Path | None, inconclusive: str | None, unpaired: bool, out: Path, baselines: Path
+    candidate: str | None,
+    baseline: str,
+    anchor: str,
+    gate: Path | None,
+    inconclusive: str | None,
+    unpaired: bool,
+    out: Path,
+    baselines: Path,
 ) -> Checked:
     """Judge a candidate's record; NotComparable where it or a baseline is not there."""
     rules = _gate(gate, inconclusive)
@@ -31,17 +40,36 @@ def checked(
     sides = {"previous": with_classes(baseline_of(baseline, ours, baselines, out))}
     if word := anchor or rules.anchor:
         sides["anchor"] = with_classes(baseline_of(word, ours, baselines, out))
-    if candidate is None and (ours.id, ours.created, ours.cost) == (sides["previous"].id, sides["previous"].created, sides["previous"].cost):
-        raise NotComparable(f"the newest run, {ours.id}, is the baseline itself: name the candidate, or run it first")
+    if candidate is None and (ours.id, ours.created, ours.cost) == (
+        sides["previous"].id,
+        sides["previous"].created,
+        sides["previous"].cost,
+    ):
+        raise NotComparable(
+            f"the newest run, {ours.id}, is the baseline itself: name the candidate, "
+            "or run it first"
+        )
     try:
-        return check(ours, sides, rules, datetime.datetime.now(datetime.UTC).date(), unpaired=unpaired)
+        return check(
+            ours, sides, rules, datetime.datetime.now(datetime.UTC).date(), unpaired=unpaired
+        )
     except STRANGE as error:
         raise NotComparable(
-            f"a record holds something else than this genbench writes ({type(error).__name__}: {clean(str(error))}): measure it again"
+            f"a record holds something else than this genbench writes ({type(error).__name__}: "
+            f"{clean(str(error))}): measure it again"
         ) from None
 
 
-STRANGE = (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError, StopIteration)  # of records that were sealed by other hands
+# of records that were sealed by other hands
+STRANGE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    AssertionError,
+    StopIteration,
+)
 
 
 def _gate(path: Path | None, inconclusive: str | None) -> Gate:
@@ -57,8 +85,14 @@ def _candidate(word: str | None, out: Path) -> Record:
 
 
 def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]:
-    """Write check.json, check.md and check.xml, a step's summary and its annotations where a workflow runs; {"text", "json"} for standard output."""
-    said = {"json": gate_said.written(found, command), "md": gate_said.markdown(found, command), "xml": gate_said.junit(found)}
+    """Write check.json, check.md and check.xml, a step's summary and its annotations where a
+    workflow runs; {"text", "json"} for standard output.
+    """
+    said = {
+        "json": gate_said.written(found, command),
+        "md": gate_said.markdown(found, command),
+        "xml": gate_said.junit(found),
+    }
     if folder is not None:
         place = folder_to_write(folder, "--to")
         for ending, content in said.items():
@@ -73,18 +107,31 @@ def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]
 
 
 def _pairs(found: Checked, place: Path) -> str:
-    """Write the picture of what became worse, unless it passed or the samples of both are not here; what was written, and what it shows."""
-    made = None if found.verdict == "PASS" or not _same_seeds(found) else worsened(found.candidate, found.baselines["previous"])
+    """Write the picture of what became worse, unless it passed or the samples of both are not here;
+    what was written, and what it shows.
+    """
+    made = (
+        None
+        if found.verdict == "PASS" or not _same_seeds(found)
+        else worsened(found.candidate, found.baselines["previous"])
+    )
     path = place / "worst.png"
     if made is None:
         path.unlink(missing_ok=True)  # of an earlier check
         return ""
     write(path, made[0])
-    return f"; worst.png: the samples that became worse most, the baseline's above the candidate's, seeds {', '.join(map(str, made[1][:8]))}, ..."
+    return (
+        "; worst.png: the samples that became worse most, the baseline's above the candidate's, "
+        f"seeds {', '.join(map(str, made[1][:8]))}, ..."
+    )
 
 
 def _same_seeds(found: Checked) -> bool:
-    return any(one.change is not None and one.change.paired for one in found.findings if one.against == "previous")
+    return any(
+        one.change is not None and one.change.paired
+        for one in found.findings
+        if one.against == "previous"
+    )
 
 
 def _append(path: Path, page: str) -> None:
@@ -98,7 +145,14 @@ def _append(path: Path, page: str) -> None:
 
 def again(candidate: str | None, words: Mapping[str, Any]) -> str:
     """The command that repeats a check."""
-    usual = {"out": Path("runs"), "baselines": Path("baselines"), "anchor": "", "gate": None, "inconclusive": None, "unpaired": False}
+    usual = {
+        "out": Path("runs"),
+        "baselines": Path("baselines"),
+        "anchor": "",
+        "gate": None,
+        "inconclusive": None,
+        "unpaired": False,
+    }
     said = [candidate] if candidate else []
     for key, value in words.items():
         if key not in usual or value != usual[key]:
@@ -110,6 +164,11 @@ def self_tested(word: str, gate: Path | None, out: Path, baselines: Path) -> dic
     """What `--self-test` finds of a baseline."""
     saved = baselines / f"{word}.json"
     try:
-        return false_alarms.of_blocks(_candidate(str(saved) if saved.is_file() else word, out), _gate(gate, None))
+        return false_alarms.of_blocks(
+            _candidate(str(saved) if saved.is_file() else word, out), _gate(gate, None)
+        )
     except STRANGE as error:
-        raise NotComparable(f"--baseline {clean(word)} holds something else than this genbench writes ({type(error).__name__}: {clean(str(error))})") from None
+        raise NotComparable(
+            f"--baseline {clean(word)} holds something else than this genbench writes "
+            f"({type(error).__name__}: {clean(str(error))})"
+        ) from None

@@ -7,20 +7,21 @@ margin_share = "1 %"             # points of precision, recall, accuracy
 margin_kernel = "10 %"           # of a kernel distance's baseline, or twice the sd of real against real
 inconclusive = "fail"            # fail: exit 4; warn or pass: exit 0
 if_missing = "fail"              # fail: exit 3; warn
-anchor = "baselines/anchor.json" # besides the previous state a fixed one, so that small steps do not add up
+anchor = "baselines/anchor.json" # besides the previous state a fixed one, so that small steps
+do not add up
 min_class = 50                   # samples from which a class is judged
 discoveries = "10 %"             # of what warns: at most so many false ones among them (Benjamini and Hochberg)
 
-[[rule]]                         # without rules: the first number of each protocol fails, the others warn
+[[rule]]                   # without rules: the first number of each protocol fails, the others warn
 metric = "fd_digits"
 margin = "3 %"
-level = "fail"                   # or warn
+level = "fail"             # or warn
 accept = { until = 2026-12-31, reason = "new sampler", digest = "1f2e..." }
 
 [[cost]]                         # only between equal devices
 metric = "images_per_second"
 tolerance = "20 %"
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -127,8 +128,20 @@ def gate_of(content: Mapping[str, Any]) -> Gate:
         "anchor": _text,
         "min_class": _count,
         "discoveries": _share_below_half,
-        "rule": _tables({"metric": _text, "part": _text, "protocol": _text, "margin": share, "level": _one_of(*LEVELS), "accept": _acceptance}, Rule),
-        "cost": _tables({"metric": _one_of(*COSTS), "tolerance": share, "level": _one_of(*LEVELS)}, CostRule),
+        "rule": _tables(
+            {
+                "metric": _text,
+                "part": _text,
+                "protocol": _text,
+                "margin": share,
+                "level": _one_of(*LEVELS),
+                "accept": _acceptance,
+            },
+            Rule,
+        ),
+        "cost": _tables(
+            {"metric": _one_of(*COSTS), "tolerance": share, "level": _one_of(*LEVELS)}, CostRule
+        ),
     }
     found = _read(content, readers, "")
     rules = found.pop("rule", ())
@@ -157,7 +170,11 @@ def _tables(readers: Mapping[str, Any], kind: type[Rule] | type[CostRule]) -> An
         made = []
         for place, one in enumerate(value, 1):
             read_one = _read(one, readers, f"{'rule' if kind is Rule else 'cost'} {place}: ")
-            if missing := [key for key in ("metric", *(["tolerance"] if kind is CostRule else [])) if key not in read_one]:
+            if missing := [
+                key
+                for key in ("metric", *(["tolerance"] if kind is CostRule else []))
+                if key not in read_one
+            ]:
                 raise Wrong(f"{'rule' if kind is Rule else 'cost'} {place} names no {missing[0]}")
             made.append(kind(**read_one))
         return tuple(made)
@@ -211,7 +228,10 @@ def _one_of(*words: str) -> Any:
 
 def _acceptance(value: Any) -> Acceptance:
     if not isinstance(value, dict) or set(value) != {"until", "reason", "digest"}:
-        raise ValueError('write { until = 2026-12-31, reason = "...", digest = "..." }; check.json has the digest')
+        raise ValueError(
+            'write { until = 2026-12-31, reason = "...", digest = "..." }; '
+            "check.json has the digest"
+        )
     until = value["until"]
     if not isinstance(until, datetime.date) or isinstance(until, datetime.datetime):
         raise ValueError("until is a date: 2026-12-31, without quotes")

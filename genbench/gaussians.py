@@ -1,4 +1,8 @@
-"""The Fréchet distance of Gaussians fitted to rows: of all rows, and without each block; what metrics built on it share. float64 throughout."""
+"""The Fréchet distance of Gaussians fitted to rows: of all rows, and without each block;
+what metrics built on it share.
+
+float64 throughout.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The Gaussian that stays while the other moves: its mean [d], and A with A^T A = its covariance, of fewer rows than d where that is singular."""
+    """The Gaussian that stays while the other moves: its mean [d],
+    and A with A^T A = its covariance, of fewer rows than d where that is singular.
+    """
 
     mean: Array
     factor: Array
@@ -35,44 +41,62 @@ def fit(x: Array, lost: int = 1) -> Gaussian:
 
 
 def of_moments(given: stats.Moments, lost: int = 1, own: int = 1) -> Gaussian:
-    """The Gaussian with these moments; own: what its covariance is divided by, 1 of a statistics file's, which stands as it is whatever the other side's."""
+    """The Gaussian with these moments; own: what its covariance is divided by,
+    1 of a statistics file's, which stands as it is whatever the other side's.
+    """
     return Gaussian(given.mean, stats.factor_of(stats.covariance(given, own)), lost)
 
 
 def distance(x: Array, still: Gaussian) -> float:
-    """|mu_x - mu|^2 + tr(S + C - 2 (S C)^1/2) of rows x [n, d] and the Gaussian that stays, 0 to infinity; NaN for fewer than two rows."""
+    """|mu_x - mu|^2 + tr(S + C - 2 (S C)^1/2) of rows x [n, d] and the Gaussian that stays,
+    0 to infinity; NaN for fewer than two rows.
+    """
     if len(x) < max(2, x.shape[1] + 1) or len(still.factor) < x.shape[1]:
         return _of_rows(*projected(x, still), still)
     return _of_moments(stats.moments(x - still.mean), still)
 
 
 def distances_of_moments(parts: Sequence[stats.Moments], still: Gaussian) -> tuple[float, Array]:
-    """distance of all parts together, and without each of them float64 [B]: of many more rows than they are wide, of which the moments are at hand."""
+    """distance of all parts together, and without each of them float64 [B]:
+    of many more rows than they are wide, of which the moments are at hand.
+    """
     about = [replace(part, mean=part.mean - still.mean) for part in parts]
-    return _of_moments(stats.merge_all(about), still), np.array([_of_moments(rest, still) for rest in stats.without_each(about)])
+    return _of_moments(stats.merge_all(about), still), np.array(
+        [_of_moments(rest, still) for rest in stats.without_each(about)]
+    )
 
 
 def projected(x: Array, still: Gaussian) -> tuple[Array, Array]:
-    """What distances_without is made from, row by row: x [n, d] from the mean that stays, and that times A^T [n, a]."""
+    """What distances_without is made from, row by row: x [n, d] from the mean that stays,
+    and that times A^T [n, a].
+    """
     x = x - still.mean
     return x, stats.product(x, still.factor.T)
 
 
 def distances_without(x: Array, rows: Array, still: Gaussian, blocks: Array, count: int) -> Array:
-    """distance without each of `count` blocks, float64 [count]; NaN where fewer than two rows are left. x, rows: what projected gives, or some rows of it.
+    """distance without each of `count` blocks, float64 [count];
+    NaN where fewer than two rows are left.
 
-    With A^T A = the covariance that stays, tr (S C)^1/2 = tr (A S A^T)^1/2: rows are multiplied by A once, and each leave-out costs a merge of moments and
-    eigenvalues, without a product of matrices or an eigenvector. A block without rows takes nothing away.
+    x, rows: what projected gives, or some rows of it.
+
+    With A^T A = the covariance that stays, tr (S C)^1/2 = tr (A S A^T)^1/2: rows are multiplied by
+    A once, and each leave-out costs a merge of moments and eigenvalues, without a product of
+    matrices or an eigenvector. A block without rows takes nothing away.
     """
     sizes = np.bincount(blocks, minlength=count)
     members = [np.flatnonzero(blocks == b) for b in range(count)]
     if len(x) - sizes.max() < _enough(rows, still):
-        return np.array([_of_rows(np.delete(x, of, 0), np.delete(rows, of, 0), still) for of in members])
+        return np.array(
+            [_of_rows(np.delete(x, of, 0), np.delete(rows, of, 0), still) for of in members]
+        )
     there = [of for of in members if len(of)]
     found = np.full(count, _of_rows(x, rows, still) if len(there) < count else np.nan)
     rest = stats.without_each([stats.diagonal_moments(x[of]) for of in there])
     scatters = stats.without_each([stats.moments(rows[of]) for of in there])
-    terms = (stats.trace_of_root(stats.covariance(one, still.lost), full_rank=True) for one in scatters)
+    terms = (
+        stats.trace_of_root(stats.covariance(one, still.lost), full_rank=True) for one in scatters
+    )
     found[sizes > 0] = [_sum(one, still, term) for one, term in zip(rest, terms, strict=True)]
     return found
 
@@ -88,23 +112,33 @@ def _of_moments(moving: stats.Moments, still: Gaussian) -> float:
 
 
 def _of_rows(x: Array, rows: Array, still: Gaussian) -> float:
-    return _sum(stats.diagonal_moments(x), still, _term(rows, still)) if len(x) > 1 else float("nan")
+    return (
+        _sum(stats.diagonal_moments(x), still, _term(rows, still)) if len(x) > 1 else float("nan")
+    )
 
 
 def _sum(moving: stats.Moments, still: Gaussian, term: float) -> float:
-    """moving: moments about the mean that stays, with the diagonal of their scatter; term: tr (S C)^1/2."""
-    return float((moving.mean**2).sum() + stats.covariance(moving, still.lost).sum() + still.trace - 2 * term)
+    """moving: moments about the mean that stays, with the diagonal of their scatter; term:
+    tr (S C)^1/2.
+    """
+    return float(
+        (moving.mean**2).sum() + stats.covariance(moving, still.lost).sum() + still.trace - 2 * term
+    )
 
 
 def _enough(rows: Array, still: Gaussian) -> int:
-    """How many rows make eigenvalues safe: more than the width, twice as many where one of the Gaussians is singular."""
+    """How many rows make eigenvalues safe: more than the width,
+    twice as many where one of the Gaussians is singular.
+    """
     return max(2, rows.shape[1] + 1 if rows.shape[1] == len(still.mean) else 2 * rows.shape[1])
 
 
 def _term(rows: Array, still: Gaussian) -> float:
-    """tr (A S A^T)^1/2 from the rows times A^T, float64 [n, a]: eigenvalues, or the nuclear norm where either Gaussian is singular.
+    """tr (A S A^T)^1/2 from the rows times A^T, float64 [n, a]:
+    eigenvalues, or the nuclear norm where either Gaussian is singular.
 
-    The nuclear norm squares nothing that it could lose: where a matrix is singular, or nearly, its many small roots keep their digits.
+    The nuclear norm squares nothing that it could lose: where a matrix is singular, or nearly, its
+    many small roots keep their digits.
     """
     if len(rows) < _enough(rows, still) or rows.shape[1] < len(still.mean):
         return stats.nuclear_norm(stats.contrasts(rows) / np.sqrt(len(rows) - still.lost))

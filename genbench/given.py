@@ -1,4 +1,6 @@
-"""What one measure is computed from: the samples and real images that it takes, prepared as its row says, and the blocks that leave-outs leave out."""
+"""What one measure is computed from: the samples and real images that it takes,
+prepared as its row says, and the blocks that leave-outs leave out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 from genbench.arrays import NEEDS, Arrays, Side
 from genbench.draws import blocks_of, rank_in_class
 from genbench.lazy import np
-from genbench.probes import ahead_of_rows, one_repeat, probe_name, reconstructs, rounded, streamed, sums_of_rows, taken_n
+from genbench.probes import (
+    ahead_of_rows,
+    one_repeat,
+    probe_name,
+    reconstructs,
+    rounded,
+    streamed,
+    sums_of_rows,
+    taken_n,
+)
 from genbench.reconstructions import view
 from genbench.reference import MIRRORED
 from genbench.rows import Metric
@@ -21,7 +32,17 @@ if TYPE_CHECKING:
     from genbench.reference import Real
     from genbench.stats import Moments
 
-PREPARED = ("features", "reference", "samples_n", "reference_n", "mirrored", "precision", "batch", "pairs")  # what decides a measure's arrays
+# what decides a measure's arrays
+PREPARED = (
+    "features",
+    "reference",
+    "samples_n",
+    "reference_n",
+    "mirrored",
+    "precision",
+    "batch",
+    "pairs",
+)
 
 
 class NotFinite(ArithmeticError):
@@ -30,9 +51,12 @@ class NotFinite(ArithmeticError):
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a run drew, by probe: rows float64 [n, d], distances of pairs (of the first so many samples that were asked for) or within classes, row i for
-    sample i, or sums by block [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n]. moments(measure, n): of the first n samples' rows by block, where
-    they are not held."""
+    """What a run drew, by probe: rows float64 [n, d], distances of pairs (of the first so many
+    samples that were asked for) or within classes, row i for sample i, or sums by block
+    [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n].
+
+    moments(measure, n): of the first n samples' rows by block, where they are not held.
+    """
 
     probes: Mapping[str, ndarray[Any, Any]]
     labels: ndarray[Any, Any] | None
@@ -42,7 +66,9 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Given:
-    """Arrays by need, the block of each row by side, and the samples in each block [B] of all repeats."""
+    """Arrays by need, the block of each row by side, and the samples in each block [B] of
+    all repeats.
+    """
 
     arrays: Arrays
     blocks: Mapping[Side, ndarray[Any, Any]]
@@ -55,13 +81,23 @@ class Given:
         return int(self.sizes.sum()) // self.parts
 
 
-def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, Any], drawn: Drawn, real: Mapping[str, Real]) -> Given:
-    """The arrays of a measure, prepared as it says: whole batches, rounded features, part of the reference, its mirror images."""
+def given_of(
+    measure: Mapping[str, Any],
+    metric: Metric,
+    protocol: Mapping[str, Any],
+    drawn: Drawn,
+    real: Mapping[str, Real],
+) -> Given:
+    """The arrays of a measure, prepared as it says: whole batches, rounded features,
+    part of the reference, its mirror images.
+    """
     if reconstructs(measure):
         return _reconstructed(measure, metric, real[measure["reference"]])
     repeats = 1 if "sums" in metric.needs else int(protocol["repeats"])
     one, all_of_one = one_repeat(measure, repeats, len(drawn.blocks)), len(drawn.blocks) // repeats
-    taken = np.concatenate([np.arange(part * all_of_one, part * all_of_one + one) for part in range(repeats)])
+    taken = np.concatenate(
+        [np.arange(part * all_of_one, part * all_of_one + one) for part in range(repeats)]
+    )
     blocks = np.unique(drawn.blocks[taken], return_inverse=True)[1]
     sizes = np.bincount(blocks)
     labels = None if drawn.labels is None else drawn.labels[taken]
@@ -79,7 +115,9 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
         given |= {"samples": rows, "logits": rows, "pairs": rows, "prompts": rows, "labels": labels}
         if "ahead" in metric.needs:
             classes = np.zeros(len(rows), dtype=np.int64) if labels is None else labels
-            given["ahead"] = rows if probe_name(measure).endswith(".ahead") else ahead_of_rows(rows, classes)
+            given["ahead"] = (
+                rows if probe_name(measure).endswith(".ahead") else ahead_of_rows(rows, classes)
+            )
     places: dict[Side, ndarray[Any, Any]] = {"samples": blocks}
     for side, split in (("reference", measure["reference"]), ("train", protocol["train"])):
         if not split or side not in {NEEDS[need] for need in metric.needs}:
@@ -88,23 +126,41 @@ def given_of(measure: Mapping[str, Any], metric: Metric, protocol: Mapping[str, 
         if moments is not None:
             made["moments", "reference"] = moments
             continue
-        given[side], places[side] = _held(measure, real[split]) if side == "reference" else _whole(measure, real[split])
+        given[side], places[side] = (
+            _held(measure, real[split]) if side == "reference" else _whole(measure, real[split])
+        )
         given[f"{side}_logits"] = given[side]
-    return Given(Arrays({need: given[need] for need in metric.needs if need in given}, made), places, sizes, repeats)
+    return Given(
+        Arrays({need: given[need] for need in metric.needs if need in given}, made),
+        places,
+        sizes,
+        repeats,
+    )
 
 
 def _reconstructed(measure: Mapping[str, Any], metric: Metric, real: Real) -> Given:
-    """The reconstructions of a split's images beside the images: a pair stays together, so that a leave-out takes both out."""
+    """The reconstructions of a split's images beside the images:
+    a pair stays together, so that a leave-out takes both out.
+    """
     chosen = _first(real.labels, measure["reference_n"] or len(real.labels))
-    names = {"reconstructions": view(measure), "between": view(measure), "originals": measure["features"]}
+    names = {
+        "reconstructions": view(measure),
+        "between": view(measure),
+        "originals": measure["features"],
+    }
     given = {need: rounded(real.features[names[need]][chosen], measure) for need in metric.needs}
     blocks = np.unique(blocks_of(real.labels)[chosen], return_inverse=True)[1]
     return Given(Arrays(given), {"samples": blocks}, np.bincount(blocks))
 
 
 def _first(labels: ndarray[Any, Any], count: int, turns: int = 1) -> ndarray[Any, Any]:
-    """The places of the first images of a split, the classes in turn: a folder sorted by class would otherwise give a few classes alone."""
-    place = np.argsort(np.concatenate([rank_in_class(labels) + turn * len(labels) for turn in range(turns)]), kind="stable")
+    """The places of the first images of a split, the classes in turn:
+    a folder sorted by class would otherwise give a few classes alone.
+    """
+    place = np.argsort(
+        np.concatenate([rank_in_class(labels) + turn * len(labels) for turn in range(turns)]),
+        kind="stable",
+    )
     return np.sort(place[:count])
 
 
@@ -114,7 +170,9 @@ def _whole(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], n
 
 
 def _held(measure: Mapping[str, Any], real: Real) -> tuple[ndarray[Any, Any], ndarray[Any, Any]]:
-    """The reference's rows as a measure takes them, and the block of each; an image and its mirror image lie in one block."""
+    """The reference's rows as a measure takes them, and the block of each;
+    an image and its mirror image lie in one block.
+    """
     turns = 2 if measure["mirrored"] else 1
     rows = real.features[measure["features"] + (MIRRORED if turns == 2 else "")]
     blocks = np.tile(blocks_of(real.labels), turns)

@@ -1,7 +1,9 @@
-"""Studies of real or fake in the columns of the published study of 41 models (Stein et al. 2023): one row to a rater and model, in and out.
+"""Studies of real or fake in the columns of the published study of 41 models (Stein et al. 2023):
+one row to a rater and model, in and out.
 
-id, model, num_correct, err_rt, f_err_rt (fakes taken for real), r_err_rt (reals taken for fake), r_ans_rt (share of answers "real"), and the seconds of all
-answers, of those to fakes and of those to reals.
+id, model, num_correct, err_rt, f_err_rt (fakes taken for real), r_err_rt (reals taken for fake),
+r_ans_rt (share of answers "real"), and the seconds of all answers, of those to fakes and of
+those to reals.
 """
 
 from __future__ import annotations
@@ -22,7 +24,18 @@ from genbench.human_read import Study, Summary
 from genbench.human_store import create
 from genbench.say import VERSION, UserError, cell_of_csv, clean
 
-COLUMNS = ("id", "model", "num_correct", "err_rt", "f_err_rt", "r_err_rt", "r_ans_rt", "resp_time", "f_resp_time", "r_resp_time")
+COLUMNS = (
+    "id",
+    "model",
+    "num_correct",
+    "err_rt",
+    "f_err_rt",
+    "r_err_rt",
+    "r_ans_rt",
+    "resp_time",
+    "f_resp_time",
+    "r_resp_time",
+)
 LARGEST = 2**26  # bytes
 USUAL = 200  # answers of a rater in the published study
 
@@ -40,7 +53,19 @@ def imported(source: Path, path: Path) -> int:
         "genbench": VERSION,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    columns = [(s.rater, s.model, s.fakes, s.wrong_fakes, s.reals, s.wrong_reals, s.fakes_seconds, s.reals_seconds) for s in rows]
+    columns = [
+        (
+            s.rater,
+            s.model,
+            s.fakes,
+            s.wrong_fakes,
+            s.reals,
+            s.wrong_reals,
+            s.fakes_seconds,
+            s.reals_seconds,
+        )
+        for s in rows
+    ]
     create(path, {"design": {**design, "digest": digest(design)}}, {"summaries": columns})
     return len(rows)
 
@@ -58,7 +83,9 @@ def summaries(source: Path) -> list[Summary]:
     reader = csv.DictReader(io.StringIO(text))
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
-        raise UserError(f"{source} lacks the columns {', '.join(missing)}; they are {', '.join(COLUMNS)}")
+        raise UserError(
+            f"{source} lacks the columns {', '.join(missing)}; they are {', '.join(COLUMNS)}"
+        )
     found = []
     try:
         lines = [(reader.line_num, line) for line in reader]
@@ -67,7 +94,11 @@ def summaries(source: Path) -> list[Summary]:
             found.append(_summary(line, usual, f"{source}, line {number}"))
     except csv.Error as error:
         raise UserError(f"{source}, line {reader.line_num}: {error}") from None
-    twice = [pair for pair, count in Counter((one.rater, one.model) for one in found).items() if count > 1]
+    twice = [
+        pair
+        for pair, count in Counter((one.rater, one.model) for one in found).items()
+        if count > 1
+    ]
     if twice:
         raise UserError(f"{source}: rater {twice[0][0]} has two rows for {twice[0][1]}")
     if not found:
@@ -76,7 +107,9 @@ def summaries(source: Path) -> list[Summary]:
 
 
 def _usual(lines: Iterable[Mapping[str, Any]]) -> int:
-    """How many answers most raters gave: for one who was right in none, the file does not say it."""
+    """How many answers most raters gave: for one who was right in none,
+    the file does not say it.
+    """
     counts: Counter[int] = Counter()
     for line in lines:
         try:
@@ -95,12 +128,16 @@ def _summary(line: Mapping[str, Any], usual: int, where: str) -> Summary:
             values[name] = math.nan
         most = 1.0 + 1e-9 if name.endswith("_rt") else 1e5
         if not -1e-9 <= values[name] <= most:
-            raise UserError(f"{where}: {name} is {clean(str(line[name]))[:40]!r}, not a number from 0 to {1 if most < 2 else 'many'}")
+            raise UserError(
+                f"{where}: {name} is {clean(str(line[name]))[:40]!r}, not a number from 0 to "
+                f"{1 if most < 2 else 'many'}"
+            )
     if not line["id"] or not line["model"]:
         raise UserError(f"{where}: without an id or a model")
     fooled, blamed, said = values["f_err_rt"], values["r_err_rt"], values["r_ans_rt"]
     whole = round(values["num_correct"] / (1 - values["err_rt"])) if values["err_rt"] < 1 else usual
-    tilts = fooled + blamed - 1, fooled - blamed  # answers "real" = fakes fooled + reals (1 - blamed); wrong ones = fakes fooled + reals blamed
+    # answers "real" = fakes fooled + reals (1 - blamed); wrong ones = fakes fooled + reals blamed
+    tilts = fooled + blamed - 1, fooled - blamed
     if max(map(abs, tilts)) < 1e-6:
         fakes = whole // 2
     elif abs(tilts[0]) > abs(tilts[1]):
@@ -111,12 +148,15 @@ def _summary(line: Mapping[str, Any], usual: int, where: str) -> Summary:
         raise UserError(f"{where}: its rates contradict each other")
     reals = whole - fakes
     return Summary(
-        clean(line["id"]), clean(line["model"]), fakes, round(fooled * fakes), reals, round(blamed * reals), values["f_resp_time"], values["r_resp_time"]
+        clean(line["id"]), clean(line["model"]), fakes, round(fooled * fakes), reals,
+        round(blamed * reals), values["f_resp_time"], values["r_resp_time"]
     )  # fmt: skip
 
 
 def of_study(study: Study) -> list[Summary]:
-    """One row to a rater and model, catch trials left out; the reals that a rater saw stand in the rows of all models."""
+    """One row to a rater and model, catch trials left out;
+    the reals that a rater saw stand in the rows of all models.
+    """
     if study.summaries:
         return list(study.summaries)
     found = []
@@ -126,8 +166,22 @@ def of_study(study: Study) -> list[Summary]:
         for model in study.models:
             fakes = [one for one in own if one.first == model]
             if fakes:
-                wrong = sum(one.answer == REAL for one in fakes), sum(one.answer != REAL for one in reals)
-                found.append(Summary(f"rater_{rater}", model, len(fakes), wrong[0], len(reals), wrong[1], _seconds(fakes), _seconds(reals)))
+                wrong = (
+                    sum(one.answer == REAL for one in fakes),
+                    sum(one.answer != REAL for one in reals),
+                )
+                found.append(
+                    Summary(
+                        f"rater_{rater}",
+                        model,
+                        len(fakes),
+                        wrong[0],
+                        len(reals),
+                        wrong[1],
+                        _seconds(fakes),
+                        _seconds(reals),
+                    )
+                )
     return found
 
 
@@ -138,7 +192,10 @@ def _seconds(answers: Iterable[Answered]) -> float:
 def exported(study: Study, path: Path) -> int:
     """Write a study's rows; how many."""
     if study.design["kind"] != "real-or-fake":
-        raise UserError(f"these columns are of the kind real-or-fake, the study is of {study.design['kind']}: human results --json has its numbers")
+        raise UserError(
+            f"these columns are of the kind real-or-fake, the study is of {study.design['kind']}: "
+            "human results --json has its numbers"
+        )
     if path.exists():
         raise UserError(f"{path} exists already: name another file, or remove it")
     rows = of_study(study)
@@ -147,10 +204,23 @@ def exported(study: Study, path: Path) -> int:
     writer.writerow(COLUMNS)
     for one in rows:
         whole, wrong = one.fakes + one.reals, one.wrong_fakes + one.wrong_reals
-        rates = [wrong / whole, _share(one.wrong_fakes, one.fakes), _share(one.wrong_reals, one.reals)]
+        rates = [
+            wrong / whole,
+            _share(one.wrong_fakes, one.fakes),
+            _share(one.wrong_reals, one.reals),
+        ]
         said = (one.wrong_fakes + one.reals - one.wrong_reals) / whole
-        seconds = [round(value, 3) for value in (one.fakes_seconds + one.reals_seconds, one.fakes_seconds, one.reals_seconds)]
-        writer.writerow([cell_of_csv(one.rater), cell_of_csv(one.model), whole - wrong, *rates, said, *seconds])
+        seconds = [
+            round(value, 3)
+            for value in (
+                one.fakes_seconds + one.reals_seconds,
+                one.fakes_seconds,
+                one.reals_seconds,
+            )
+        ]
+        writer.writerow(
+            [cell_of_csv(one.rater), cell_of_csv(one.model), whole - wrong, *rates, said, *seconds]
+        )
     write(path, buffer.getvalue().encode())
     return len(rows)
 

@@ -1,7 +1,9 @@
-"""The local page of a study: routes, and who may ask. Starlette serves it; every answer comes from human_session.
+"""The local page of a study: routes, and who may ask.
 
-Only requests that name this server exactly (Host) are answered, only changes that come from its own pages (Origin) are made, and a page may load nothing
-from elsewhere nor be framed.
+Starlette serves it; every answer comes from human_session.
+
+Only requests that name this server exactly (Host) are answered, only changes that come from its own
+pages (Origin) are made, and a page may load nothing from elsewhere nor be framed.
 """
 
 from __future__ import annotations
@@ -24,11 +26,18 @@ from genbench.human_session import PAUSE, Session
 from genbench.lazy import jinja2
 
 PAGES = Path(__file__).with_name("pages")
-FILES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"}
+FILES = {
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 LARGEST = 4096  # bytes of a request's body
 MONTH = 30 * 24 * 3600
 HEADERS = {
-    "content-security-policy": "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'",
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",  # no-referrer would take the Origin from our own forms
@@ -53,7 +62,14 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 there = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in there)]
+                message["headers"] = [
+                    *message["headers"],
+                    *(
+                        (k.encode(), v.encode())
+                        for k, v in HEADERS.items()
+                        if k.encode() not in there
+                    ),
+                ]
             await send(message)
 
         why = self._refusal(scope)
@@ -100,16 +116,26 @@ class Page:
     def __init__(self, session: Session) -> None:
         self.session = session
         loader = jinja2.FileSystemLoader(PAGES)
-        self.templates = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self.templates = jinja2.Environment(
+            loader=loader,
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         self.words = json.loads((PAGES / "words.json").read_text(encoding="utf-8"))
 
     def shown(self, name: str, status: int = 200, **values: Any) -> Response:
         design = self.session.design
-        text = self.templates.get_template(name).render(words=self.words, design=design, kind=self.session.kind, pause=PAUSE, **values)
+        text = self.templates.get_template(name).render(
+            words=self.words, design=design, kind=self.session.kind, pause=PAUSE, **values
+        )
         return Response(text, status_code=status, media_type="text/html")
 
     async def rater(self, request: Request) -> int | None:
-        return await run_in_threadpool(self.session.store.rater_of, request.cookies.get(self.session.cookie, ""))
+        return await run_in_threadpool(
+            self.session.store.rater_of, request.cookies.get(self.session.cookie, "")
+        )
 
     async def entry(self, request: Request) -> Response:
         rater = await self.rater(request)
@@ -127,17 +153,22 @@ class Page:
         form = await _form(request)
         if form is None or not self.token(form.get("token", "")):
             return self.shown("closed.html", 403)
-        if await self.rater(request) is not None:  # who comes back by the study's link is one rater, not two
+        # who comes back by the study's link is one rater, not two
+        if await self.rater(request) is not None:
             return RedirectResponse("/study", status_code=303)
         return self.entered(await run_in_threadpool(self.session.join))
 
     def entered(self, key: str) -> Response:
         answer = RedirectResponse("/study", status_code=303)
-        answer.set_cookie(self.session.cookie, key, max_age=MONTH, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(
+            self.session.cookie, key, max_age=MONTH, httponly=True, samesite="strict", path="/"
+        )
         return answer
 
     async def resume(self, request: Request) -> Response:
-        """A page with a button: the cookie is set by a request of our own, and looking at a link changes nothing."""
+        """A page with a button: the cookie is set by a request of our own,
+        and looking at a link changes nothing.
+        """
         return self.shown("resume.html", key=request.query_params.get("key", ""))
 
     async def resumed(self, request: Request) -> Response:
@@ -149,7 +180,10 @@ class Page:
     async def study(self, request: Request) -> Response:
         if await self.rater(request) is None:
             return self.shown("closed.html", 403)
-        link = f"http://{request.headers['host']}/resume?key={quote(request.cookies[self.session.cookie], safe='')}"
+        link = (
+            f"http://{request.headers['host']}/resume?key="
+            f"{quote(request.cookies[self.session.cookie], safe='')}"
+        )
         return self.shown("study.html", link=link)
 
     async def trial(self, request: Request) -> Response:
@@ -168,7 +202,9 @@ class Page:
 
         return await self.asked(request, take_back)
 
-    async def asked(self, request: Request, work: Callable[[int, dict[str, Any]], dict[str, Any] | str]) -> Response:
+    async def asked(
+        self, request: Request, work: Callable[[int, dict[str, Any]], dict[str, Any] | str]
+    ) -> Response:
         """A rater's request for data, or with data: JSON back."""
         rater = await self.rater(request)
         if rater is None:
@@ -182,21 +218,35 @@ class Page:
         if not isinstance(body, dict):
             return JSONResponse({"wrong": "not a JSON object"}, status_code=400)
         found = await run_in_threadpool(work, rater, body)
-        return JSONResponse({"wrong": found}, status_code=409) if isinstance(found, str) else JSONResponse(found)
+        return (
+            JSONResponse({"wrong": found}, status_code=409)
+            if isinstance(found, str)
+            else JSONResponse(found)
+        )
 
     async def picture(self, request: Request) -> Response:
         rater = await self.rater(request)
-        found = None if rater is None else await run_in_threadpool(self.session.picture, rater, request.path_params["name"])
+        found = (
+            None
+            if rater is None
+            else await run_in_threadpool(self.session.picture, rater, request.path_params["name"])
+        )
         if found is None:
             return Response("no such picture", status_code=404, media_type="text/plain")
-        return Response(found, media_type="image/png", headers={"cache-control": "private, max-age=600"})
+        return Response(
+            found, media_type="image/png", headers={"cache-control": "private, max-age=600"}
+        )
 
     async def mine(self, request: Request) -> Response:
         rater = await self.rater(request)
         if rater is None:
             return self.shown("closed.html", 403)
         text = json.dumps(await run_in_threadpool(self.session.own, rater), indent=1)
-        return Response(text, media_type="application/json", headers={"content-disposition": 'attachment; filename="my-answers.json"'})
+        return Response(
+            text,
+            media_type="application/json",
+            headers={"content-disposition": 'attachment; filename="my-answers.json"'},
+        )
 
     async def delete(self, request: Request) -> Response:
         rater = await self.rater(request)
@@ -227,6 +277,15 @@ async def _body(request: Request) -> bytes | None:
 async def _form(request: Request) -> dict[str, str] | None:
     body = await _body(request)
     try:
-        return None if body is None else {key: values[0] for key, values in parse_qs(body.decode("utf-8", "replace"), max_num_fields=10).items()}
+        return (
+            None
+            if body is None
+            else {
+                key: values[0]
+                for key, values in parse_qs(
+                    body.decode("utf-8", "replace"), max_num_fields=10
+                ).items()
+            }
+        )
     except ValueError:  # more fields than any form of ours
         return None

@@ -24,10 +24,12 @@ def pairs_of(models: int) -> list[tuple[int, int]]:
 
 
 def strengths(counts: Array, models: int) -> Array:
-    """[draws, 2 pairs] -> [draws, pairs + models]: P(a > b) of each pair by Bradley and Terry (1952), then each model's mean of P over the others.
+    """[draws, 2 pairs] -> [draws, pairs + models]: P(a > b) of each pair by Bradley and Terry
+    (1952), then each model's mean of P over the others.
 
-    Kind 2k: the first of pair k won; 2k + 1: the second. One tie is added to each pair that was compared (half a win to each), so that a model that always
-    won is strong and not infinitely strong; two models' P is (wins + 0.5) / (n + 1). NaN where the pairs do not connect the models.
+    Kind 2k: the first of pair k won; 2k + 1: the second. One tie is added to each pair that was
+    compared (half a win to each), so that a model that always won is strong and not infinitely
+    strong; two models' P is (wins + 0.5) / (n + 1). NaN where the pairs do not connect the models.
     """
     pairs = pairs_of(models)
     found = np.full((len(counts), len(pairs) + models), np.nan)
@@ -49,7 +51,9 @@ def _powers(of: Array, compared: Sequence[tuple[int, int, int]], models: int) ->
         y += [b, b, b]
         won += [evalica.Winner.X, evalica.Winner.Y, evalica.Winner.Draw]
         weight += [float(of[2 * k]), float(of[2 * k + 1]), 1.0]
-    result = evalica.bradley_terry(x, y, won, index=pd.Index(range(models)), weights=weight, tolerance=CLOSE, limit=LIMIT)
+    result = evalica.bradley_terry(
+        x, y, won, index=pd.Index(range(models)), weights=weight, tolerance=CLOSE, limit=LIMIT
+    )
     return result.scores.sort_index().to_numpy()
 
 
@@ -65,8 +69,12 @@ def connected(pairs: Sequence[tuple[int, int]], models: int) -> bool:
 
 
 def agreement(raters: Array, items: Array, points: Array) -> float:
-    """Krippendorff's alpha of ratings, ordinal: 1 for raters who agree, 0 by chance; NaN where no item has two raters, or all points are one."""
-    table = pd.DataFrame({"rater": raters, "item": items, "points": points}).pivot_table(index="rater", columns="item", values="points", aggfunc="first")
+    """Krippendorff's alpha of ratings, ordinal: 1 for raters who agree, 0 by chance;
+    NaN where no item has two raters, or all points are one.
+    """
+    table = pd.DataFrame({"rater": raters, "item": items, "points": points}).pivot_table(
+        index="rater", columns="item", values="points", aggfunc="first"
+    )
     table = table.loc[:, table.notna().sum() >= 2]
     if table.empty or len(np.unique(table.to_numpy()[table.notna().to_numpy()])) < 2:
         return float("nan")

@@ -1,6 +1,8 @@
-"""How sure the answers of people are: errors, d' and criterion, and intervals that know that one rater's answers, and those to one picture, are alike.
+"""How sure the answers of people are: errors, d' and criterion,
+and intervals that know that one rater's answers, and those to one picture, are alike.
 
-A statistic is a function of counts: of how often each kind of answer was given, float64 [draws, kinds] -> [draws, numbers]. Pure functions.
+A statistic is a function of counts: of how often each kind of answer was given, float64
+[draws, kinds] -> [draws, numbers]. Pure functions.
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 
 DRAWS = 1000
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
-FAKE_AS_FAKE, FAKE_AS_REAL, REAL_AS_FAKE, REAL_AS_REAL = range(4)  # the kinds of answer that `detection` counts
+# the kinds of answer that `detection` counts
+FAKE_AS_FAKE, FAKE_AS_REAL, REAL_AS_FAKE, REAL_AS_REAL = range(4)
 DETECTION = ("error_fakes", "error_reals", "error", "dprime", "criterion")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers by kind [n], with the rater [n] of each and the item [n] that was shown; items None where that is not known."""
+    """Answers by kind [n], with the rater [n] of each and the item [n] that was shown;
+    items None where that is not known.
+    """
 
     kinds: Array
     raters: Array
@@ -37,7 +42,9 @@ class Answers:
 
 @dataclass(frozen=True)
 class Spread:
-    """Numbers [k], their standard errors [k], the degrees of freedom, and how many raters and answers there were."""
+    """Numbers [k], their standard errors [k], the degrees of freedom,
+    and how many raters and answers there were.
+    """
 
     value: Array
     se: Array
@@ -47,11 +54,14 @@ class Spread:
 
 
 def spread(statistic: Statistic, of: Answers, seed: int = 0, draws: int = DRAWS) -> Spread:
-    """A statistic and its standard errors, raters and items being drawn from more of them: V = V(raters) + V(items) - V(answers).
+    """A statistic and its standard errors, raters and items being drawn from more of them:
+    V = V(raters) + V(items) - V(answers).
 
-    Cameron, Gelbach & Miller (2011), "Robust inference with multiway clustering", eq. 2.12, with each variance by a bootstrap of whole clusters; never less
-    than that of raters or items alone. Resampling both at once (the pigeonhole bootstrap) counts the noise of single answers three times. With one rater
-    nothing can be known of others: the variance is that of the items. NaN where a draw in ten has no such number.
+    Cameron, Gelbach & Miller (2011), "Robust inference with multiway clustering", eq. 2.12, with
+    each variance by a bootstrap of whole clusters; never less than that of raters or items alone.
+    Resampling both at once (the pigeonhole bootstrap) counts the noise of single answers three
+    times. With one rater nothing can be known of others: the variance is that of the items. NaN
+    where a draw in ten has no such number.
     """
     rng = np.random.default_rng(seed)
     value = statistic(np.bincount(of.kinds, minlength=of.count)[None].astype(np.float64))[0]
@@ -68,7 +78,9 @@ def spread(statistic: Statistic, of: Answers, seed: int = 0, draws: int = DRAWS)
     whole = np.max(variances, axis=0)
     if len(variances) == 2:
         share = np.bincount(of.kinds, minlength=of.count) / len(of.kinds)
-        alone = _variance(statistic(rng.multinomial(len(of.kinds), share, size=draws).astype(np.float64)))
+        alone = _variance(
+            statistic(rng.multinomial(len(of.kinds), share, size=draws).astype(np.float64))
+        )
         whole = np.maximum(whole, variances[0] + variances[1] - alone)
     return Spread(value, np.sqrt(whole), min(sizes) - 1.0, raters, len(of.kinds))
 
@@ -82,7 +94,9 @@ def _table(clusters: Array, of: Answers) -> Array:
 
 
 def _variance(drawn: Array) -> Array:
-    """The variance over draws [draws, k] of each number; NaN where more than one draw in ten has none."""
+    """The variance over draws [draws, k] of each number; NaN where more than one draw in
+    ten has none.
+    """
     have = np.isfinite(drawn)
     count = have.sum(0)
     mean = np.where(have, drawn, 0.0).sum(0) / np.maximum(count, 1)
@@ -97,10 +111,12 @@ def plain_interval(value: float, se: float, freedom: float) -> tuple[float, floa
 
 
 def share_interval(share: float, se: float, freedom: float, answers: int) -> tuple[float, float]:
-    """Wilson's interval of a share at the number of independent answers that would be as sure as these.
+    """Wilson's interval of a share at the number of independent answers that would be as
+    sure as these.
 
-    n = share (1 - share) / se^2, at most the answers there are, shrunk by (z / t)^2 for few clusters: Korn & Graubard (1998), with Wilson's interval in
-    place of Clopper & Pearson's. It is never empty, also at 0 and 1, where the answers count as independent.
+    n = share (1 - share) / se^2, at most the answers there are, shrunk by (z / t)^2 for few
+    clusters: Korn & Graubard (1998), with Wilson's interval in place of Clopper & Pearson's. It is
+    never empty, also at 0 and 1, where the answers count as independent.
     """
     if math.isnan(share) or math.isnan(se) or not freedom >= 1:
         return math.nan, math.nan
@@ -110,11 +126,13 @@ def share_interval(share: float, se: float, freedom: float, answers: int) -> tup
 
 
 def detection(counts: Array) -> Array:
-    """[draws, 4] counts of fakes called fake and real, and of reals called fake and real -> [draws, 5]: DETECTION.
+    """[draws, 4] counts of fakes called fake and real, and of reals called fake and real ->
+    [draws, 5]: DETECTION.
 
-    The errors are plain shares, `error` the mean of both, so that it does not depend on how many of each were shown. With hits H (fakes called fake) and
-    false alarms F (reals called fake), d' = z(H) - z(F) and c = -(z(H) + z(F)) / 2, at H = (hits + 0.5) / (fakes + 1) and likewise F: Hautus (1995).
-    c below 0: inclined to say fake.
+    The errors are plain shares, `error` the mean of both, so that it does not depend on how many of
+    each were shown. With hits H (fakes called fake) and false alarms F (reals called fake), d' =
+    z(H) - z(F) and c = -(z(H) + z(F)) / 2, at H = (hits + 0.5) / (fakes + 1) and likewise F: Hautus
+    (1995). c below 0: inclined to say fake.
     """
     fakes, reals = counts[:, :2].sum(1), counts[:, 2:].sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -122,7 +140,10 @@ def detection(counts: Array) -> Array:
     hit = scipy_stats.norm.ppf((counts[:, FAKE_AS_FAKE] + 0.5) / (fakes + 1))
     alarm = scipy_stats.norm.ppf((counts[:, REAL_AS_FAKE] + 0.5) / (reals + 1))
     known = np.where((fakes > 0) & (reals > 0), 1.0, np.nan)
-    return np.stack([fooled, blamed, (fooled + blamed) / 2, (hit - alarm) * known, -(hit + alarm) / 2 * known], axis=1)
+    return np.stack(
+        [fooled, blamed, (fooled + blamed) / 2, (hit - alarm) * known, -(hit + alarm) / 2 * known],
+        axis=1,
+    )
 
 
 def share(counts: Array) -> Array:
@@ -134,14 +155,21 @@ def share(counts: Array) -> Array:
 def mean(counts: Array) -> Array:
     """[draws, points] counts of ratings of 1, 2, ... -> [draws, 1]: their mean."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (counts @ np.arange(1.0, counts.shape[1] + 1))[:, None] / counts.sum(1, keepdims=True)
+        return (counts @ np.arange(1.0, counts.shape[1] + 1))[:, None] / counts.sum(
+            1, keepdims=True
+        )
 
 
 def gap(statistic: Statistic, first: int, number: int) -> Statistic:
-    """The difference of one of a statistic's numbers between two sets of answers: the counts of the first set are the first `first` columns."""
+    """The difference of one of a statistic's numbers between two sets of answers:
+    the counts of the first set are the first `first` columns.
+    """
 
     def of(counts: Array) -> Array:
-        return statistic(counts[:, :first])[:, number : number + 1] - statistic(counts[:, first:])[:, number : number + 1]
+        return (
+            statistic(counts[:, :first])[:, number : number + 1]
+            - statistic(counts[:, first:])[:, number : number + 1]
+        )
 
     return of
 

@@ -1,4 +1,6 @@
-"""The answers of a study as the statistics want them: which raters count, and each question's answers by kind, rater and item."""
+"""The answers of a study as the statistics want them: which raters count,
+and each question's answers by kind, rater and item.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,19 @@ from genbench.human_store import Store
 from genbench.lazy import np
 from genbench.say import UserError
 
-ANSWERS = """SELECT a.rater, a.trial, t.item, p.model, COALESCE(q.model, ''), i.stratum, i.expected, t.catch, t.question, a.pressed, a.answer, a.reaction_ms
-    FROM answers a JOIN trials t ON t.rater = a.rater AND t.trial = a.trial JOIN items i ON i.item = t.item
-    JOIN pictures p ON p.blind = i.first LEFT JOIN pictures q ON q.blind = i.second ORDER BY a.rater, a.trial"""
+ANSWERS = """SELECT a.rater, a.trial, t.item, p.model, COALESCE(q.model, ''), i.stratum, \
+i.expected, t.catch, t.question, a.pressed, a.answer, a.reaction_ms
+    FROM answers a JOIN trials t ON t.rater = a.rater AND t.trial = a.trial JOIN items i ON i.item \
+= t.item
+    JOIN pictures p ON p.blind = i.first LEFT JOIN pictures q ON q.blind = i.second ORDER BY \
+a.rater, a.trial"""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One rater's answers to one model of a study that was made elsewhere: how many were shown and answered wrongly, and seconds."""
+    """One rater's answers to one model of a study that was made elsewhere:
+    how many were shown and answered wrongly, and seconds.
+    """
 
     rater: str
     model: str
@@ -36,7 +43,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Study:
-    """What was answered. answers: by those who joined here; summaries: of a study made elsewhere."""
+    """What was answered.
+
+    answers: by those who joined here; summaries: of a study made elsewhere.
+    """
 
     design: Mapping[str, Any]
     answers: tuple[Answered, ...]
@@ -64,22 +74,43 @@ def read(store: Store) -> Study:
     design = store.about["design"]
     if digest({key: value for key, value in design.items() if key != "digest"}) != design["digest"]:
         raise UserError(
-            f"{store.path}: the design was changed after it was registered as {design['digest'][:12]}; its results would not be those of any design"
+            f"{store.path}: the design was changed after it was registered as "
+            f"{design['digest'][:12]}; its results would not be those of any design"
         )
     answers = tuple(Answered(*row) for row in store.rows(ANSWERS))
-    points = () if KINDS[design["kind"]].keys else tuple(one["points"] for one in design["questions"])
-    by_rater = {rater: list(own) for rater, own in itertools.groupby(answers, lambda one: one.rater)}
+    points = (
+        () if KINDS[design["kind"]].keys else tuple(one["points"] for one in design["questions"])
+    )
+    by_rater = {
+        rater: list(own) for rater, own in itertools.groupby(answers, lambda one: one.rater)
+    }
     of_trials = dict(store.rows("SELECT rater, COUNT(*) FROM trials GROUP BY rater"))
-    ruled = [judged(by_rater[rater], of_trials[rater], points, design["exclusion"]) for rater in sorted(by_rater)]
-    idle = [Judged(rater, 0, None, None, 0.0, 0, ("unfinished",)) for (rater,) in store.rows("SELECT rater FROM raters") if rater not in by_rater]
-    summaries = tuple(Summary(*row) for row in store.rows("SELECT * FROM summaries ORDER BY rater, model"))
-    return Study(design, answers, (*ruled, *idle), int(store.about.get("withdrawn", 0)), summaries, points)
+    ruled = [
+        judged(by_rater[rater], of_trials[rater], points, design["exclusion"])
+        for rater in sorted(by_rater)
+    ]
+    idle = [
+        Judged(rater, 0, None, None, 0.0, 0, ("unfinished",))
+        for (rater,) in store.rows("SELECT rater FROM raters")
+        if rater not in by_rater
+    ]
+    summaries = tuple(
+        Summary(*row) for row in store.rows("SELECT * FROM summaries ORDER BY rater, model")
+    )
+    return Study(
+        design, answers, (*ruled, *idle), int(store.about.get("withdrawn", 0)), summaries, points
+    )
 
 
 def detections(study: Study, raters: Collection[int]) -> dict[str, Answers]:
-    """Of each model: its fakes and the reals that its raters saw, as fake or real (human_rates.detection)."""
+    """Of each model: its fakes and the reals that its raters saw,
+    as fake or real (human_rates.detection).
+    """
     if study.summaries:
-        return {model: _unfolded([one for one in study.summaries if one.model == model]) for model in study.models}
+        return {
+            model: _unfolded([one for one in study.summaries if one.model == model])
+            for model in study.models
+        }
     used = [one for one in study.answers if not one.catch and one.rater in raters]
     found = {}
     for model in study.models:
@@ -90,14 +121,24 @@ def detections(study: Study, raters: Collection[int]) -> dict[str, Answers]:
 
 
 def _kind(real: bool, as_real: bool) -> int:
-    return (REAL_AS_REAL if as_real else REAL_AS_FAKE) if real else (FAKE_AS_REAL if as_real else FAKE_AS_FAKE)
+    return (
+        (REAL_AS_REAL if as_real else REAL_AS_FAKE)
+        if real
+        else (FAKE_AS_REAL if as_real else FAKE_AS_FAKE)
+    )
 
 
 def fooled(study: Study, raters: Collection[int]) -> dict[str, Answers]:
-    """Of each model's pairs with real pictures: kind 0, the real one was told; 1, the generated one was taken for it."""
+    """Of each model's pairs with real pictures: kind 0, the real one was told;
+    1, the generated one was taken for it.
+    """
     found = {}
     for model in study.models:
-        own = [one for one in study.answers if not one.catch and one.rater in raters and one.second == model]
+        own = [
+            one
+            for one in study.answers
+            if not one.catch and one.rater in raters and one.second == model
+        ]
         found[model] = _answers([int(one.answer == "second") for one in own], own, 2)
     return found
 
@@ -115,7 +156,13 @@ def ratings(study: Study, raters: Collection[int], question: int) -> dict[str, A
     """Of each model, and of the real pictures, the points that were given, less one."""
     found = {}
     for model in [*study.models, REAL]:
-        own = [one for one in study.answers if not one.catch and one.rater in raters and (one.first, one.question) == (model, question)]
+        own = [
+            one
+            for one in study.answers
+            if not one.catch
+            and one.rater in raters
+            and (one.first, one.question) == (model, question)
+        ]
         found[model] = _answers([int(one.answer) - 1 for one in own], own, study.points[question])
     return found
 
@@ -131,6 +178,12 @@ def _answers(kinds: Sequence[int], own: Sequence[Answered], count: int) -> Answe
 
 def _unfolded(summaries: Sequence[Summary]) -> Answers:
     """Sums by rater as answers, without items."""
-    counts = np.array([[s.fakes - s.wrong_fakes, s.wrong_fakes, s.wrong_reals, s.reals - s.wrong_reals] for s in summaries], dtype=np.int64).reshape(-1, 4)
+    counts = np.array(
+        [
+            [s.fakes - s.wrong_fakes, s.wrong_fakes, s.wrong_reals, s.reals - s.wrong_reals]
+            for s in summaries
+        ],
+        dtype=np.int64,
+    ).reshape(-1, 4)
     raters = np.repeat(np.arange(len(counts)), counts.sum(1))
     return Answers(np.repeat(np.tile(np.arange(4), len(counts)), counts.ravel()), raters, None, 4)

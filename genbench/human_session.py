@@ -1,4 +1,7 @@
-"""What a rater is shown and may do: the state of a study for one rater, as plain data. Nothing in it tells a real picture from a generated one."""
+"""What a rater is shown and may do: the state of a study for one rater, as plain data.
+
+Nothing in it tells a real picture from a generated one.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,16 @@ class Session:
         self.kind = KINDS[self.design["kind"]]
         self.questions = [Question(**one) for one in self.design["questions"]]
         self.token = str(store.about["token"])
-        self.cookie = f"rater_{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"  # cookies of two ports of one host are one jar
+        # cookies of two ports of one host are one jar
+        self.cookie = f"rater_{hashlib.sha256(self.token.encode()).hexdigest()[:8]}"
         self._secret = bytes.fromhex(store.about["secret"])
-        pool: dict[str, Any] = {key: tuple(map(_tuple, value)) if isinstance(value, list) else value for key, value in store.about["pool"].items()}
+        pool: dict[str, Any] = {
+            key: tuple(map(_tuple, value)) if isinstance(value, list) else value
+            for key, value in store.about["pool"].items()
+        }
         self._pool = Pool(**pool)
-        trials_of(self._pool, 0, 0, self.design["trials"])  # imports numpy here: two raters who join at once must not meet it half imported
+        # imports numpy here: two raters who join at once must not meet it half imported
+        trials_of(self._pool, 0, 0, self.design["trials"])
 
     def join(self) -> str:
         """A new rater with trials of their own; the key that is the way back."""
@@ -41,18 +49,34 @@ class Session:
         return key
 
     def keys(self, rater: int) -> tuple[str, str] | tuple[()]:
-        """What the left and the right key of this rater mean; real stands left for every other rater."""
-        return self.kind.keys if self.kind.pairs or not self.kind.keys or rater % 2 else (self.kind.keys[1], self.kind.keys[0])
+        """What the left and the right key of this rater mean;
+        real stands left for every other rater.
+        """
+        return (
+            self.kind.keys
+            if self.kind.pairs or not self.kind.keys or rater % 2
+            else (self.kind.keys[1], self.kind.keys[0])
+        )
 
     def state(self, rater: int) -> dict[str, Any]:
         """What the page shows now, and which pictures it fetches ahead."""
         at, of, back = self.store.current(rater)
-        found: dict[str, Any] = {"trial": at, "of": of, "back": back, "done": at >= of, "pause": at > 0 and at % PAUSE == 0 and at < of}
+        found: dict[str, Any] = {
+            "trial": at,
+            "of": of,
+            "back": back,
+            "done": at >= of,
+            "pause": at > 0 and at % PAUSE == 0 and at < of,
+        }
         shown = self.store.shown(rater, at, 1 + AHEAD)
         if not shown or at >= of:
             return found
         question = self.questions[shown[0][4]]
-        scale = {} if self.kind.keys else {"points": question.points, "low": question.low, "high": question.high}
+        scale = (
+            {}
+            if self.kind.keys
+            else {"points": question.points, "low": question.low, "high": question.high}
+        )
         pictures = [[self._id(rater, trial, side) for side in self._sides()] for trial, *_ in shown]
         height, width = self.design["size"]
         return {
@@ -71,7 +95,10 @@ class Session:
         times = [body.get("reaction_ms"), body.get("shown_ms")]
         if type(trial) is not int or not isinstance(pressed, str) or not 0 <= trial < 2**31:
             return "an answer has a trial and a key"
-        if not all(isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= LONGEST_MS for one in times):
+        if not all(
+            isinstance(one, int | float) and not isinstance(one, bool) and 0 <= one <= LONGEST_MS
+            for one in times
+        ):
             return "times are milliseconds"
         shown = self.store.shown(rater, trial, 1)
         if not shown:
@@ -80,10 +107,16 @@ class Session:
         if not meaning:
             return "no such key"
         reaction, whole = (float(one) for one in times if one is not None)
-        return "" if self.store.answer(rater, Given(trial, pressed, meaning, reaction, whole), _now()) else "that trial comes later"
+        return (
+            ""
+            if self.store.answer(rater, Given(trial, pressed, meaning, reaction, whole), _now())
+            else "that trial comes later"
+        )
 
     def _meaning(self, rater: int, pressed: str, swapped: bool, question: Question) -> str:
-        """What a key says: real or fake, first or second of the item as it is kept, or points; "" for a key that answers nothing."""
+        """What a key says: real or fake, first or second of the item as it is kept, or points;
+        "" for a key that answers nothing.
+        """
         if not self.kind.keys:
             return pressed if pressed in {str(k) for k in range(1, question.points + 1)} else ""
         if pressed not in ("left", "right"):
@@ -94,7 +127,9 @@ class Session:
         return type(body.get("trial")) is int and self.store.undo(rater, body["trial"])
 
     def picture(self, rater: int, name: str) -> bytes | None:
-        """The picture behind an id, if it is one of this rater's and its turn has come, or nearly."""
+        """The picture behind an id, if it is one of this rater's and its turn has come,
+        or nearly.
+        """
         at, _, _ = self.store.current(rater)
         for trial, first, second, swapped, _ in self.store.shown(rater, max(0, at - 1), 2 + AHEAD):
             order = (second, first) if swapped and second else (first, second)
@@ -106,10 +141,16 @@ class Session:
     def own(self, rater: int) -> dict[str, Any]:
         """What the study has of a rater, for the rater: it does not say what was real."""
         columns = ("trial", "pressed", "answer", "reaction_ms", "shown_ms", "at")
-        answers = self.store.rows(f"SELECT {', '.join(columns)} FROM answers WHERE rater = ? ORDER BY trial", rater)  # noqa: S608 - names of our own
+        # names of our own
+        answers = self.store.rows(
+            f"SELECT {', '.join(columns)} FROM answers WHERE rater = ? ORDER BY trial",  # noqa: S608
+            rater,
+        )
         joined = self.store.rows("SELECT joined FROM raters WHERE rater = ?", rater)[0][0]
         told = [dict(zip(columns, one, strict=True)) for one in answers]
-        if self.kind.pairs:  # first and second are the study's own order, which says nothing to the rater and must not say which was real
+        # first and second are the study's own order, which says nothing to the rater and must not
+        # say which was real
+        if self.kind.pairs:
             told = [{key: value for key, value in one.items() if key != "answer"} for one in told]
         return {"study": self.design["digest"], "rater": rater, "joined": joined, "answers": told}
 
@@ -117,8 +158,12 @@ class Session:
         return ("left", "right") if self.kind.pairs else ("left",)
 
     def _id(self, rater: int, trial: int, side: str) -> str:
-        """The name of a picture for one rater in one trial: the same picture never has one name twice."""
-        return hmac.new(self._secret, f"shown\0{rater}\0{trial}\0{side}".encode(), "sha256").hexdigest()[:32]
+        """The name of a picture for one rater in one trial:
+        the same picture never has one name twice.
+        """
+        return hmac.new(
+            self._secret, f"shown\0{rater}\0{trial}\0{side}".encode(), "sha256"
+        ).hexdigest()[:32]
 
 
 def _tuple(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """A study of human raters in one SQLite file: its design, pictures, items, raters, trials, answers.
 
-An answer is committed (write-ahead log, synchronous=FULL) before the next trial is given out, and (rater, trial) is unique, so that an answer that is sent
-again changes nothing. Of a rater the file knows a number and the hash of a key, nothing else.
+An answer is committed (write-ahead log, synchronous=FULL) before the next trial is given out, and
+(rater, trial) is unique, so that an answer that is sent again changes nothing. Of a rater the file
+knows a number and the hash of a key, nothing else.
 """
 
 from __future__ import annotations
@@ -23,15 +24,22 @@ APPLICATION = 0x67626873  # "gbhs", in the file's header
 SCHEMA = 1
 TABLES = """
 CREATE TABLE study(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE pictures(blind TEXT PRIMARY KEY, png BLOB NOT NULL, model TEXT NOT NULL, place INTEGER NOT NULL);
-CREATE TABLE items(item INTEGER PRIMARY KEY, first TEXT NOT NULL, second TEXT, stratum TEXT NOT NULL, expected TEXT NOT NULL);
-CREATE TABLE raters(rater INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, joined TEXT NOT NULL);
-CREATE TABLE trials(rater INTEGER, trial INTEGER, item INTEGER NOT NULL, swapped INTEGER NOT NULL, catch TEXT NOT NULL, question INTEGER NOT NULL,
+CREATE TABLE pictures(blind TEXT PRIMARY KEY, png BLOB NOT NULL, model TEXT NOT NULL, \
+place INTEGER NOT NULL);
+CREATE TABLE items(item INTEGER PRIMARY KEY, first TEXT NOT NULL, second TEXT, \
+stratum TEXT NOT NULL, expected TEXT NOT NULL);
+CREATE TABLE raters(rater INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, \
+joined TEXT NOT NULL);
+CREATE TABLE trials(rater INTEGER, trial INTEGER, item INTEGER NOT NULL, swapped INTEGER NOT NULL, \
+catch TEXT NOT NULL, question INTEGER NOT NULL,
     PRIMARY KEY(rater, trial)) WITHOUT ROWID;
-CREATE TABLE answers(rater INTEGER, trial INTEGER, pressed TEXT NOT NULL, answer TEXT NOT NULL, reaction_ms REAL NOT NULL, shown_ms REAL NOT NULL,
+CREATE TABLE answers(rater INTEGER, trial INTEGER, pressed TEXT NOT NULL, answer TEXT NOT NULL, \
+reaction_ms REAL NOT NULL, shown_ms REAL NOT NULL,
     at TEXT NOT NULL, PRIMARY KEY(rater, trial)) WITHOUT ROWID;
-CREATE TABLE undone(rater INTEGER, trial INTEGER, pressed TEXT NOT NULL, reaction_ms REAL NOT NULL, PRIMARY KEY(rater, trial)) WITHOUT ROWID;
-CREATE TABLE summaries(rater TEXT, model TEXT, fakes INTEGER, wrong_fakes INTEGER, reals INTEGER, wrong_reals INTEGER, fakes_seconds REAL, reals_seconds REAL,
+CREATE TABLE undone(rater INTEGER, trial INTEGER, pressed TEXT NOT NULL, \
+reaction_ms REAL NOT NULL, PRIMARY KEY(rater, trial)) WITHOUT ROWID;
+CREATE TABLE summaries(rater TEXT, model TEXT, fakes INTEGER, wrong_fakes INTEGER, reals INTEGER, \
+wrong_reals INTEGER, fakes_seconds REAL, reals_seconds REAL,
     PRIMARY KEY(rater, model)) WITHOUT ROWID;
 """
 OF_A_RATER = ("answers", "undone", "trials", "raters")
@@ -39,7 +47,9 @@ OF_A_RATER = ("answers", "undone", "trials", "raters")
 
 @dataclass(frozen=True)
 class Given:
-    """An answer as the page sends it: the trial, the key that was pressed, what it means, and times in milliseconds."""
+    """An answer as the page sends it: the trial, the key that was pressed, what it means,
+    and times in milliseconds.
+    """
 
     trial: int
     pressed: str
@@ -48,17 +58,32 @@ class Given:
     shown_ms: float
 
 
-def create(path: Path, about: Mapping[str, Any], tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
-    """A new study file, whole or not at all. about: what the table `study` holds; tables: {name: rows}."""
+def create(
+    path: Path, about: Mapping[str, Any], tables: Mapping[str, Iterable[Sequence[Any]]]
+) -> None:
+    """A new study file, whole or not at all.
+
+    about: what the table `study` holds; tables: {name: rows}.
+    """
     if path.exists():
         raise UserError(f"{path} exists already: name another file, or remove it")
     with contextlib.closing(sqlite3.connect(":memory:")) as base:
-        base.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA}; {TABLES}")
-        base.executemany("INSERT INTO study VALUES(?, ?)", [(name, json.dumps(value, ensure_ascii=False)) for name, value in sorted(about.items())])
+        base.executescript(
+            f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={SCHEMA}; {TABLES}"
+        )
+        base.executemany(
+            "INSERT INTO study VALUES(?, ?)",
+            [
+                (name, json.dumps(value, ensure_ascii=False))
+                for name, value in sorted(about.items())
+            ],
+        )
         for name, rows in tables.items():
             given = list(rows)
             if given:
-                base.executemany(f"INSERT INTO {name} VALUES({', '.join('?' * len(given[0]))})", given)
+                base.executemany(
+                    f"INSERT INTO {name} VALUES({', '.join('?' * len(given[0]))})", given
+                )
         base.commit()
         write(path, base.serialize())
     path.chmod(0o600)  # it knows what is real
@@ -73,14 +98,23 @@ class Store:
             raise UserError(f"{path} is no file: genbench human new {path} --run RUN makes a study")
         try:
             with self._open() as base:
-                found = [base.execute(f"PRAGMA {word}").fetchone()[0] for word in ("application_id", "user_version")]
-                self.about: dict[str, Any] = {name: json.loads(value) for name, value in base.execute("SELECT name, value FROM study")}
+                found = [
+                    base.execute(f"PRAGMA {word}").fetchone()[0]
+                    for word in ("application_id", "user_version")
+                ]
+                self.about: dict[str, Any] = {
+                    name: json.loads(value)
+                    for name, value in base.execute("SELECT name, value FROM study")
+                }
         except (sqlite3.DatabaseError, ValueError, RunFailed) as error:
             raise UserError(f"{path} is no study of genbench human ({error})") from None
         if found[0] != APPLICATION:
             raise UserError(f"{path} is no study of genbench human: it is another program's file")
         if found[1] > SCHEMA:
-            raise UserError(f"{path} has schema {found[1]}, this genbench reads up to {SCHEMA}: pip install --upgrade genbench")
+            raise UserError(
+                f"{path} has schema {found[1]}, this genbench reads up to {SCHEMA}: "
+                "pip install --upgrade genbench"
+            )
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -118,31 +152,45 @@ class Store:
             return base.execute(question, values).fetchall()
 
     def join(self, now: str) -> tuple[int, str]:
-        """A new rater: the number, which is in no second rater's, and the key, which is nowhere else."""
+        """A new rater: the number, which is in no second rater's, and the key,
+        which is nowhere else.
+        """
         key = secrets.token_urlsafe(18)
         with self._changing() as base:
-            rater = base.execute("INSERT INTO raters(key, joined) VALUES(?, ?)", (_hash(key), now)).lastrowid
+            rater = base.execute(
+                "INSERT INTO raters(key, joined) VALUES(?, ?)", (_hash(key), now)
+            ).lastrowid
         assert rater is not None
         return rater, key
 
     def prepare(self, rater: int, trials: Iterable[Sequence[Any]]) -> None:
         """Keep a rater's trials (item, swapped, catch, question), in order."""
         with self._changing() as base:
-            base.executemany("INSERT OR IGNORE INTO trials VALUES(?, ?, ?, ?, ?, ?)", [(rater, k, *one) for k, one in enumerate(trials)])
+            base.executemany(
+                "INSERT OR IGNORE INTO trials VALUES(?, ?, ?, ?, ?, ?)",
+                [(rater, k, *one) for k, one in enumerate(trials)],
+            )
 
     def rater_of(self, key: str) -> int | None:
         found = self.rows("SELECT rater FROM raters WHERE key = ?", _hash(key)) if key else []
         return int(found[0][0]) if found else None
 
     def current(self, rater: int) -> tuple[int, int, bool]:
-        """The first trial without an answer, how many there are, and whether the one before may be taken back: one step, and each once."""
+        """The first trial without an answer, how many there are,
+        and whether the one before may be taken back: one step, and each once.
+        """
         with self._open() as base:
             return _current(base, rater)
 
     def shown(self, rater: int, first: int, count: int) -> list[tuple[Any, ...]]:
-        """(trial, first picture, second, swapped, question, the item's expected answer) of `count` trials from `first`."""
+        """(trial, first picture, second, swapped, question, the item's expected answer) of `count`
+        trials from `first`.
+        """
         return self.rows(
-            "SELECT trial, first, second, swapped, question FROM trials JOIN items USING(item) WHERE rater = ? AND trial >= ? AND trial < ? ORDER BY trial",
+            (
+                "SELECT trial, first, second, swapped, question FROM trials JOIN items USING(item) "
+                "WHERE rater = ? AND trial >= ? AND trial < ? ORDER BY trial"
+            ),
             rater,
             first,
             first + count,
@@ -152,14 +200,25 @@ class Store:
         return bytes(self.rows("SELECT png FROM pictures WHERE blind = ?", blind)[0][0])
 
     def answer(self, rater: int, given: Given, now: str) -> bool:
-        """Keep an answer to the current trial; one to an earlier trial is there already and stays. False for a trial that was not given out yet."""
+        """Keep an answer to the current trial; one to an earlier trial is there already and stays.
+
+        False for a trial that was not given out yet.
+        """
         with self._changing() as base:
             at, of, _ = _current(base, rater)
             if given.trial > at or given.trial >= of:
                 return False
             base.execute(
                 "INSERT INTO answers VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (rater, given.trial, given.pressed, given.answer, given.reaction_ms, given.shown_ms, now),
+                (
+                    rater,
+                    given.trial,
+                    given.pressed,
+                    given.answer,
+                    given.reaction_ms,
+                    given.shown_ms,
+                    now,
+                ),
             )
         return True
 
@@ -169,7 +228,13 @@ class Store:
             at, _, possible = _current(base, rater)
             if not possible or trial != at:
                 return False
-            base.execute("INSERT INTO undone SELECT rater, trial, pressed, reaction_ms FROM answers WHERE rater = ? AND trial = ?", (rater, at - 1))
+            base.execute(
+                (
+                    "INSERT INTO undone SELECT rater, trial, pressed, reaction_ms FROM answers "
+                    "WHERE rater = ? AND trial = ?"
+                ),
+                (rater, at - 1),
+            )
             base.execute("DELETE FROM answers WHERE rater = ? AND trial = ?", (rater, at - 1))
         return True
 
@@ -177,15 +242,24 @@ class Store:
         """Remove everything of a rater; that somebody withdrew is counted."""
         with self._changing() as base:
             for table in OF_A_RATER:
-                base.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))  # noqa: S608 - names of our own
-            base.execute("INSERT INTO study VALUES('withdrawn', '1') ON CONFLICT(name) DO UPDATE SET value = CAST(value AS INTEGER) + 1")
+                # names of our own
+                base.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))  # noqa: S608
+            base.execute(
+                "INSERT INTO study VALUES('withdrawn', '1') ON CONFLICT(name) DO UPDATE SET "
+                "value = CAST(value AS INTEGER) + 1"
+            )
         with self._open() as base:
             base.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would still have it
 
 
 def _current(base: sqlite3.Connection, rater: int) -> tuple[int, int, bool]:
-    of, done = (base.execute(f"SELECT COUNT(*) FROM {table} WHERE rater = ?", (rater,)).fetchone()[0] for table in ("trials", "answers"))  # noqa: S608
-    stepped = base.execute("SELECT COUNT(*) FROM undone WHERE rater = ? AND trial IN (?, ?)", (rater, done - 1, done)).fetchone()[0]
+    of, done = (
+        base.execute(f"SELECT COUNT(*) FROM {table} WHERE rater = ?", (rater,)).fetchone()[0]  # noqa: S608
+        for table in ("trials", "answers")
+    )
+    stepped = base.execute(
+        "SELECT COUNT(*) FROM undone WHERE rater = ? AND trial IN (?, ?)", (rater, done - 1, done)
+    ).fetchone()[0]
     return int(done), int(of), done > 0 and not stepped
 
 

@@ -1,7 +1,11 @@
-"""How sure a number is: delete-group jackknife, Wilson's interval for shares, comparisons of pairs, simultaneous rank ranges. Pure functions.
+"""How sure a number is: delete-group jackknife, Wilson's interval for shares, comparisons of pairs,
+simultaneous rank ranges.
 
-NaN means "there is no such error": fewer than two groups, or a leave-out that is undefined. It goes through every function here: an interval of it is
-(NaN, NaN), and a comparison with it shows nothing (p = 1). A standard error of 0 is a number: every leave-out agreed.
+Pure functions.
+
+NaN means "there is no such error": fewer than two groups, or a leave-out that is undefined. It goes
+through every function here: an interval of it is (NaN, NaN), and a comparison with it shows nothing
+(p = 1). A standard error of 0 is a number: every leave-out agreed.
 """
 
 from __future__ import annotations
@@ -23,12 +27,15 @@ FEW_BLOCKS = 5
 
 
 def jackknife(left_out: Array, sizes: Array, value: float) -> float:
-    """The standard error of `value` by the delete-group jackknife with groups of unequal sizes; NaN with fewer than two groups.
+    """The standard error of `value` by the delete-group jackknife with groups of unequal sizes;
+    NaN with fewer than two groups.
 
     left_out float64 [B]: the value without each group; sizes [B] > 0: the members of each group.
-    Busing, Meijer & van der Leeden (1999), "Delete-m jackknife for unequal m", eq. 3 to 5: pseudo-values p_j = h_j value - (h_j - 1) left_out_j with
-    h_j = n / m_j. Equal sizes give the ordinary (B-1)/B sum (left_out_j - mean)^2, where `value` cancels. It does not cancel otherwise: leave-outs of
-    a biased number, such as a Fréchet distance, differ because their sizes differ, and the pseudo-values take just that out.
+    Busing, Meijer & van der Leeden (1999), "Delete-m jackknife for unequal m", eq. 3 to 5:
+    pseudo-values p_j = h_j value - (h_j - 1) left_out_j with h_j = n / m_j. Equal sizes give the
+    ordinary (B-1)/B sum (left_out_j - mean)^2, where `value` cancels. It does not cancel otherwise:
+    leave-outs of a biased number, such as a Fréchet distance, differ because their sizes differ,
+    and the pseudo-values take just that out.
     """
     left_out, sizes = np.asarray(left_out, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     assert left_out.shape == sizes.shape
@@ -36,13 +43,16 @@ def jackknife(left_out: Array, sizes: Array, value: float) -> float:
     if len(sizes) < 2:
         return math.nan
     h = sizes.sum() / sizes
-    change = left_out - value  # p_j less their centre, with the value taken out so that nothing cancels
+    # p_j less their centre, with the value taken out so that nothing cancels
+    change = left_out - value
     off = ((1 - 1 / h) * change).sum() - (h - 1) * change
     return float(np.sqrt((off**2 / (h - 1)).mean()))
 
 
 def t_interval(value: float, se: float, groups: int, level: float = LEVEL) -> tuple[float, float]:
-    """value -+ se * the quantile of t with groups - 1 degrees of freedom; (NaN, NaN) where se is NaN or there are fewer than two groups."""
+    """value -+ se * the quantile of t with groups - 1 degrees of freedom;
+    (NaN, NaN) where se is NaN or there are fewer than two groups.
+    """
     if groups < 2 or math.isnan(se):
         return math.nan, math.nan
     half = float(scipy_stats.t.ppf((1 + level) / 2, groups - 1)) * se
@@ -50,7 +60,11 @@ def t_interval(value: float, se: float, groups: int, level: float = LEVEL) -> tu
 
 
 def wilson(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's (1927) score interval of a share of n independent samples, within 0 to 1; never empty, also at shares of 0 and 1. (NaN, NaN) for n < 1."""
+    """Wilson's (1927) score interval of a share of n independent samples, within 0 to 1;
+    never empty, also at shares of 0 and 1.
+
+    (NaN, NaN) for n < 1.
+    """
     if n < 1 or math.isnan(share):
         return math.nan, math.nan
     z2 = float(scipy_stats.norm.ppf((1 + level) / 2)) ** 2
@@ -60,10 +74,15 @@ def wilson(share: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
 
 
-def interval(method: Literal["jackknife", "wilson", "mean"], value: float, left_out: Array, sizes: Array) -> tuple[float, float, float]:
-    """Standard error, low and high (95 %) of a metric's value by the method that its row names. left_out, sizes [B].
+def interval(
+    method: Literal["jackknife", "wilson", "mean"], value: float, left_out: Array, sizes: Array
+) -> tuple[float, float, float]:
+    """Standard error, low and high (95 %) of a metric's value by the method that its row names.
 
-    A plain mean ("mean") needs nothing but its leave-outs: their pseudo-values are the means of the blocks.
+    left_out, sizes [B].
+
+    A plain mean ("mean") needs nothing but its leave-outs: their pseudo-values are the means
+    of the blocks.
     """
     se = jackknife(left_out, sizes, value)
     if method != "wilson":
@@ -74,25 +93,40 @@ def interval(method: Literal["jackknife", "wilson", "mean"], value: float, left_
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with what a comparison needs: leave-outs and group sizes, or only se and groups where there are no leave-outs (both empty)."""
+    """A value with what a comparison needs: leave-outs and group sizes,
+    or only se and groups where there are no leave-outs (both empty).
+    """
 
     value: float
     se: float
     groups: int
     left_out: tuple[float, ...] = ()
     sizes: tuple[int, ...] = ()
-    scheme: str = ""  # the version of the rule which sample lies in which group: leave-outs of two rules are never paired
+    # the version of the rule which sample lies in which group: leave-outs of two rules are
+    # never paired
+    scheme: str = ""
 
 
-def estimate(value: float, left_out: Sequence[float] | Array, sizes: Sequence[int] | Array, scheme: str = "") -> Estimate:
+def estimate(
+    value: float, left_out: Sequence[float] | Array, sizes: Sequence[int] | Array, scheme: str = ""
+) -> Estimate:
     """An Estimate from leave-outs and group sizes, both [B]."""
     se = jackknife(np.asarray(left_out), np.asarray(sizes), value)
-    return Estimate(value, se, len(sizes), tuple(float(one) for one in left_out), tuple(int(one) for one in sizes), scheme)
+    return Estimate(
+        value,
+        se,
+        len(sizes),
+        tuple(float(one) for one in left_out),
+        tuple(int(one) for one in sizes),
+        scheme,
+    )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """a - b: value, standard error, two-sided p, degrees of freedom, and whether leave-outs were taken pair by pair."""
+    """a - b: value, standard error, two-sided p, degrees of freedom,
+    and whether leave-outs were taken pair by pair.
+    """
 
     value: float
     se: float
@@ -104,13 +138,18 @@ class Difference:
 def difference(a: Estimate, b: Estimate) -> Difference:
     """The difference of two estimates.
 
-    Paired, where both have leave-outs over groups of the same rule and sizes: the jackknife of the differences with t(B-1); what the two share (seeds, labels,
-    reference) cancels. It holds for independent runs too, at the price of half the degrees of freedom. Otherwise Welch's: errors add in squares.
+    Paired, where both have leave-outs over groups of the same rule and sizes: the jackknife of the
+    differences with t(B-1); what the two share (seeds, labels, reference) cancels. It holds for
+    independent runs too, at the price of half the degrees of freedom. Otherwise Welch's: errors
+    add in squares.
     """
     value = a.value - b.value
     paired = len(a.sizes) > 0 and (a.sizes, a.scheme) == (b.sizes, b.scheme)
     if paired:
-        se, freedom = jackknife(np.subtract(a.left_out, b.left_out), np.asarray(a.sizes), value), len(a.sizes) - 1.0
+        se, freedom = (
+            jackknife(np.subtract(a.left_out, b.left_out), np.asarray(a.sizes), value),
+            len(a.sizes) - 1.0,
+        )
     else:
         se, freedom = math.hypot(a.se, b.se), _welch(a, b)
     return Difference(value, se, _two_sided(value, se, freedom), freedom, paired)
@@ -123,14 +162,18 @@ def _welch(a: Estimate, b: Estimate) -> float:
 
 
 def _two_sided(value: float, se: float, freedom: float) -> float:
-    """The two-sided p of value / se under t; without an error (NaN) nothing is shown, with an error of exactly 0 any difference is."""
+    """The two-sided p of value / se under t; without an error (NaN) nothing is shown,
+    with an error of exactly 0 any difference is.
+    """
     if math.isnan(se) or math.isnan(value) or freedom < 1 or value == 0:
         return 1.0
     return 0.0 if se == 0 else float(2 * scipy_stats.t.sf(abs(value) / se, freedom))
 
 
 def holm(p: Sequence[float] | Array) -> Array:
-    """Holm's (1979) adjusted p of a family of tests, float64 [tests] in the given order: rejected at 5 % where <= 0.05, whatever their dependence."""
+    """Holm's (1979) adjusted p of a family of tests, float64 [tests] in the given order:
+    rejected at 5 % where <= 0.05, whatever their dependence.
+    """
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
@@ -138,11 +181,15 @@ def holm(p: Sequence[float] | Array) -> Array:
     return adjusted
 
 
-def rank_ranges(estimates: Sequence[Estimate], better: Literal["lower", "higher"], level: float = LEVEL) -> list[tuple[int, int]]:
-    """Simultaneous rank ranges, (lowest, highest) per estimate: 1 + the number shown better ... K - the number shown worse; one estimate has (1, 1).
+def rank_ranges(
+    estimates: Sequence[Estimate], better: Literal["lower", "higher"], level: float = LEVEL
+) -> list[tuple[int, int]]:
+    """Simultaneous rank ranges, (lowest, highest) per estimate:
+    1 + the number shown better ... K - the number shown worse; one estimate has (1, 1).
 
-    "Shown" is a two-sided test of a pair's difference with Holm's adjustment over all K (K-1) / 2 pairs, so that all true ranks lie in their ranges
-    with probability `level`; Mohamad, van Zwet, Goeman & Solari (2022), "Simultaneous confidence intervals for ranks".
+    "Shown" is a two-sided test of a pair's difference with Holm's adjustment over all K (K-1) / 2
+    pairs, so that all true ranks lie in their ranges with probability `level`; Mohamad, van Zwet,
+    Goeman & Solari (2022), "Simultaneous confidence intervals for ranks".
     """
     pairs = [(i, j) for i in range(len(estimates)) for j in range(i)]
     adjusted = holm([difference(estimates[i], estimates[j]).p for i, j in pairs])
@@ -150,22 +197,34 @@ def rank_ranges(estimates: Sequence[Estimate], better: Literal["lower", "higher"
     shown_better, shown_worse = [0] * len(estimates), [0] * len(estimates)
     for (i, j), p in zip(pairs, adjusted, strict=True):
         if p <= 1 - level:
-            first, second = (i, j) if sign * estimates[i].value < sign * estimates[j].value else (j, i)
+            first, second = (
+                (i, j) if sign * estimates[i].value < sign * estimates[j].value else (j, i)
+            )
             shown_better[second] += 1
             shown_worse[first] += 1
-    return [(1 + ahead, len(estimates) - behind) for ahead, behind in zip(shown_better, shown_worse, strict=True)]
+    return [
+        (1 + ahead, len(estimates) - behind)
+        for ahead, behind in zip(shown_better, shown_worse, strict=True)
+    ]
 
 
 def wide_near_real(value: float, real_high: float | None) -> tuple[str, ...]:
-    """A flag for distances: within what real data scores the first-order term vanishes, and the jackknife counts the second-order one about twice.
+    """A flag for distances: within what real data scores the first-order term vanishes,
+    and the jackknife counts the second-order one about twice.
 
     The interval is then about 1.2 times too wide (tests/bench/coverage.md), which is the safe side.
     """
-    return ("interval too wide near real data",) if real_high is not None and value <= real_high else ()
+    return (
+        ("interval too wide near real data",)
+        if real_high is not None and value <= real_high
+        else ()
+    )
 
 
 def few_counts(share: float, n: int) -> tuple[str, ...]:
-    """A flag for shares: with fewer than 5 hits, or misses, no symmetric error describes them; Wilson's interval holds."""
+    """A flag for shares: with fewer than 5 hits, or misses, no symmetric error describes them;
+    Wilson's interval holds.
+    """
     return ("few counts: use the interval, not se",) if n * min(share, 1 - share) < 5 else ()
 
 
@@ -175,13 +234,21 @@ def few_hits(share: float, n: int) -> tuple[str, ...]:
 
 
 def wide_of_reference() -> tuple[str, ...]:
-    """A flag for numbers that ask for a row's nearest others: without a block of the reference these are others, and its error comes out too large.
+    """A flag for numbers that ask for a row's nearest others:
+    without a block of the reference these are others, and its error comes out too large.
 
-    The interval of the samples holds; a comparison that adds both errors excludes equality in fewer than 3 % (tests/bench/coverage.md): the safe side.
+    The interval of the samples holds; a comparison that adds both errors excludes equality in fewer
+    than 3 % (tests/bench/coverage.md): the safe side.
     """
     return ("error of the reference too wide",)
 
 
 def few_blocks(method: str, blocks: int) -> tuple[str, ...]:
-    """A flag for every number whose interval comes from blocks: with fewer than 5 it is itself a guess."""
-    return ("few blocks: the interval is a guess",) if method != "wilson" and blocks < FEW_BLOCKS else ()
+    """A flag for every number whose interval comes from blocks:
+    with fewer than 5 it is itself a guess.
+    """
+    return (
+        ("few blocks: the interval is a guess",)
+        if method != "wilson" and blocks < FEW_BLOCKS
+        else ()
+    )

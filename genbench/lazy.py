@@ -1,7 +1,8 @@
 """Heavy libraries, bound on first use: the only place where they are named as imports.
 
-`from genbench.lazy import torch` costs nothing; the first attribute that is read imports the library. That keeps `genbench --help` and every listing
-under 0.3 s (torch alone takes 2.5 s to import).
+`from genbench.lazy import torch` costs nothing; the first attribute that is read imports the
+library. That keeps `genbench --help` and every listing under 0.3 s (torch alone takes 2.5
+s to import).
 """
 
 from __future__ import annotations
@@ -51,10 +52,14 @@ class _Lazy(types.ModuleType):
     """A stand-in that becomes the library at the first attribute read from it."""
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # inspection (inspect, doctest, pluggy) must not import a library
+        # inspection (inspect, doctest, pluggy) must not import a library
+        if attribute.startswith("__"):
             raise AttributeError(attribute)
-        # Looked up before the importer is asked: its answer at every read took a tenth of the time of the table of classes.
-        return getattr(sys.modules.get(self.__name__) or importlib.import_module(self.__name__), attribute)
+        # Looked up before the importer is asked: its answer at every read took a tenth of the time
+        # of the table of classes.
+        return getattr(
+            sys.modules.get(self.__name__) or importlib.import_module(self.__name__), attribute
+        )
 
 
 if TYPE_CHECKING:

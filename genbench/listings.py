@@ -14,31 +14,54 @@ from genbench.say import answer, fields, listing
 
 
 def show_shelf(shelf: str | tuple[str, ...], name: str | None, as_json: bool) -> None:
-    """Print the names on a shelf, or on several, with what they are, or everything about one row."""
+    """Print the names on a shelf, or on several, with what they are,
+    or everything about one row.
+    """
     ones = (shelf,) if isinstance(shelf, str) else shelf
     if name is not None:
         row = plain(shelves.find(ones[0], name))
-        answer(json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields(dict(_lines(row))))
+        answer(
+            json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields(dict(_lines(row)))
+        )
         return
-    rows = [(one.name, getattr(one.target, "title", ""), one.origin) for kind in ones for one in shelves.standing(kind).values()]
+    rows = [
+        (one.name, getattr(one.target, "title", ""), one.origin)
+        for kind in ones
+        for one in shelves.standing(kind).values()
+    ]
     if as_json:
-        answer(json.dumps([{"name": a, "title": b, "origin": c} for a, b, c in rows], indent=1, ensure_ascii=False))
+        answer(
+            json.dumps(
+                [{"name": a, "title": b, "origin": c} for a, b, c in rows],
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
     else:
         answer(listing((a, b if c == "built in" else f"{b} ({c})".strip()) for a, b, c in rows))
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """A row's fields in a line each; a list of rows (a protocol's measures, the published numbers) in a line per row, by its name or its number."""
+    """A row's fields in a line each; a list of rows (a protocol's measures, the published numbers)
+    in a line per row, by its name or its number.
+    """
     for key, value in row.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            yield from ((f"{key} {item.get('name', i)}", words(_said(item))) for i, item in enumerate(value, 1))
+            yield from (
+                (f"{key} {item.get('name', i)}", words(_said(item)))
+                for i, item in enumerate(value, 1)
+            )
         else:
             yield key, words(value)
 
 
 def _said(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a row in a list that say something: not its name, which stands before, nor a 0 for "all", a false, the usual precision."""
-    return {key: value for key, value in item.items() if key != "name" and value not in (0, "float64")}
+    """The fields of a row in a list that say something: not its name, which stands before,
+    nor a 0 for "all", a false, the usual precision.
+    """
+    return {
+        key: value for key, value in item.items() if key != "name" and value not in (0, "float64")
+    }
 
 
 def plain(value: Any) -> Any:
@@ -61,7 +84,9 @@ def plain(value: Any) -> Any:
 def words(value: Any) -> str:
     """Plain data in a line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {words(item)}" for key, item in value.items() if item not in ("", None, {}, []))
+        return ", ".join(
+            f"{key} {words(item)}" for key, item in value.items() if item not in ("", None, {}, [])
+        )
     if isinstance(value, list):
         return ", ".join(words(item) for item in value)
     return "" if value is None else str(value)

@@ -1,4 +1,6 @@
-"""Batches decoded by torch's DataLoader: in order, by worker processes where there is much to decode."""
+"""Batches decoded by torch's DataLoader: in order, by worker processes where there is
+much to decode.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,26 @@ MOST = 8
 
 
 def workers(count: int) -> int:
-    """How many processes decode `count` images: $GENBENCH_WORKERS, else as many as there are processors for where there are many images."""
+    """How many processes decode `count` images: $GENBENCH_WORKERS,
+    else as many as there are processors for where there are many images.
+    """
     word = os.environ.get(VARIABLE, "")
     if word and not (word.isdigit() and int(word) < 1000):
         raise UserError(f"${VARIABLE} is {clean(word)!r}: a number of processes, 0 for none")
-    return int(word) if word else min(len(os.sched_getaffinity(0)), MOST) if count >= MANY and hasattr(os, "sched_getaffinity") else 0
+    return (
+        int(word)
+        if word
+        else min(len(os.sched_getaffinity(0)), MOST)
+        if count >= MANY and hasattr(os, "sched_getaffinity")
+        else 0
+    )
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a worker runs: read(range) for the k-th batch; what it refuses comes back as its line, since an exception would come with its traceback."""
+    """What a worker runs: read(range) for the k-th batch; what it refuses comes back as its line,
+    since an exception would come with its traceback.
+    """
 
     read: Callable[[range], Any]
     count: int
@@ -49,18 +61,28 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def at_once(height: int, width: int) -> int:
-    """How many images of this size go into a batch: BATCH, fewer of large ones, so that what waits between processes stays small."""
+    """How many images of this size go into a batch: BATCH, fewer of large ones,
+    so that what waits between processes stays small.
+    """
     return max(1, min(BATCH, LARGEST_BATCH // (3 * height * width)))
 
 
 def loaded(read: Callable[[range], Any], count: int, size: int = BATCH) -> Iterator[Any]:
-    """read(range) for the ranges of `size` places that make up 0 .. count - 1, in order; at most two batches to a worker wait."""
+    """read(range) for the ranges of `size` places that make up 0 .. count - 1, in order;
+    at most two batches to a worker wait.
+    """
     by = workers(count)
     parts: Any = _Parts(read, count, size)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fork beside torch's threads, and more workers than processors when they were asked for: both are meant
+        # fork beside torch's threads, and more workers than processors when they were asked for:
+        # both are meant
+        warnings.simplefilter("ignore")
         batches: Any = (
-            torch.utils.data.DataLoader(parts, batch_size=None, num_workers=by, collate_fn=_as_it_is) if by else map(parts.__getitem__, range(len(parts)))
+            torch.utils.data.DataLoader(
+                parts, batch_size=None, num_workers=by, collate_fn=_as_it_is
+            )
+            if by
+            else map(parts.__getitem__, range(len(parts)))
         )
         for found in batches:
             if isinstance(found, UserError):

@@ -1,4 +1,7 @@
-"""Locks between processes: a file that one of them holds. A killed holder's lock is free at once (the kernel's flock)."""
+"""Locks between processes: a file that one of them holds.
+
+A killed holder's lock is free at once (the kernel's flock).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ UNKNOWN = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # of a file system wi
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: str) -> Iterator[None]:
-    """Hold a lock file while the body runs; when somebody else holds it, say so and wait. A killed holder's lock is free at once (the kernel's flock)."""
+    """Hold a lock file while the body runs; when somebody else holds it, say so and wait.
+
+    A killed holder's lock is free at once (the kernel's flock).
+    """
     from filelock import Timeout
 
     lock = _lock(path)
@@ -29,7 +35,8 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in UNKNOWN:
             raise RunFailed(f"could not lock {path}: {error.strerror or error}") from error
-        tell(f"{path.parent} knows no locks: do not start the same run twice at once")  # files are whole or absent there too, but work may be done twice
+        # files are whole or absent there too, but work may be done twice
+        tell(f"{path.parent} knows no locks: do not start the same run twice at once")
     try:
         yield
     finally:
@@ -48,9 +55,12 @@ def taken(path: Path) -> bool:
 
 
 def _lock(path: Path) -> Any:
-    """The kernel's lock on a file, and never a file that means a lock by being there: nobody would take that of a dead process away."""
+    """The kernel's lock on a file, and never a file that means a lock by being there:
+    nobody would take that of a dead process away.
+    """
     from filelock import FileLock
 
-    known = inspect.signature(FileLock.__init__).parameters  # of late it would make such a file where the kernel says no, unless told
+    # of late it would make such a file where the kernel says no, unless told
+    known = inspect.signature(FileLock.__init__).parameters
     told: dict[str, Any] = {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
     return FileLock(path, **told)

@@ -1,4 +1,6 @@
-"""Shares of a run that were drawn in several folders, brought together: shard files are whole or absent, so a union of folders is a folder."""
+"""Shares of a run that were drawn in several folders, brought together:
+shard files are whole or absent, so a union of folders is a folder.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class Merged:
-    """A run's folder, its shards and their files, how many of these are new there, and the shards that two folders have drawn differently."""
+    """A run's folder, its shards and their files, how many of these are new there,
+    and the shards that two folders have drawn differently.
+    """
 
     folder: Path
     shards: int
@@ -25,19 +29,26 @@ class Merged:
 
 
 def merged(folders: Sequence[str], out: Path) -> list[Merged]:
-    """Every run in the given folders (run folders, folders of them, or URLs of results roots) in out/<run id>; what is there already stays as it is."""
+    """Every run in the given folders (run folders, folders of them, or URLs of results roots) in
+    out/<run id>; what is there already stays as it is.
+    """
     found_in: dict[str, list[Path]] = {}
     for folder in folders:
         found = sorted(_below(folder) if is_url(folder) else _runs(Path(folder)))
         if not found:
-            raise UserError(f"{clean(folder)} holds no run: name run folders, a folder of them, or the URL that --out was")
+            raise UserError(
+                f"{clean(folder)} holds no run: name run folders, a folder of them, "
+                "or the URL that --out was"
+            )
         for run in found:
             found_in.setdefault(run.name, []).append(run)
     return [_one(out, name, sources) for name, sources in found_in.items()]
 
 
 def _runs(folder: Path) -> Iterator[Path]:
-    yield from (path.parent for path in [folder / PLAN, *folder.glob(f"*/{PLAN}")] if path.is_file())
+    yield from (
+        path.parent for path in [folder / PLAN, *folder.glob(f"*/{PLAN}")] if path.is_file()
+    )
 
 
 def _below(url: str) -> Iterator[Path]:
@@ -50,7 +61,8 @@ def _below(url: str) -> Iterator[Path]:
 
 def _one(out: Path, name: str, sources: Sequence[Path]) -> Merged:
     folder = folder_to_write(folder_to_write(out, "--out") / name, "the run's folder")
-    drawn: dict[tuple[str, str], str] = {}  # of each shard (and file that is not of its images): the images behind it
+    # of each shard (and file that is not of its images): the images behind it
+    drawn: dict[tuple[str, str], str] = {}
     sound: set[str] = set()
     new, different = 0, set()
     for source in dict.fromkeys([folder, *sources]):
@@ -69,11 +81,19 @@ def _one(out: Path, name: str, sources: Sequence[Path]) -> Merged:
                 if source != folder:
                     write(folder / "shards" / path.name, path.read_bytes())
                     new += 1
-    return Merged(folder, len({name.partition(".")[0] for name in sound}), len(sound), new, tuple(sorted(different)))
+    return Merged(
+        folder,
+        len({name.partition(".")[0] for name in sound}),
+        len(sound),
+        new,
+        tuple(sorted(different)),
+    )
 
 
 def _same_plan(folder: Path, source: Path) -> None:
-    """Whether a folder's plan is that of the others, which one that has none yet takes over; UserError where its images were decided otherwise."""
+    """Whether a folder's plan is that of the others, which one that has none yet takes over;
+    UserError where its images were decided otherwise.
+    """
     try:
         plan = read_json(source / PLAN)
     except FileNotFoundError:
@@ -87,4 +107,7 @@ def _same_plan(folder: Path, source: Path) -> None:
         return
     for key in ("identity", "batch_size"):
         if there[key] != plan[key]:
-            raise UserError(f"{clean(str(source))} was drawn with another {key} than {clean(str(folder))}: draw it again with the same words")
+            raise UserError(
+                f"{clean(str(source))} was drawn with another {key} than {clean(str(folder))}: "
+                "draw it again with the same words"
+            )

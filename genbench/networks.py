@@ -1,4 +1,6 @@
-"""Networks of installed packages, filled from a file of weights: every parameter is found and has its shape, or one line says which has not."""
+"""Networks of installed packages, filled from a file of weights:
+every parameter is found and has its shape, or one line says which has not.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,24 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 
 
 def standardised(images: Tensor, moments: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Images [n, 3, h, w] in 0 to 255 -> float32, scaled to 0 to 1, less the mean, over the standard deviation of each channel."""
+    """Images [n, 3, h, w] in 0 to 255 -> float32, scaled to 0 to 1, less the mean,
+    over the standard deviation of each channel.
+    """
     mean, deviation = (torch.tensor(of, device=images.device).view(1, -1, 1, 1) for of in moments)
     return (images.to(torch.float32) / 255 - mean) / deviation
 
 
 def vision_transformer(**settings: Any) -> nn.Module:
-    """timm's vision transformer without a head and without values (on the device `meta`); UserError where timm is not installed."""
+    """timm's vision transformer without a head and without values (on the device `meta`);
+    UserError where timm is not installed.
+    """
     try:
         build = timm_vit.VisionTransformer
     except ModuleNotFoundError as error:
-        raise UserError(f"this extractor needs timm, which cannot be imported ({error}): pip install genbench[backbones]") from None
+        raise UserError(
+            f"this extractor needs timm, which cannot be imported ({error}): "
+            "pip install genbench[backbones]"
+        ) from None
     with torch.device("meta"):
         return build(num_classes=0, **settings)
 
@@ -44,11 +53,14 @@ def fill(
     published: Callable[[str], tuple[str, ...]] = _as_published,
     beside: tuple[str, ...] = (),
 ) -> nn.Module:
-    """The network (built on the device `meta`) with the parameters of a file as float32, in evaluation mode, without gradients.
+    """The network (built on the device `meta`) with the parameters of a file as float32,
+    in evaluation mode, without gradients.
 
-    published(parameter) says under which names the file has it; several are concatenated along the first axis (query, key, value). Names that begin
-    with one of `beside` belong to parts of the published network that are not needed. A parameter that is missing, has another shape or is not a
-    floating-point number, and a name that nobody expects, are each a UserError that names the file and the first such key.
+    published(parameter) says under which names the file has it; several are concatenated along the
+    first axis (query, key, value). Names that begin with one of `beside` belong to parts of the
+    published network that are not needed. A parameter that is missing, has another shape or is not
+    a floating-point number, and a name that nobody expects, are each a UserError that names the
+    file and the first such key.
     """
     state: dict[str, Tensor] = {}
     used: set[str] = set()
@@ -62,8 +74,14 @@ def fill(
         state[name] = torch.cat(parts) if len(parts) > 1 else parts[0]
         used.update(keys)
     for key in tensors:
-        if key not in used and not key.startswith(beside) and not key.endswith("num_batches_tracked"):
-            raise UserError(f"weights {path} hold {clean(key)!r}, which this network does not have; {_REMEDY}")
+        if (
+            key not in used
+            and not key.startswith(beside)
+            and not key.endswith("num_batches_tracked")
+        ):
+            raise UserError(
+                f"weights {path} hold {clean(key)!r}, which this network does not have; {_REMEDY}"
+            )
     net.load_state_dict(state, assign=True)
     return net.eval().requires_grad_(False)
 
@@ -71,14 +89,22 @@ def fill(
 _REMEDY = "they are of another network: see `genbench weights` for the file that fits"
 
 
-def _parameter(tensors: Mapping[str, Tensor], key: str, shape: tuple[int, ...], path: Path) -> Tensor:
+def _parameter(
+    tensors: Mapping[str, Tensor], key: str, shape: tuple[int, ...], path: Path
+) -> Tensor:
     if key not in tensors:
         raise UserError(f"weights {path} lack {key!r}; {_REMEDY}")
     found = tensors[key]
     if _without_ones(tuple(found.shape)) != _without_ones(shape):
-        raise UserError(f"weights {path} hold {key!r} of shape {tuple(found.shape)}, wanted is {shape}; {_REMEDY}")
+        raise UserError(
+            f"weights {path} hold {key!r} of shape {tuple(found.shape)}, "
+            f"wanted is {shape}; {_REMEDY}"
+        )
     if not found.is_floating_point():
-        raise UserError(f"weights {path} hold {key!r} as {str(found.dtype).removeprefix('torch.')}, wanted are floating-point numbers; {_REMEDY}")
+        raise UserError(
+            f"weights {path} hold {key!r} as {str(found.dtype).removeprefix('torch.')}, "
+            f"wanted are floating-point numbers; {_REMEDY}"
+        )
     return found.to(torch.float32).reshape(shape)
 
 

@@ -1,4 +1,6 @@
-"""A generator's options: read off its constructor's signature, cast from the command line's words."""
+"""A generator's options: read off its constructor's signature,
+cast from the command line's words.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ class Option:
 
     @property
     def wanted(self) -> str:
-        values = " | ".join(map(str, get_args(self.kind))) if get_origin(self.kind) is Literal else self.kind.__name__.lower()
+        values = (
+            " | ".join(map(str, get_args(self.kind)))
+            if get_origin(self.kind) is Literal
+            else self.kind.__name__.lower()
+        )
         return values + (" | none" if self.optional else "")
 
     def cast(self, word: str) -> Any:
@@ -40,16 +46,27 @@ class Option:
                 return next(value for value in get_args(self.kind) if str(value) == word)
             return WORDS[word.lower()] if self.kind is bool else self.kind(word)
         except (ValueError, KeyError, StopIteration):
-            raise UserError(f"-o {self.name}={clean(word)}: wanted is {self.wanted}; the default is {self.default}") from None
+            raise UserError(
+                f"-o {self.name}={clean(word)}: wanted is {self.wanted}; "
+                f"the default is {self.default}"
+            ) from None
 
 
 def read(parameter: inspect.Parameter, annotation: Any, where: str) -> Option:
-    """An option from a constructor's parameter and its resolved annotation; UserError naming the line to change."""
+    """An option from a constructor's parameter and its resolved annotation;
+    UserError naming the line to change.
+    """
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-        raise UserError(f"{where}: its constructor takes {stars}{parameter.name}, which hides its options; name each, with a default and an annotation")
+        raise UserError(
+            f"{where}: its constructor takes {stars}{parameter.name}, which hides its options; "
+            "name each, with a default and an annotation"
+        )
     if parameter.default is parameter.empty:
-        raise UserError(f"{where}: its constructor wants {parameter.name}, which has no default; give it one, then it is an option")
+        raise UserError(
+            f"{where}: its constructor wants {parameter.name}, which has no default; give it one, "
+            "then it is an option"
+        )
     text = ""
     if get_origin(annotation) is Annotated:
         annotation, text, *_ = get_args(annotation)
@@ -57,13 +74,26 @@ def read(parameter: inspect.Parameter, annotation: Any, where: str) -> Option:
     if optional:
         annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
     if annotation not in PLAIN and get_origin(annotation) is not Literal:
-        remedy = f"annotate it: {parameter.name}: {type(parameter.default).__name__} = {parameter.default!r}"
-        raise UserError(f"{where}: option {parameter.name} has no annotation that can be read from words; {remedy}")
+        remedy = (
+            f"annotate it: {parameter.name}: {type(parameter.default).__name__} = "
+            f"{parameter.default!r}"
+        )
+        raise UserError(
+            f"{where}: option {parameter.name} has no annotation that can be read from "
+            f"words; {remedy}"
+        )
     return Option(parameter.name, parameter.default, annotation, optional, str(text))
 
 
-def chosen(words: Sequence[str], known: Mapping[str, Option], where: str, usual: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Every option's value: those of the words `name=value` cast, the others as usual, or at their default."""
+def chosen(
+    words: Sequence[str],
+    known: Mapping[str, Option],
+    where: str,
+    usual: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Every option's value: those of the words `name=value` cast, the others as usual,
+    or at their default.
+    """
     values = {name: option.default for name, option in known.items()} | dict(usual or {})
     for word in words:
         name, equals, text = word.partition("=")
@@ -76,5 +106,12 @@ def chosen(words: Sequence[str], known: Mapping[str, Option], where: str, usual:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as JSON holds them: a path, and a float that JSON has not (inf is a usual bound), as text."""
-    return {name: str(value) if isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value)) else value for name, value in values.items()}
+    """Values as JSON holds them: a path, and a float that JSON has not (inf is a usual bound),
+    as text.
+    """
+    return {
+        name: str(value)
+        if isinstance(value, Path) or (isinstance(value, float) and not math.isfinite(value))
+        else value
+        for name, value in values.items()
+    }

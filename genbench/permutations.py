@@ -1,7 +1,9 @@
-"""Permutation tests of two samples from the pairs of their pooled rows: which arrangements, their statistics, and p where few or none are as extreme.
+"""Permutation tests of two samples from the pairs of their pooled rows:
+which arrangements, their statistics, and p where few or none are as extreme.
 
-Under the null hypothesis that both samples come from one distribution, every division of the pooled rows into sets of these sizes is as likely as the one
-at hand; nothing is assumed of the distribution, and the sizes may differ. Pure functions of float64 arrays.
+Under the null hypothesis that both samples come from one distribution, every division of the pooled
+rows into sets of these sizes is as likely as the one at hand; nothing is assumed of the
+distribution, and the sizes may differ. Pure functions of float64 arrays.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ HEAVIEST = 0.5  # the largest shape of the tail that is believed
 
 @functools.lru_cache(maxsize=4)
 def arrangements(n: int, m: int, count: int = COUNT, seed: int = 0) -> Array:
-    """Which of n + m pooled rows form the first set: float64 [1 + count, n + m] of 0 and 1, each row with n ones; row 0 is the arrangement at hand.
+    """Which of n + m pooled rows form the first set: float64 [1 + count, n + m] of 0 and 1,
+    each row with n ones; row 0 is the arrangement at hand.
 
-    Those of the last sizes are kept, since classes of one size share them: within a class they are as random as any.
+    Those of the last sizes are kept, since classes of one size share them: within a class they are
+    as random as any.
     """
     rng = np.random.default_rng([seed, n, m])
     chosen = np.zeros((1 + count, n + m))
@@ -39,7 +43,8 @@ def arrangements(n: int, m: int, count: int = COUNT, seed: int = 0) -> Array:
 
 
 def means(pairs: Array, chosen: Array) -> tuple[Array, Array, Array]:
-    """The mean of a symmetric function of pairs, float64 [N, N], within the first set, within the rest, and between them, each float64 [B].
+    """The mean of a symmetric function of pairs, float64 [N, N], within the first set,
+    within the rest, and between them, each float64 [B].
 
     chosen [B, N] of 0 and 1. A row is no pair with itself: the diagonal is left out.
     """
@@ -54,15 +59,21 @@ def means(pairs: Array, chosen: Array) -> tuple[Array, Array, Array]:
 
 
 def kernel_distances(kernel: Array, chosen: Array) -> Array:
-    """The unbiased squared kernel distance of the two sets, float64 [B]: mean within + mean within - 2 mean between. kernel [N, N]."""
+    """The unbiased squared kernel distance of the two sets, float64 [B]:
+    mean within + mean within - 2 mean between.
+
+    kernel [N, N].
+    """
     first, rest, between = means(kernel, chosen)
     return first + rest - 2 * between
 
 
 def log_spreads(squares: Array, chosen: Array) -> Array:
-    """log of the first set's trace of covariance over the rest's, float64 [B], from squared distances [N, N]: their mean within a set is twice its trace.
+    """log of the first set's trace of covariance over the rest's, float64 [B],
+    from squared distances [N, N]: their mean within a set is twice its trace.
 
-    A set that is one point has a trace of 1e-12 of the pooled rows' here, so that the number is finite.
+    A set that is one point has a trace of 1e-12 of the pooled rows' here, so that the
+    number is finite.
     """
     first, rest, between = means(squares, chosen)
     least = 1e-12 * max(float((first + rest + between).max()), 1e-300)
@@ -70,7 +81,11 @@ def log_spreads(squares: Array, chosen: Array) -> Array:
 
 
 def standardised(found: Array) -> Array:
-    """(value - mean) / deviation over the permutations, float64 [1 + count]; found[0] is the value at hand. All 0 where no permutation differs."""
+    """(value - mean) / deviation over the permutations, float64 [1 + count];
+    found[0] is the value at hand.
+
+    All 0 where no permutation differs.
+    """
     centre, width = found[1:].mean(), found[1:].std()
     scale = max(1.0, float(np.abs(found).max()))
     return np.zeros_like(found) if width <= 1e-14 * scale else (found - centre) / width
@@ -79,9 +94,11 @@ def standardised(found: Array) -> Array:
 def p_value(found: Array) -> float:
     """The one-sided p of found[0] among found[1:], large values being extreme; float64 [1 + count].
 
-    (1 + as extreme) / (1 + count) while that rests on at least ENOUGH permutations. With fewer, the generalised Pareto tail of the largest TAIL (Knijnenburg
-    et al. 2009, "Fewer permutations, more accurate P-values"), by probability-weighted moments (Hosking & Wallis 1987), its shape held in 0 .. HEAVIEST:
-    a negative one would have an end, beyond which p were 0. Never above the exact p, nor below 1e-300.
+    (1 + as extreme) / (1 + count) while that rests on at least ENOUGH permutations. With fewer, the
+    generalised Pareto tail of the largest TAIL (Knijnenburg et al. 2009, "Fewer permutations, more
+    accurate P-values"), by probability-weighted moments (Hosking & Wallis 1987), its shape held in
+    0 .. HEAVIEST: a negative one would have an end, beyond which p were 0. Never above the exact p,
+    nor below 1e-300.
     """
     value, null = found[0], found[1:]
     scale = max(1.0, float(np.abs(found).max()))
@@ -92,7 +109,13 @@ def p_value(found: Array) -> float:
     kept = min(TAIL, len(null) // 4)
     ordered = np.sort(null)[::-1]
     threshold = float(ordered[kept - 1 : kept + 1].mean())
-    return max(min(exact, kept / len(null) * _survival(float(value) - threshold, ordered[:kept] - threshold)), 1e-300)
+    return max(
+        min(
+            exact,
+            kept / len(null) * _survival(float(value) - threshold, ordered[:kept] - threshold),
+        ),
+        1e-300,
+    )
 
 
 def _survival(value: float, excess: Array) -> float:
@@ -102,11 +125,21 @@ def _survival(value: float, excess: Array) -> float:
         return 1.0
     ranks = (np.arange(len(excess)) + 0.65) / len(excess)  # of the survival function, largest first
     second = float((excess * ranks).mean())
-    shape = min(max(2 - first / (first - 2 * second), 0.0), HEAVIEST) if first > 2 * second else HEAVIEST
+    shape = (
+        min(max(2 - first / (first - 2 * second), 0.0), HEAVIEST)
+        if first > 2 * second
+        else HEAVIEST
+    )
     width = first * (1 - shape)
-    return math.exp(-value / width) if shape < 1e-6 else float((1 + shape * value / width) ** (-1 / shape))
+    return (
+        math.exp(-value / width)
+        if shape < 1e-6
+        else float((1 + shape * value / width) ** (-1 / shape))
+    )
 
 
 def least_p(n: int, m: int) -> float:
-    """The smallest p that a permutation test of n against m rows can give: one over the number of arrangements."""
+    """The smallest p that a permutation test of n against m rows can give:
+    one over the number of arrangements.
+    """
     return 1 / math.comb(n + m, n) if n and m else 1.0

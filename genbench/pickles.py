@@ -1,7 +1,8 @@
-"""The networks in NVIDIA's pickles (StyleGAN2-ADA, StyleGAN3, EDM), read as data: the code that such a file carries is neither compiled nor run.
+"""The networks in NVIDIA's pickles (StyleGAN2-ADA, StyleGAN3, EDM), read as data:
+the code that such a file carries is neither compiled nor run.
 
-Their own loader executes the source text inside the file and whatever else it names. Here a file can name what is listed in `_Reader`, each an inert
-stand-in; for anything else it is refused.
+Their own loader executes the source text inside the file and whatever else it names. Here a file
+can name what is listed in `_Reader`, each an inert stand-in; for anything else it is refused.
 """
 
 from __future__ import annotations
@@ -22,16 +23,22 @@ from genbench.lazy import torch
 from genbench.say import UserError, clean
 
 VERSION = 6  # of torch_utils.persistence, in every file published
-DEEPEST, MOST = 32, 100_000  # modules within modules, and tensors or settings in all: a tree that refers to itself ends here
+# modules within modules, and tensors or settings in all: a tree that refers to itself ends here
+DEEPEST, MOST = 32, 100_000
 LONGEST = 10_000_000  # opcodes; the three networks of a 1024-pixel file have about 50,000
-LARGEST_VIEW = 2**31  # bytes that all tensors of a file may have beyond its own: of numbers that strides of 0 repeat, and of storages that several share
+# bytes that all tensors of a file may have beyond its own: of numbers that strides of 0 repeat, and
+# of storages that several share
+LARGEST_VIEW = 2**31
 ZIP = b"PK"
-FORMATS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}  # numpy's codes of numbers and struct's
+# numpy's codes of numbers and struct's
+FORMATS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of a file: its class's name, the arguments it was made with (numbers, texts, lists and dictionaries of these), its tensors by dotted name."""
+    """A network of a file: its class's name, the arguments it was made with (numbers, texts, lists
+    and dictionaries of these), its tensors by dotted name.
+    """
 
     kind: str
     settings: Mapping[str, Any]
@@ -39,7 +46,10 @@ class Network:
 
 
 def load_network(path: Path | str, name: str = "G_ema") -> Network:
-    """A network of a pickle that NVIDIA's training code wrote; "G_ema" is the generator of averaged weights. UserError in one line for anything else.
+    """A network of a pickle that NVIDIA's training code wrote;
+    "G_ema" is the generator of averaged weights.
+
+    UserError in one line for anything else.
 
     Nothing in the file is executed. Tensors lie on the CPU.
     """
@@ -47,17 +57,27 @@ def load_network(path: Path | str, name: str = "G_ema") -> Network:
     if not path.is_file():
         raise UserError(f"checkpoint {clean(str(path))} is not a file")
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, warnings.catch_warnings():
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # torch warns of what is refused in a line below
             foresee(content)
             return _network(_Reader(content, len(content)).load(), name)
-    except Exception as error:  # pickle, torch and struct have their own error types; none of them means anything but a wrong file
+    except Exception as error:
+        # pickle, torch and struct have their own error types; none of them means anything but
+        # a wrong file
         why = clean(" ".join(str(error).split()))[:200] or type(error).__name__
-        raise UserError(f"checkpoint {clean(str(path))} cannot be read as NVIDIA's pickle: {why}; nothing in it was executed") from None
+        raise UserError(
+            f"checkpoint {clean(str(path))} cannot be read as NVIDIA's pickle: {why}; "
+            "nothing in it was executed"
+        ) from None
 
 
 def foresee(content: Any) -> None:
-    """Go through a pickle's opcodes once without doing what they say, and back to where it begins; ValueError where reading it would harm.
+    """Go through a pickle's opcodes once without doing what they say, and back to where it begins;
+    ValueError where reading it would harm.
 
     A place in the memo far beyond their number would make the reader fill memory up to it.
     """
@@ -71,7 +91,9 @@ def foresee(content: Any) -> None:
 
 
 class Budget:
-    """What a file's storages and its tensors, which are copies, may take together: it may name one of them a hundred thousand times."""
+    """What a file's storages and its tensors, which are copies, may take together:
+    it may name one of them a hundred thousand times.
+    """
 
     __slots__ = ("left",)
 
@@ -91,7 +113,10 @@ class _Reader(pickle.Unpickler):
     def __init__(self, content: Any, size: int) -> None:
         super().__init__(content)
         budget = Budget(size)
-        self.taking = {("torch.storage", "_load_from_bytes"): _Embedded(budget), ("torch._utils", "_rebuild_tensor_v2"): _Tensor(budget)}
+        self.taking = {
+            ("torch.storage", "_load_from_bytes"): _Embedded(budget),
+            ("torch._utils", "_rebuild_tensor_v2"): _Tensor(budget),
+        }
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self.taking:
@@ -99,11 +124,15 @@ class _Reader(pickle.Unpickler):
         if (module, name) in _NAMES:
             return _NAMES[module, name]
         if (module, name) == ("dnnlib.tflib.network", "Network"):
-            raise ValueError("it is of the TensorFlow code; NVIDIA's legacy.py (stylegan2-ada-pytorch) converts it")
+            raise ValueError(
+                "it is of the TensorFlow code; NVIDIA's legacy.py "
+                "(stylegan2-ada-pytorch) converts it"
+            )
         raise ValueError(f"it asks for {module}.{name}, which no network needs")
 
 
-# The stand-ins. A file may call them and cannot alter them: they have no dictionary of attributes, and refuse to be given a state.
+# The stand-ins. A file may call them and cannot alter them: they have no dictionary of attributes,
+# and refuse to be given a state.
 
 
 class _Inert:
@@ -129,13 +158,18 @@ class _Object(_Inert):
 
 
 class _Persistent(_Inert):
-    """For torch_utils.persistence._reconstruct_persistent_obj, which would run meta["module_src"]."""
+    """For torch_utils.persistence._reconstruct_persistent_obj, which would
+    run meta["module_src"].
+    """
 
     __slots__ = ()
 
     def __call__(self, meta: Mapping[str, Any]) -> _Object:
         if meta["type"] != "class" or meta["version"] != VERSION:
-            raise ValueError(f"it is of version {meta['version']} of NVIDIA's persistence, and version {VERSION} is known here")
+            raise ValueError(
+                f"it is of version {meta['version']} of NVIDIA's persistence, "
+                f"and version {VERSION} is known here"
+            )
         if not isinstance(meta["class_name"], str) or not isinstance(meta["state"], dict):
             raise ValueError("an object has no class's name or no attributes")
         return _Object(meta["class_name"], meta["state"])
@@ -156,7 +190,9 @@ class _Taking(_Inert):
 
 
 class _Embedded(_Taking):
-    """For torch.storage._load_from_bytes, which is itself an unpickler that runs what it is given."""
+    """For torch.storage._load_from_bytes, which is itself an unpickler that runs what it
+    is given.
+    """
 
     def __call__(self, content: bytes) -> _Storage:
         self.budget.take(len(content))
@@ -167,24 +203,43 @@ class _Embedded(_Taking):
         except pickle.UnpicklingError as error:
             raise ValueError(f"a storage of it {_asked(str(error))}") from None
         if not isinstance(found, torch.storage.TypedStorage) or found.nbytes() > len(content):
-            raise ValueError(f"a storage of it is a {type(found).__name__}, or longer than its bytes")
+            raise ValueError(
+                f"a storage of it is a {type(found).__name__}, or longer than its bytes"
+            )
         return _Storage(torch.empty(0, dtype=found.dtype).set_(found.untyped()))
 
 
 def _asked(message: str) -> str:
     """What torch's reader refused, from the page that it says: "asks for os.system"."""
     _, there, after = message.partition("GLOBAL ")
-    return f"asks for {after.split()[0]}, which no storage needs" if there and after.split() else "is no storage"
+    return (
+        f"asks for {after.split()[0]}, which no storage needs"
+        if there and after.split()
+        else "is no storage"
+    )
 
 
 class _Tensor(_Taking):
-    """For torch._utils._rebuild_tensor_v2, with every bound checked: a stride of 0 would make gigabytes of one number."""
+    """For torch._utils._rebuild_tensor_v2, with every bound checked:
+    a stride of 0 would make gigabytes of one number.
+    """
 
-    def __call__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> torch.Tensor:
-        if not isinstance(storage, _Storage) or not all(type(one) is int and one >= 0 for one in (offset, *size, *stride)):
+    def __call__(
+        self,
+        storage: _Storage,
+        offset: int,
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: object,
+    ) -> torch.Tensor:
+        if not isinstance(storage, _Storage) or not all(
+            type(one) is int and one >= 0 for one in (offset, *size, *stride)
+        ):
             raise ValueError("a tensor has no storage, or its shape is not of whole numbers")
         count, there = math.prod(size), storage.values.numel()
-        reach = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) + 1
+        reach = (
+            offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True)) + 1
+        )
         if count > there or (count and reach > there):
             raise ValueError("a tensor is larger than its storage")
         self.budget.take(count * storage.values.element_size())
@@ -201,7 +256,10 @@ class _First(_Inert):
 
 
 class _Dtype(_Inert):
-    """For numpy.dtype: the code of its numbers, "f8". Its state (byte order, alignment) is taken and not kept."""
+    """For numpy.dtype: the code of its numbers, "f8".
+
+    Its state (byte order, alignment) is taken and not kept.
+    """
 
     __slots__ = ("code",)
     code: str
@@ -226,7 +284,9 @@ class _Scalar(_Inert):
 
 
 class _Array(_Inert):
-    """For an array of numpy, of which StyleGAN3 keeps some that no image needs: nothing of it is kept."""
+    """For an array of numpy, of which StyleGAN3 keeps some that no image needs:
+    nothing of it is kept.
+    """
 
     __slots__ = ()
 
@@ -257,10 +317,16 @@ _NAMES: dict[tuple[str, str], Any] = {
 def _network(content: object, name: str) -> Network:
     found = content.get(name) if isinstance(content, dict) else None
     if not isinstance(found, _Object):
-        there = ", ".join(str(key) for key in content) if isinstance(content, dict) else f"a {type(content).__name__}"
+        there = (
+            ", ".join(str(key) for key in content)
+            if isinstance(content, dict)
+            else f"a {type(content).__name__}"
+        )
         raise ValueError(f"it holds no network {name}, but {there[:100] or 'nothing'}")
     left = [MOST]
-    return Network(found.kind, _plain(found.held.get("_init_kwargs", {}), left, 0), dict(_named(found)))
+    return Network(
+        found.kind, _plain(found.held.get("_init_kwargs", {}), left, 0), dict(_named(found))
+    )
 
 
 def _named(network: _Object) -> Iterator[tuple[str, torch.Tensor]]:
@@ -279,7 +345,9 @@ def _named(network: _Object) -> Iterator[tuple[str, torch.Tensor]]:
                 raise ValueError(f"{prefix}{key} is not a tensor")
             if tensor is not None:
                 yield f"{prefix}{key}", tensor
-        waiting += [(f"{prefix}{key}.", inner, depth + 1) for key, inner in module.part("_modules").items()]
+        waiting += [
+            (f"{prefix}{key}.", inner, depth + 1) for key, inner in module.part("_modules").items()
+        ]
         seen += 1
         if depth > DEEPEST or seen + len(waiting) > MOST:
             raise ValueError("its modules do not end")

@@ -1,6 +1,8 @@
-"""Pictures in the user's own files: a folder, with its sub-folders, or a zip of one (StyleGAN's layout), in the order of their names, decoded when asked for.
+"""Pictures in the user's own files: a folder, with its sub-folders,
+or a zip of one (StyleGAN's layout), in the order of their names, decoded when asked for.
 
-Names are kept as bytes side by side, so that a million of them take some tens of megabytes; pixels never stand in memory but for a batch.
+Names are kept as bytes side by side, so that a million of them take some tens of megabytes; pixels
+never stand in memory but for a batch.
 """
 
 from __future__ import annotations
@@ -27,17 +29,31 @@ from genbench.say import UserError, progress, tell
 if TYPE_CHECKING:
     from numpy import ndarray
 
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, NotImplementedError)  # what zipfile raises on a wrong file
-LARGEST_FILE = 2**28  # bytes of one picture in a zip, unpacked: nothing beyond is unpacked, whatever the header says
+# what zipfile raises on a wrong file
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+)
+# bytes of one picture in a zip, unpacked: nothing beyond is unpacked, whatever the header says
+LARGEST_FILE = 2**28
 OTHERS = (".npz", ".zip", ".parquet", "-ubyte", "-ubyte.gz")
 LISTED = 5  # names of what was left out that a line shows
 JPEG = b"\xff\xd8\xff"  # how its files begin, whatever their names
-LOOKED = 1000  # pictures whose first bytes are looked at: a look at each of a million takes minutes on a shared disk
+# pictures whose first bytes are looked at: a look at each of a million takes minutes on
+# a shared disk
+LOOKED = 1000
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Encoded pictures in the order of their names; all have the size of the first, every other is refused."""
+    """Encoded pictures in the order of their names; all have the size of the first,
+    every other is refused.
+    """
 
     place: Path  # the folder, or the zip
     names: ndarray[Any, Any]  # relative to it, bytes [n]
@@ -45,8 +61,10 @@ class Pictures:
     zipped: bool = False
     height: int = 0
     width: int = 0
-    left_out: tuple[str, ...] = ()  # under --on-bad-image skip: a line for each picture that was refused
-    _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, repr=False, compare=False)  # of each process
+    # under --on-bad-image skip: a line for each picture that was refused
+    left_out: tuple[str, ...] = ()
+    # of each process
+    _open: dict[int, zipfile.ZipFile] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,11 +77,17 @@ class Pictures:
         return os.fsdecode(self.names[place])
 
     def state(self) -> State:
-        """The state of all pictures that lie there now, those that have come since and those that are left out included."""
+        """The state of all pictures that lie there now, those that have come since and those that
+        are left out included.
+        """
         return state_of(self.place, _files(self.place))
 
     def read(self, places: Iterable[Any]) -> torch.Tensor:
-        """The pictures at these places, 0 .. len - 1: uint8 [n, 3, height, width]; grey ones three times the same. UserError names one that is refused."""
+        """The pictures at these places, 0 .. len - 1: uint8 [n, 3, height, width];
+        grey ones three times the same.
+
+        UserError names one that is refused.
+        """
         chosen = [int(place) for place in places]
         pixels = np.empty((len(chosen), self.height, self.width, 3), dtype=np.uint8)
         with heeded():
@@ -72,7 +96,10 @@ class Pictures:
                 if isinstance(found, str):
                     raise UserError(self.line(place, found))
                 if found.shape != row.shape:
-                    raise UserError(f"{self.place}: {self._sizes(place, found)}; a data set has one size: resize or remove one of them")
+                    raise UserError(
+                        f"{self.place}: {self._sizes(place, found)}; a data set has one size: "
+                        "resize or remove one of them"
+                    )
                 row[:] = found
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
@@ -82,12 +109,22 @@ class Pictures:
         if not self.zipped:
             return decoded(name, f"{self.place}/{name}")
         data = _member(self._archive(), name, LARGEST_FILE)
-        return f"cannot be unpacked ({data}); make the archive again" if isinstance(data, str) else decoded(name, data)
+        return (
+            f"cannot be unpacked ({data}); make the archive again"
+            if isinstance(data, str)
+            else decoded(name, data)
+        )
 
     def head(self, place: int) -> bytes:
-        """The first bytes of a picture's file; none where it cannot be read, which is said when it is decoded."""
+        """The first bytes of a picture's file; none where it cannot be read,
+        which is said when it is decoded.
+        """
         try:
-            with self._archive().open(self.name(place)) if self.zipped else (self.place / self.name(place)).open("rb") as file:
+            with (
+                self._archive().open(self.name(place))
+                if self.zipped
+                else (self.place / self.name(place)).open("rb") as file
+            ):
                 return file.read(len(JPEG))
         except (*BROKEN, OSError, KeyError):
             return b""
@@ -103,10 +140,17 @@ class Pictures:
         return f"{at} {why}"
 
     def _sizes(self, place: int, found: ndarray[Any, Any]) -> str:
-        return f"{self.name(0)} is {self.width}x{self.height}, {self.name(place)} is {found.shape[1]}x{found.shape[0]}"
+        return (
+            f"{self.name(0)} is {self.width}x{self.height}, {self.name(place)} is "
+            f"{found.shape[1]}x{found.shape[0]}"
+        )
 
     def sized(self) -> Pictures:
-        """With the size of the first picture, which must not be refused; under --on-bad-image skip without those that are. JPEG is told."""
+        """With the size of the first picture, which must not be refused;
+        under --on-bad-image skip without those that are.
+
+        JPEG is told.
+        """
         self._tell_losses()
         if skips():
             return self.sorted_out()
@@ -117,23 +161,36 @@ class Pictures:
         return replace(self, height=first.shape[0], width=first.shape[1])
 
     def _tell_losses(self) -> None:
-        """A remark where pictures are JPEG by their first bytes: of LOOKED evenly chosen ones, and as many that are so by their names."""
+        """A remark where pictures are JPEG by their first bytes:
+        of LOOKED evenly chosen ones, and as many that are so by their names.
+        """
         names = np.char.lower(self.names)
         named = np.flatnonzero(np.char.endswith(names, b".jpg") | np.char.endswith(names, b".jpeg"))
-        looked = np.union1d(np.linspace(0, len(self) - 1, min(len(self), LOOKED)).astype(np.int64), named[:LOOKED])
+        looked = np.union1d(
+            np.linspace(0, len(self) - 1, min(len(self), LOOKED)).astype(np.int64), named[:LOOKED]
+        )
         lossy = sum(self.head(int(place)) == JPEG for place in looked)
         if lossy:
             count = (
-                f"{lossy} of {len(self)} pictures are" if len(looked) == len(self) else f"of {len(self)} pictures {lossy} of the {len(looked)} looked at are"
+                f"{lossy} of {len(self)} pictures are"
+                if len(looked) == len(self)
+                else f"of {len(self)} pictures {lossy} of the {len(looked)} looked at are"
             )
-            _once(f"{self.place}: {count} JPEG, whose losses move distances: compare with JPEG of the same quality, or use PNG")
+            _once(
+                f"{self.place}: {count} JPEG, whose losses move distances: "
+                "compare with JPEG of the same quality, or use PNG"
+            )
 
     def batches(self) -> Iterator[torch.Tensor]:
-        """All pictures in order, uint8 [b, 3, height, width], never many in memory; decoded by worker processes where there are many."""
+        """All pictures in order, uint8 [b, 3, height, width], never many in memory;
+        decoded by worker processes where there are many.
+        """
         return loaded(self.read, len(self), at_once(self.height, self.width))
 
     def sorted_out(self) -> Pictures:
-        """Without what is refused, each with a line that says why; looked at once while the files are the same."""
+        """Without what is refused, each with a line that says why;
+        looked at once while the files are the same.
+        """
         state, began = self.state(), time.time()
         found = remembered(state, "refused")
         if found is None:
@@ -141,15 +198,32 @@ class Pictures:
             remember(state, "refused", found, began)
         bad = [place for place, _ in found["lines"]]
         if len(bad) == len(self):
-            raise UserError(f"{self.line(*found['lines'][0])}; none of the {len(self)} pictures is left")
+            raise UserError(
+                f"{self.line(*found['lines'][0])}; none of the {len(self)} pictures is left"
+            )
         keep = np.setdiff1d(np.arange(len(self)), bad)
         lines = tuple(f"{self.name(place)} {why}" for place, why in found["lines"])
         if lines:
-            _once(f"{self.place}: {len(lines)} of {len(self)} pictures are left out: {'; '.join(lines[:LISTED])}" + (" ..." if lines[LISTED:] else ""))
-        return replace(self, names=self.names[keep], labels=self.labels.of(keep), height=found["height"], width=found["width"], left_out=lines)
+            _once(
+                (
+                    f"{self.place}: {len(lines)} of {len(self)} pictures are left out: "
+                    f"{'; '.join(lines[:LISTED])}"
+                )
+                + (" ..." if lines[LISTED:] else "")
+            )
+        return replace(
+            self,
+            names=self.names[keep],
+            labels=self.labels.of(keep),
+            height=found["height"],
+            width=found["width"],
+            left_out=lines,
+        )
 
     def _refused(self) -> dict[str, Any]:
-        """{"lines": [[place, why]], "height", "width"}: every picture that is refused, and the size of the first that is not."""
+        """{"lines": [[place, why]], "height", "width"}: every picture that is refused,
+        and the size of the first that is not.
+        """
         lines: list[list[Any]] = []
         size: tuple[int, ...] | None = None
         with progress(f"looking through {self.place.name}", len(self), "pictures") as done:
@@ -160,26 +234,41 @@ class Pictures:
                         continue
                     size = size or verdict
                     if verdict != size:
-                        lines.append([place, f"is {verdict[1]}x{verdict[0]}, the first is {size[1]}x{size[0]}; resize it"])
+                        lines.append(
+                            [
+                                place,
+                                (
+                                    f"is {verdict[1]}x{verdict[0]}, the first is "
+                                    f"{size[1]}x{size[0]}; resize it"
+                                ),
+                            ]
+                        )
                 done(len(verdicts))
         return {"lines": lines, "height": size[0] if size else 0, "width": size[1] if size else 0}
 
     def _verdicts(self, places: range) -> list[tuple[int, Any]]:
         with heeded():
             looked = [(place, self.decoded(place)) for place in places]
-        return [(place, found if isinstance(found, str) else found.shape[:2]) for place, found in looked]
+        return [
+            (place, found if isinstance(found, str) else found.shape[:2]) for place, found in looked
+        ]
 
 
 def open_pictures(path: Path) -> Pictures:
-    """The pictures of a folder with its sub-folders, or of a zip, sorted by name; UserError where there is none, or where the first is refused.
+    """The pictures of a folder with its sub-folders, or of a zip, sorted by name;
+    UserError where there is none, or where the first is refused.
 
-    Hidden files, and files that are no pictures by their endings, are left aside. JPEG is read, with a remark: its losses move distances.
+    Hidden files, and files that are no pictures by their endings, are left aside. JPEG is read,
+    with a remark: its losses move distances.
     """
     return listed(path).sized()
 
 
 def listed(path: Path) -> Pictures:
-    """As open_pictures, but no picture is looked at. Labels are those of dataset.json (StyleGAN's), else the names of the sub-folders."""
+    """As open_pictures, but no picture is looked at.
+
+    Labels are those of dataset.json (StyleGAN's), else the names of the sub-folders.
+    """
     if not path.exists():
         raise UserError(f"{path}: there is no such folder")
     names = _names(path)
@@ -190,7 +279,11 @@ def listed(path: Path) -> Pictures:
 
 def _instead(path: Path) -> str:
     """What else lies in a folder without pictures that can be read."""
-    other = sorted(file.name for file in path.iterdir() if file.name.endswith(OTHERS)) if path.is_dir() else []
+    other = (
+        sorted(file.name for file in path.iterdir() if file.name.endswith(OTHERS))
+        if path.is_dir()
+        else []
+    )
     return f"; it has {other[0]}: name that" if other else ""
 
 
@@ -200,8 +293,18 @@ def _names(path: Path) -> ndarray[Any, Any]:
         found = _walked(os.fsencode(path))
     else:
         with zip_of(path) as archive:
-            found = iter([os.fsencode(name) for name in archive.namelist() if is_picture(name) and not name.startswith("__MACOSX/")])
-    parts = [np.array(some, dtype=np.bytes_) for some in iter(lambda: list(itertools.islice(found, 4096)), [])]  # bytes side by side, no object for each
+            found = iter(
+                [
+                    os.fsencode(name)
+                    for name in archive.namelist()
+                    if is_picture(name) and not name.startswith("__MACOSX/")
+                ]
+            )
+    # bytes side by side, no object for each
+    parts = [
+        np.array(some, dtype=np.bytes_)
+        for some in iter(lambda: list(itertools.islice(found, 4096)), [])
+    ]
     names = np.concatenate(parts) if parts else np.empty(0, dtype="S1")
     names.sort()
     return names
@@ -218,7 +321,9 @@ def _files(place: Path) -> Iterator[Path]:
 
 
 def _walked(folder: bytes) -> Iterator[bytes]:
-    """The names of the pictures in a folder and below, relative to it; links to folders are followed once."""
+    """The names of the pictures in a folder and below, relative to it;
+    links to folders are followed once.
+    """
     left, seen = [b""], {os.path.realpath(folder)}
     while left:
         at = left.pop()
@@ -239,7 +344,9 @@ def zip_of(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (*BROKEN, OSError) as error:
-        raise UserError(f"{path} cannot be read as a zip of pictures ({error}); make it again") from None
+        raise UserError(
+            f"{path} cannot be read as a zip of pictures ({error}); make it again"
+        ) from None
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> bytes | str:
@@ -260,7 +367,11 @@ def _listing(path: Path) -> bytes | None:
         file = path / LISTING
         if not file.is_file():
             return None
-        found: bytes | str = file.read_bytes() if file.stat().st_size <= LARGEST_LISTING else f"more than {LARGEST_LISTING} bytes"
+        found: bytes | str = (
+            file.read_bytes()
+            if file.stat().st_size <= LARGEST_LISTING
+            else f"more than {LARGEST_LISTING} bytes"
+        )
     else:
         with zip_of(path) as archive:
             if LISTING not in archive.namelist():

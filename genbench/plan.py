@@ -1,4 +1,6 @@
-"""From the user's words to a frozen Plan: rows resolved, options cast, and everything that can fail late has failed."""
+"""From the user's words to a frozen Plan: rows resolved, options cast,
+and everything that can fail late has failed.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from genbench.weights import known, words
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
 AUTO = 0  # the batch size of a plan that is to find its own
-TRAINED = ("dataset", "steps", "batch_size", "seed")  # of what a checkpoint says of itself, into the record
+# of what a checkpoint says of itself, into the record
+TRAINED = ("dataset", "steps", "batch_size", "seed")
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,13 @@ class Request:
         if self.shard_timeout is not None and not 0 < self.shard_timeout < 1e9:
             raise UserError(f"--shard-timeout {self.shard_timeout}: seconds, more than 0")
         if (self.partition or self.on_options) and not self.on:
-            raise UserError("--partition and --on-option are words to an engine: name it too, as in --on slurm")
+            raise UserError(
+                "--partition and --on-option are words to an engine: name it too, as in --on slurm"
+            )
         if self.shard and (self.on or self.shard_timeout):
-            raise UserError("--shard draws in this process: leave out --on and --shard-timeout, or --shard")
+            raise UserError(
+                "--shard draws in this process: leave out --on and --shard-timeout, or --shard"
+            )
         divided(self.shard or "1/1")
 
 
@@ -84,12 +91,21 @@ def settle(request: Request, description: Description) -> Plan:
     protocols = [_protocol(name, dataset) for name in request.protocols or (dataset.protocol,)]
     checkpoint = checkpoint_of(description, dataset, request.checkpoint, request.trust)
     first, n = _there(description, checkpoint, request, wanted_n(protocols[0], dataset))
-    wish = Wish(request.labels or protocols[0].labels, request.prompts, request.prompt_column, request.template)
+    wish = Wish(
+        request.labels or protocols[0].labels,
+        request.prompts,
+        request.prompt_column,
+        request.template,
+    )
     asked_for, texts = conditions(description, dataset, wish, checkpoint)
-    chosen, seal = options_of(description, request.options, checkpoint), seal_of(description, checkpoint)
+    chosen, seal = (
+        options_of(description, request.options, checkpoint),
+        seal_of(description, checkpoint),
+    )
     identity: dict[str, Any] = {
         "generator": description.name,
-        "code": code_of(description) or f"in memory {secrets.token_hex(8)}",  # without source it has no identity: a fresh run each time
+        # without source it has no identity: a fresh run each time
+        "code": code_of(description) or f"in memory {secrets.token_hex(8)}",
         "checkpoint": seal,
         "options": options.plain(chosen),
         "dataset": dataset.name,
@@ -113,13 +129,23 @@ def settle(request: Request, description: Description) -> Plan:
         kept=_keeps(request, n, dataset, protocols[0]),
         reconstructs="reconstruct" in description.abilities,
     )
-    under = {p.name: taken(p, asked, unplaced(request.metrics, protocols), first=p is protocols[0]) for p in protocols}
+    under = {
+        p.name: taken(p, asked, unplaced(request.metrics, protocols), first=p is protocols[0])
+        for p in protocols
+    }
     return Plan(
         identity=identity,
         dataset=request.dataset,
-        places={name: path for _, paths in under.values() for name, path in paths.items()} | _reference_place(request),
+        places={name: path for _, paths in under.values() for name, path in paths.items()}
+        | _reference_place(request),
         protocols={name: plain for name, (plain, _) in under.items()},
-        label=_label(description, options.plain(chosen), options.plain(usual_of(description, checkpoint)), request.checkpoint, seal or ""),
+        label=_label(
+            description,
+            options.plain(chosen),
+            options.plain(usual_of(description, checkpoint)),
+            request.checkpoint,
+            seal or "",
+        ),
         prompts=texts,
         origin=description.origin,
         seeding="per image" if "seeds" in description.abilities["sample"] else "per call",
@@ -134,15 +160,24 @@ def settle(request: Request, description: Description) -> Plan:
 
 def _keeps(request: Request, n: int, dataset: Dataset, first: Protocol) -> bool:
     """Whether a run keeps its images."""
-    return request.save_samples or n * 3 * dataset.resolution**2 * (4 if first.quantise == "none" else 1) < KEPT
+    return (
+        request.save_samples
+        or n * 3 * dataset.resolution**2 * (4 if first.quantise == "none" else 1) < KEPT
+    )
 
 
 def _protocol(name: str, dataset: Dataset) -> Protocol:
     row: Protocol = shelves.find("protocols", name)
     if row.dataset not in (dataset.name, whole(dataset).name, "any"):
-        raise UserError(f"protocol {name} is for the data set {row.dataset}, not {dataset.name}: --dataset {row.dataset}")
+        raise UserError(
+            f"protocol {name} is for the data set {row.dataset}, not {dataset.name}: "
+            f"--dataset {row.dataset}"
+        )
     if name.endswith(REFERENCES) and whole(dataset) is dataset:
-        raise UserError(f"protocol {name} is for long-tailed sets, and {dataset.name} is whole: --imbalance 100, or another ratio")
+        raise UserError(
+            f"protocol {name} is for long-tailed sets, and {dataset.name} is whole: "
+            "--imbalance 100, or another ratio"
+        )
     return row
 
 
@@ -156,12 +191,21 @@ def _weights(request: Request) -> dict[str, Path]:
     """The weights files that the user named."""
     named = words(request.weights)
     if named:
-        known(named, sorted({one.name for row in shelves.every("extractors").values() for one in needed(row)}))
+        known(
+            named,
+            sorted(
+                {one.name for row in shelves.every("extractors").values() for one in needed(row)}
+            ),
+        )
     return named
 
 
-def _there(description: Description, checkpoint: Path | None, request: Request, usual: int) -> tuple[int, int]:
-    """The first seed and n: as many as a generator of stored images has, and no more; of one that draws them, the usual number."""
+def _there(
+    description: Description, checkpoint: Path | None, request: Request, usual: int
+) -> tuple[int, int]:
+    """The first seed and n: as many as a generator of stored images has, and no more;
+    of one that draws them, the usual number.
+    """
     holds = description.attributes.get("holds")
     held = int(holds(checkpoint)) if holds is not None and checkpoint is not None else 0
     first, n = _seeds(request, held or usual)
@@ -181,11 +225,17 @@ def _reference_place(request: Request) -> dict[str, str]:
 
 
 def _statistics(path: Path | None) -> dict[str, Any] | None:
-    """A statistics file that stands for the reference, read once so that what is wrong with it is heard now."""
+    """A statistics file that stands for the reference, read once so that what is wrong with it
+    is heard now.
+    """
     if path is None:
         return None
     found = read_statistics(path)
-    return {"path": str(path), "sha256": content_sha256(path), "outputs": {output: len(of.mean) for output, of in found.items()}}
+    return {
+        "path": str(path),
+        "sha256": content_sha256(path),
+        "outputs": {output: len(of.mean) for output, of in found.items()},
+    }
 
 
 def _positive(value: int, word: str) -> int:
@@ -198,11 +248,20 @@ def _batch(request: Request) -> int:
     """--batch-size as a number, AUTO where the run is to find it."""
     word = str(request.batch_size)
     if request.memory_cap is not None and (word != "auto" or not 0 < request.memory_cap < 1e6):
-        raise UserError(f"--memory-cap {request.memory_cap}: GB, more than 0, and with --batch-size auto alone")
+        raise UserError(
+            f"--memory-cap {request.memory_cap}: GB, more than 0, and with --batch-size auto alone"
+        )
     if word != "auto":
-        return _positive(int(word), "--batch-size") if re.fullmatch(r"-?\d{1,9}", word, re.ASCII) else _wrong_batch(word)
+        return (
+            _positive(int(word), "--batch-size")
+            if re.fullmatch(r"-?\d{1,9}", word, re.ASCII)
+            else _wrong_batch(word)
+        )
     if request.shard:
-        raise UserError("--batch-size auto: machines that draw shares could find different ones, and images would differ: name a number, the same for each")
+        raise UserError(
+            "--batch-size auto: machines that draw shares could find different ones, "
+            "and images would differ: name a number, the same for each"
+        )
     return AUTO
 
 
@@ -215,7 +274,10 @@ def divided(word: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", word)
     place, of = map(int, found.groups()) if found else (0, 0)
     if not 1 <= place <= of:
-        raise UserError(f"--shard {clean(word)}: write K/N, from 1/N to N/N, or auto, which reads torchrun's or SLURM's variables")
+        raise UserError(
+            f"--shard {clean(word)}: write K/N, from 1/N to N/N, or auto, which reads torchrun's "
+            "or SLURM's variables"
+        )
     return place, of
 
 
@@ -223,16 +285,29 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
     """The first seed and n, from --seed and --n or from --seeds A-B."""
     if request.seeds:
         low, dash, high = request.seeds.partition("-")
-        if not (dash and re.fullmatch(r"\d{1,18}", low) and re.fullmatch(r"\d{1,18}", high) and int(low) <= int(high)):
-            raise UserError(f"--seeds {clean(request.seeds)}: write FIRST-LAST, as in 50000-99999, below 10^18")
+        if not (
+            dash
+            and re.fullmatch(r"\d{1,18}", low)
+            and re.fullmatch(r"\d{1,18}", high)
+            and int(low) <= int(high)
+        ):
+            raise UserError(
+                f"--seeds {clean(request.seeds)}: write FIRST-LAST, as in 50000-99999, below 10^18"
+            )
         if request.seed:
             raise UserError(f"--seeds {request.seeds} and --seed {request.seed}: give one of them")
         if request.n not in (None, int(high) - int(low) + 1):
-            raise UserError(f"--seeds {request.seeds} names {int(high) - int(low) + 1} samples, --n {request.n} another number; give one of them")
+            raise UserError(
+                f"--seeds {request.seeds} names {int(high) - int(low) + 1} samples, "
+                f"--n {request.n} another number; give one of them"
+            )
         first, n = int(low), int(high) - int(low) + 1
     else:
         if not 0 <= request.seed <= LARGEST_SEED:
-            raise UserError(f"--seed {request.seed}: 0 to {LARGEST_SEED}; each is a range of 2^20 samples' seeds")
+            raise UserError(
+                f"--seed {request.seed}: 0 to {LARGEST_SEED}; each is a range of 2^20 "
+                "samples' seeds"
+            )
         first, n = first_seed(request.seed), usual if request.n is None else request.n
     if not 1 <= n <= LARGEST_N:
         raise UserError(f"{n} samples: a run has 1 to {LARGEST_N}")
@@ -240,7 +315,8 @@ def _seeds(request: Request, usual: int) -> tuple[int, int]:
 
 
 def _said(checkpoint: Path | None, method: str) -> dict[str, Any]:
-    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan: its parent; data, length and strategy of its training.
+    """What a checkpoint that `genbench train` wrote says of itself, as fields of a Plan:
+    its parent; data, length and strategy of its training.
 
     method: what the user says it is a training of.
     """
@@ -254,17 +330,32 @@ def _said(checkpoint: Path | None, method: str) -> dict[str, Any]:
             more = dict(found.get("training", {}))
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"checkpoint {checkpoint} is not a safetensors file: {error}") from None
-    return {"method": method, "parent": str(found.get("parent", "")), "training": {key: found[key] for key in TRAINED if key in found} | more}
+    return {
+        "method": method,
+        "parent": str(found.get("parent", "")),
+        "training": {key: found[key] for key in TRAINED if key in found} | more,
+    }
 
 
-def _label(description: Description, chosen: Mapping[str, Any], usual: Mapping[str, Any], checkpoint: Path | None, seal: str) -> str:
+def _label(
+    description: Description,
+    chosen: Mapping[str, Any],
+    usual: Mapping[str, Any],
+    checkpoint: Path | None,
+    seal: str,
+) -> str:
     """The row's name on a board: plugin, options off what is usual, checkpoint."""
-    defaults = options.plain({name: option.default for name, option in description.options.items()}) | dict(usual)
+    defaults = options.plain(
+        {name: option.default for name, option in description.options.items()}
+    ) | dict(usual)
     off = [f"{name}={value}" for name, value in chosen.items() if value != defaults[name]]
-    name = Path(description.origin).name if description.origin.endswith(".py") else description.name  # a file is no shipped generator of its name
+    # a file is no shipped generator of its name
+    name = Path(description.origin).name if description.origin.endswith(".py") else description.name
     return " ".join([name, *off, *([f"[{checkpoint.name} {seal[:6]}]"] if checkpoint else [])])
 
 
 def with_settled(plan: Plan, batch_size: int, keep_images: bool) -> Plan:
-    """The plan with an earlier call's batch size: images are equal to the bit at one batch size only."""
+    """The plan with an earlier call's batch size: images are equal to the bit at one
+    batch size only.
+    """
     return replace(plan, batch_size=batch_size, keep_images=plan.keep_images or keep_images)

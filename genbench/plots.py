@@ -1,4 +1,6 @@
-"""Plots as SVG inside a page: its own text colour and font, colours that colour-blind people tell apart, the same bytes for the same numbers."""
+"""Plots as SVG inside a page: its own text colour and font,
+colours that colour-blind people tell apart, the same bytes for the same numbers.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Bounded = tuple[float, float, float]  # value, low, high
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito's, without yellow and black, which one of two themes swallows
+# Okabe & Ito's, without yellow and black, which one of two themes swallows
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT = "#010203", "#040506"  # stand for the page's own colours until the SVG is there
-PAGE = {INK: "currentColor", FAINT: "var(--faint)"} | {colour: f"var(--run-{at})" for at, colour in enumerate(COLOURS, 1)}  # the page lightens for dark
+# the page lightens for dark
+PAGE = {INK: "currentColor", FAINT: "var(--faint)"} | {
+    colour: f"var(--run-{at})" for at, colour in enumerate(COLOURS, 1)
+}
 STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -43,8 +49,13 @@ STYLE: Any = {
 }
 
 
-def svg(draw: Callable[[Any], None], name: str, alt: str, size: tuple[float, float] = (4.4, 3.2)) -> str:
-    """What draw(figure) draws, as an <svg> for a page. name: letters that no other plot of the page has; alt: what it shows, in words."""
+def svg(
+    draw: Callable[[Any], None], name: str, alt: str, size: tuple[float, float] = (4.4, 3.2)
+) -> str:
+    """What draw(figure) draws, as an <svg> for a page.
+
+    name: letters that no other plot of the page has; alt: what it shows, in words.
+    """
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         figure = mpl_figure.Figure(figsize=size, layout="constrained")
         figure.patch.set_alpha(0)
@@ -53,30 +64,61 @@ def svg(draw: Callable[[Any], None], name: str, alt: str, size: tuple[float, flo
             axes.patch.set_alpha(0)
         with io.BytesIO() as buffer:
             canvas: Any = mpl_svg.FigureCanvasSVG(figure)
-            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+            canvas.print_svg(
+                buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+            )
             return _dressed(buffer.getvalue().decode(), name, clean(alt), size)
 
 
 def _dressed(text: str, name: str, alt: str, size: tuple[float, float]) -> str:
-    """A file of matplotlib's as an element: no prologue, no styles beyond itself, ids of its own, the page's font and ink, an accessible name."""
+    """A file of matplotlib's as an element: no prologue, no styles beyond itself, ids of its own,
+    the page's font and ink, an accessible name.
+    """
     text = text[text.index("<svg") : text.rindex("</svg>") + 6]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r"<metadata>.*?</metadata>|<!--.*?-->|<style[^>]*>.*?</style>", "", text, flags=re.DOTALL
+    )
     text = re.sub(r'(\sid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     text = re.sub(r"font:\s*([\d.]+px)[^;\"]*", r"font-size: \1", text)
     for ink, own in PAGE.items():
         text = text.replace(ink, own)
     wide, tall = (72 * one for one in size)
-    opening = f'<svg class="plot" viewBox="0 0 {wide:g} {tall:g}" style="max-width: {wide * 1.35:.0f}px" role="img" aria-label={quoteattr(alt)}>'
+    opening = (
+        f'<svg class="plot" viewBox="0 0 {wide:g} {tall:g}" style="max-width: '
+        f'{wide * 1.35:.0f}px" role="img" aria-label={quoteattr(alt)}>'
+    )
     return re.sub(r"\n\s*", "\n", re.sub(r"<svg[^>]*>", lambda _: opening, text, count=1))
 
 
-def points(axes: Axes, across: Sequence[Bounded], up: Sequence[Bounded], named: Sequence[tuple[int, str]]) -> None:
-    """A point with its interval bars for each run, in the colour and shape of its place, its letter beside it."""
+def points(
+    axes: Axes, across: Sequence[Bounded], up: Sequence[Bounded], named: Sequence[tuple[int, str]]
+) -> None:
+    """A point with its interval bars for each run, in the colour and shape of its place,
+    its letter beside it.
+    """
     for x, y, (place, letter) in zip(across, up, named, strict=True):
         style: dict[str, Any] = {"color": colour(place), "marker": marker(place)}
         bars = [np.clip([[one[0] - one[1]], [one[2] - one[0]]], 0, None) for one in (x, y)]
-        axes.errorbar([x[0]], [y[0]], xerr=bars[0], yerr=bars[1], markersize=6, elinewidth=1.2, capsize=2.5, linestyle="none", **style)
-        axes.annotate(letter, (x[0], y[0]), xytext=(5, 5), textcoords="offset points", fontsize=10, fontweight="bold", color=INK)
+        axes.errorbar(
+            [x[0]],
+            [y[0]],
+            xerr=bars[0],
+            yerr=bars[1],
+            markersize=6,
+            elinewidth=1.2,
+            capsize=2.5,
+            linestyle="none",
+            **style,
+        )
+        axes.annotate(
+            letter,
+            (x[0], y[0]),
+            xytext=(5, 5),
+            textcoords="offset points",
+            fontsize=10,
+            fontweight="bold",
+            color=INK,
+        )
 
 
 def colour(place: int) -> str:

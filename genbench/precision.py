@@ -1,4 +1,6 @@
-"""In which precision an extractor's network computes: what a device can do, TF32 for the length of a call, a network compiled where that pays."""
+"""In which precision an extractor's network computes: what a device can do,
+TF32 for the length of a call, a network compiled where that pays.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def possible(precision: str, device: str) -> str:
     if precision not in PRECISIONS:
         raise UserError(f"--feature-precision {clean(precision)}: {choices(precision, PRECISIONS)}")
     if not device.startswith("cuda") and precision not in ON_PROCESSORS:
-        raise UserError(f"--feature-precision {precision} needs --device cuda; on a processor there are {' and '.join(ON_PROCESSORS)}")
+        raise UserError(
+            f"--feature-precision {precision} needs --device cuda; on a processor there are "
+            f"{' and '.join(ON_PROCESSORS)}"
+        )
     return precision
 
 
@@ -35,19 +40,30 @@ def dtype_of(precision: str) -> torch.dtype:
 
 
 def says_slow(precision: str, device: str) -> None:
-    """A line where half precision is computed without the instructions for it: that is slower than float32, and right."""
+    """A line where half precision is computed without the instructions for it:
+    that is slower than float32, and right.
+    """
     if precision == "bfloat16" and not device.startswith("cuda") and not _has_bfloat16():
-        tell("bfloat16: this processor has no instructions for it, so it is slower than float32 here")
+        tell(
+            "bfloat16: this processor has no instructions for it, so it is slower than float32 here"
+        )
 
 
 def _has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 itself, as far as torch says: the question is not in its public interface."""
-    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    """Whether this processor multiplies bfloat16 itself, as far as torch says:
+    the question is not in its public interface.
+    """
+    asked = (
+        getattr(torch.cpu, name, None)
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
     return any(one() for one in asked if one is not None)
 
 
 def with_tf32(forward: Forward) -> Forward:
-    """A network whose convolutions may round to TF32 on a graphics card while it is called, and nothing else may."""
+    """A network whose convolutions may round to TF32 on a graphics card while it is called,
+    and nothing else may.
+    """
 
     def call(images: Tensor) -> dict[str, Tensor]:
         before = torch.backends.cudnn.allow_tf32
@@ -66,7 +82,9 @@ def worth_compiling(device: str, images: int) -> bool:
 
 
 def compiled(forward: Forward, name: str) -> Forward:
-    """A network compiled; from the first call on that cannot be, as it is, with one line that says so."""
+    """A network compiled; from the first call on that cannot be, as it is,
+    with one line that says so.
+    """
     nets = [torch.compile(forward), forward]
 
     @functools.wraps(forward)
@@ -75,7 +93,10 @@ def compiled(forward: Forward, name: str) -> Forward:
             try:
                 return nets[0](images)
             except Exception as error:  # whatever a compiler raises: the network itself stays
-                tell(f"{name} runs uncompiled, as this machine cannot compile it: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+                tell(
+                    f"{name} runs uncompiled, as this machine cannot compile it: "
+                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                )
                 del nets[0]
         return nets[0](images)
 

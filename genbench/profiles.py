@@ -1,4 +1,6 @@
-"""Where the time of a run went, stage by stage, from the cost in its record: `genbench run --profile`."""
+"""Where the time of a run went, stage by stage, from the cost in its record:
+`genbench run --profile`.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,17 @@ PER_IMAGE = ("sample", "features", "write", "wait")
 
 
 def table_rows(cost: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """(stage, seconds) in their order, with the rest of the whole; [] of a record that does not hold them."""
+    """(stage, seconds) in their order, with the rest of the whole;
+    [] of a record that does not hold them.
+    """
     seconds, whole = cost.get("seconds") or {}, cost.get("seconds_whole")
     if whole is None:
         return []
-    known = [(stage, float(seconds[stage])) for stage in (*STAGES, *sorted(set(seconds) - set(STAGES))) if stage in seconds]
+    known = [
+        (stage, float(seconds[stage]))
+        for stage in (*STAGES, *sorted(set(seconds) - set(STAGES)))
+        if stage in seconds
+    ]
     return [*known, (REST, max(0.0, float(whole) - sum(spent for _, spent in known)))]
 
 
@@ -43,7 +51,10 @@ def text(cost: Mapping[str, Any]) -> str:
     """The stages of a run's last call with their share of the whole, and which takes longest."""
     rows = table_rows(cost)
     if not rows:
-        return "no profile: the record is of a version that did not measure it; --fresh does the run again"
+        return (
+            "no profile: the record is of a version that did not measure it; "
+            "--fresh does the run again"
+        )
     whole, images = max(float(cost["seconds_whole"]), 1e-9), int(cost.get("images_drawn") or 0)
 
     def line(stage: str, spent: float, share: str) -> list[str]:
@@ -51,9 +62,15 @@ def text(cost: Mapping[str, Any]) -> str:
         return [stage, STAGES.get(stage, ""), f"{spent:.2f}", share, rate]
 
     cells = [line(stage, spent, f"{spent / whole:.1%}") for stage, spent in rows]
-    cells += [[f"{stage}, behind", "by a thread, beside these", f"{spent:.2f}", "", ""] for stage, spent in (cost.get("seconds_behind") or {}).items()]
+    cells += [
+        [f"{stage}, behind", "by a thread, beside these", f"{spent:.2f}", "", ""]
+        for stage, spent in (cost.get("seconds_behind") or {}).items()
+    ]
     cells.append(["whole", "", f"{whole:.2f}", "100.0%", ""])
     longest, most = max(rows, key=lambda row: row[1])
     first = cost.get("first_sample_seconds")
     begun = f"; the first sample was asked for after {first:.2f} s" if first is not None else ""
-    return f"{table(['stage', '', 'seconds', 'share', 'images/s'], cells, left=2)}\n\nbottleneck: {longest}, {most:.2f} of {whole:.2f} s{begun}"
+    return (
+        f"{table(['stage', '', 'seconds', 'share', 'images/s'], cells, left=2)}\n\n"
+        f"bottleneck: {longest}, {most:.2f} of {whole:.2f} s{begun}"
+    )

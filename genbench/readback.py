@@ -1,4 +1,6 @@
-"""A run's drawn shards read back: a probe over the whole run, single images, and what the files say of them."""
+"""A run's drawn shards read back: a probe over the whole run, single images,
+and what the files say of them.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,16 @@ if TYPE_CHECKING:
 
 
 def drawn(plan: Plan, folder: Path) -> Drawn:
-    """What a run drew, as far as its measures need it at once; moments of rows that are not held are streamed when they are asked for."""
+    """What a run drew, as far as its measures need it at once;
+    moments of rows that are not held are streamed when they are asked for.
+    """
     probes = {name: probe for name, probe in probes_of(plan).items() if name != "images"}
     held = {name: probe.sums or held_rows(plan, probe) for name, probe in probes.items()}
-    gathered = {name: gather(plan, folder, probes[name], None if first is True else first) for name, first in held.items() if first}
+    gathered = {
+        name: gather(plan, folder, probes[name], None if first is True else first)
+        for name, first in held.items()
+        if first
+    }
 
     def moments(measure: Mapping[str, Any], n: int) -> list[Moments]:
         return moments_by_block(plan, folder, probes[probe_name(measure)], n, measure)
@@ -32,8 +40,11 @@ def drawn(plan: Plan, folder: Path) -> Drawn:
     return Drawn(gathered, labels_for(plan), run_blocks(plan), moments)
 
 
-def gather(plan: Plan, folder: Path, probe: Probe, first: int | None = None, dtype: str = "float64") -> ndarray[Any, Any]:
-    """A probe's array over the whole run: row i for sample i (of pairs, of the first so many), or sums by block [B, C, d + 2].
+def gather(
+    plan: Plan, folder: Path, probe: Probe, first: int | None = None, dtype: str = "float64"
+) -> ndarray[Any, Any]:
+    """A probe's array over the whole run: row i for sample i (of pairs, of the first so many),
+    or sums by block [B, C, d + 2].
 
     first: rows of the first so many samples alone.
     """
@@ -50,15 +61,29 @@ def gather(plan: Plan, folder: Path, probe: Probe, first: int | None = None, dty
     return found
 
 
-def rows_by_shard(plan: Plan, folder: Path, probe: Probe, first: int | None = None) -> Iterator[tuple[Shard, ndarray[Any, Any]]]:
-    """Shard by shard, in ascending order, the rows of its samples; of the first so many samples of the run alone."""
+def rows_by_shard(
+    plan: Plan, folder: Path, probe: Probe, first: int | None = None
+) -> Iterator[tuple[Shard, ndarray[Any, Any]]]:
+    """Shard by shard, in ascending order, the rows of its samples;
+    of the first so many samples of the run alone.
+    """
     wanted = (lambda shard: True) if first is None else (lambda shard: shard.indices[0] < first)
     for shard, array, _ in parts(plan, folder, probe, wanted):
-        yield shard, array[: probe.wanted(shard.indices if first is None else shard.indices[shard.indices < first])]
+        yield (
+            shard,
+            array[
+                : probe.wanted(
+                    shard.indices if first is None else shard.indices[shard.indices < first]
+                )
+            ],
+        )
 
 
-def moments_by_block(plan: Plan, folder: Path, probe: Probe, first: int, measure: Mapping[str, Any]) -> list[Moments]:
-    """The moments of each block's rows among the first so many samples, float64, rounded as a measure takes them; NotFinite where one is no number.
+def moments_by_block(
+    plan: Plan, folder: Path, probe: Probe, first: int, measure: Mapping[str, Any]
+) -> list[Moments]:
+    """The moments of each block's rows among the first so many samples, float64,
+    rounded as a measure takes them; NotFinite where one is no number.
 
     Shards are read in ascending order and merged in it, some rows at a time.
     """
@@ -69,13 +94,21 @@ def moments_by_block(plan: Plan, folder: Path, probe: Probe, first: int, measure
             if not np.isfinite(taken).all():
                 raise NotFinite
             part = stats.moments(taken)
-            found[block] = stats.merge(found[block], part, out=found[block].scatter) if block in found else part
+            found[block] = (
+                stats.merge(found[block], part, out=found[block].scatter)
+                if block in found
+                else part
+            )
             done(len(rows))
     return [found[block] for block in sorted(found)]
 
 
-def _some_at_once(plan: Plan, folder: Path, probe: Probe, first: int) -> Iterator[tuple[int, ndarray[Any, Any]]]:
-    """(block, rows [k, d]) in ascending order, of as many shards of a block together as fill CHUNK elements."""
+def _some_at_once(
+    plan: Plan, folder: Path, probe: Probe, first: int
+) -> Iterator[tuple[int, ndarray[Any, Any]]]:
+    """(block, rows [k, d]) in ascending order, of as many shards of a block together as fill
+    CHUNK elements.
+    """
     held: list[ndarray[Any, Any]] = []
     at = -1
     for shard, rows in rows_by_shard(plan, folder, probe, first):
@@ -94,12 +127,29 @@ def images_at(plan: Plan, folder: Path, indices: list[int]) -> ndarray[Any, Any]
     for shard in shards_of(run_blocks(plan)):
         if wanted := set(shard.indices.tolist()).intersection(indices):
             if (kept := read_probe(folder, shard, kept_images(plan))) is None:
-                raise RunFailed(f"{path_of(folder, shard, 'images')} is lost; without {folder / 'run.json'} genbench run with the same words draws it again")
-            found |= {int(i): kept[0]["images"][k] for k, i in enumerate(shard.indices) if int(i) in wanted}
+                raise RunFailed(
+                    f"{path_of(folder, shard, 'images')} is lost; without {folder / 'run.json'} "
+                    "genbench run with the same words draws it again"
+                )
+            found |= {
+                int(i): kept[0]["images"][k]
+                for k, i in enumerate(shard.indices)
+                if int(i) in wanted
+            }
     return np.stack([found[i].round().clip(0, 255).astype(np.uint8) for i in indices])
 
 
 def told(plan: Plan, folder: Path) -> dict[str, dict[str, str]]:
-    """What the file of each shard says of its images: `images`, their SHA-256, `sketch` and `quantised`, how they became 8 bits."""
-    probe = min((one for one in probes_of(plan).values() if one.of_images), key=lambda one: one.name == "images", default=None)
-    return {shard.name: found[1] for shard in shards_of(run_blocks(plan)) if probe and (found := read_probe(folder, shard, probe))}
+    """What the file of each shard says of its images: `images`, their SHA-256,
+    `sketch` and `quantised`, how they became 8 bits.
+    """
+    probe = min(
+        (one for one in probes_of(plan).values() if one.of_images),
+        key=lambda one: one.name == "images",
+        default=None,
+    )
+    return {
+        shard.name: found[1]
+        for shard in shards_of(run_blocks(plan))
+        if probe and (found := read_probe(folder, shard, probe))
+    }

@@ -1,6 +1,8 @@
-"""Reconstructions: a split's images through the hook `reconstruct`, and what measures need of them, a file for each part of the split.
+"""Reconstructions: a split's images through the hook `reconstruct`, and what measures need of them,
+a file for each part of the split.
 
-They are views of a split beside its features, as mirror images are, paired with its images by place: row i is of the split's image i.
+They are views of a split beside its features, as mirror images are, paired with its images by
+place: row i is of the split's image i.
 """
 
 from __future__ import annotations
@@ -33,31 +35,64 @@ VIEW = "rows"  # the name of the array in it
 
 
 def view(measure: Mapping[str, Any]) -> str:
-    """What a measure of reconstructions is taken of, as a name among a split's features: rows of their features, or numbers between images and them."""
+    """What a measure of reconstructions is taken of, as a name among a split's features:
+    rows of their features, or numbers between images and them.
+    """
     metric: Metric = shelves.find("metrics", measure["metric"])
     return f"{measure['features']}~{metric.name if 'between' in metric.needs else 'reconstructed'}"
 
 
 def added(
-    real: Mapping[str, Mapping[str, Real]], plan: Plan, dataset: Dataset, generator: Generator, loaded: Mapping[str, Any], folder: Path
+    real: Mapping[str, Mapping[str, Real]],
+    plan: Plan,
+    dataset: Dataset,
+    generator: Generator,
+    loaded: Mapping[str, Any],
+    folder: Path,
 ) -> dict[str, dict[str, Real]]:
-    """The same {protocol: {split: Real}} with the views of reconstructions that the plan's measures need; without them where the hook answers None."""
+    """The same {protocol: {split: Real}} with the views of reconstructions that the plan's measures
+    need; without them where the hook answers None.
+    """
     wanted: dict[str, dict[str, tuple[Mapping[str, Any], dict[str, str]]]] = {}
     for protocol in plan.protocols.values():
         for measure in protocol["measures"]:
             if not measure["skip"] and reconstructs(measure):
                 split = measure["reference"]
-                wanted.setdefault(split, {})[view(measure)] = measure, _says(plan, protocol, measure)
-    found = {split: _of_split(split, views, plan, dataset, generator, loaded, folder) for split, views in wanted.items()}
-    return {name: {split: replace(one, features={**one.features, **found.get(split, {})}) for split, one in splits.items()} for name, splits in real.items()}
+                wanted.setdefault(split, {})[view(measure)] = (
+                    measure,
+                    _says(plan, protocol, measure),
+                )
+    found = {
+        split: _of_split(split, views, plan, dataset, generator, loaded, folder)
+        for split, views in wanted.items()
+    }
+    return {
+        name: {
+            split: replace(one, features={**one.features, **found.get(split, {})})
+            for split, one in splits.items()
+        }
+        for name, splits in real.items()
+    }
 
 
 def _says(plan: Plan, protocol: Mapping[str, Any], measure: Mapping[str, Any]) -> dict[str, str]:
-    """What the files of a view say of themselves; a file that says otherwise is of another time and done again."""
+    """What the files of a view say of themselves; a file that says otherwise is of another time
+    and done again.
+    """
     extractor = measure["features"].partition(".")[0]
     device = plan.device.split(":")[0]
-    common = {"run": plan.id, "quantise": plan.quantise, "device": device, "at_once": str(AT_ONCE[device]), "split": protocol["splits"][measure["reference"]]}
-    return {**common, **protocol["extractors"][extractor], "between": between_of(shelves.find("metrics", measure["metric"]))}
+    common = {
+        "run": plan.id,
+        "quantise": plan.quantise,
+        "device": device,
+        "at_once": str(AT_ONCE[device]),
+        "split": protocol["splits"][measure["reference"]],
+    }
+    return {
+        **common,
+        **protocol["extractors"][extractor],
+        "between": between_of(shelves.find("metrics", measure["metric"])),
+    }
 
 
 def _of_split(
@@ -73,13 +108,24 @@ def _of_split(
     parts: dict[str, list[ndarray[Any, Any]]] = {name: [] for name in views}
     with progress(f"reconstructing {split}", dataset.splits[split], "images") as done:
         for at, images, labels in _parts(dataset.open(split)):
-            paths = {name: folder / "shards" / f"{split}-{at:07d}.{name}.safetensors" for name in views}
-            said = {name: {**says, "place": f"{at}-{at + len(images)}"} for name, (_, says) in views.items()}
-            there = {name: rows for name, path in paths.items() if (rows := _read(path, said[name], views[name][0])) is not None}
+            paths = {
+                name: folder / "shards" / f"{split}-{at:07d}.{name}.safetensors" for name in views
+            }
+            said = {
+                name: {**says, "place": f"{at}-{at + len(images)}"}
+                for name, (_, says) in views.items()
+            }
+            there = {
+                name: rows
+                for name, path in paths.items()
+                if (rows := _read(path, said[name], views[name][0])) is not None
+            }
             missing = [name for name in views if name not in there]
             if missing:
                 originals = images.to(plan.device)
-                ours = reconstruct(generator, originals, labels.to(plan.device), plan.batch_size, plan.quantise)
+                ours = reconstruct(
+                    generator, originals, labels.to(plan.device), plan.batch_size, plan.quantise
+                )
                 if ours is None:
                     return {}
                 for name in missing:
@@ -95,7 +141,11 @@ def _parts(batches: Iterator[Batch]) -> Iterator[tuple[int, torch.Tensor, torch.
     """A split's batches again, as parts of equal size: (place of the first, images, labels)."""
     at, images, labels = 0, torch.zeros(0), torch.zeros(0)
     for more, classes in batches:
-        images, labels = (torch.cat([images, more]), torch.cat([labels, classes])) if len(images) else (more, classes)
+        images, labels = (
+            (torch.cat([images, more]), torch.cat([labels, classes]))
+            if len(images)
+            else (more, classes)
+        )
         while len(images) >= PART:
             yield at, images[:PART], labels[:PART]
             at, images, labels = at + PART, images[PART:], labels[PART:]
@@ -103,7 +153,9 @@ def _parts(batches: Iterator[Batch]) -> Iterator[tuple[int, torch.Tensor, torch.
         yield at, images, labels
 
 
-def _read(path: Path, said: Mapping[str, str], measure: Mapping[str, Any]) -> ndarray[Any, Any] | None:
+def _read(
+    path: Path, said: Mapping[str, str], measure: Mapping[str, Any]
+) -> ndarray[Any, Any] | None:
     try:
         arrays, meta = read_arrays(path)
     except FileNotFoundError:
@@ -111,32 +163,57 @@ def _read(path: Path, said: Mapping[str, str], measure: Mapping[str, Any]) -> nd
     except Damaged as error:
         complain(f"damaged reconstructions: {error}; doing them again")
         return None
-    return arrays[VIEW] if agrees(meta, said, measure["features"].partition(".")[0], measure["metric"]) else None
+    return (
+        arrays[VIEW]
+        if agrees(meta, said, measure["features"].partition(".")[0], measure["metric"])
+        else None
+    )
 
 
-def reconstruct(generator: Generator, images: torch.Tensor, labels: torch.Tensor, batch_size: int, quantise: str) -> torch.Tensor | None:
-    """The generator's reconstructions of images uint8 [n, 3, h, w] of these classes int64 [n], of their shape; None where its hook answers so."""
+def reconstruct(
+    generator: Generator, images: torch.Tensor, labels: torch.Tensor, batch_size: int, quantise: str
+) -> torch.Tensor | None:
+    """The generator's reconstructions of images uint8 [n, 3, h, w] of these classes int64 [n],
+    of their shape; None where its hook answers so.
+    """
     found, name = [], generator.description.name
     for at in range(0, len(images), batch_size):
         batch = images[at : at + batch_size]
         seed_everything(0)  # a hook that draws all the same gives the same again
         with torch.no_grad():
-            answer = generator.call("reconstruct", images=batch.clone(), labels=labels[at : at + batch_size])
+            answer = generator.call(
+                "reconstruct", images=batch.clone(), labels=labels[at : at + batch_size]
+            )
             if answer is None:
                 return None
             try:
-                ours, _ = checked(answer, len(batch), generator.description.attributes.get("range"), quantise)
+                ours, _ = checked(
+                    answer, len(batch), generator.description.attributes.get("range"), quantise
+                )
             except PluginFailed as error:
-                raise PluginFailed(f"{name}: {str(error).replace('sample', 'reconstruct')}") from None  # the contract of both hooks is one
+                # the contract of both hooks is one
+                raise PluginFailed(
+                    f"{name}: {str(error).replace('sample', 'reconstruct')}"
+                ) from None
         if ours.shape != batch.shape:
             came = "x".join(map(str, ours.shape[2:]))
-            raise PluginFailed(f"{name}: reconstruct returned images of {came}, given {images.shape[2]}x{images.shape[3]}; return the size of the originals")
+            raise PluginFailed(
+                f"{name}: reconstruct returned images of {came}, "
+                f"given {images.shape[2]}x{images.shape[3]}; return the size of the originals"
+            )
         found.append(ours.to(images.device))
     return torch.cat(found)
 
 
-def _seen(measure: Mapping[str, Any], loaded: Mapping[str, Any], originals: torch.Tensor, ours: torch.Tensor) -> ndarray[Any, Any]:
-    """A view of reconstructions [n, 3, h, w]: float32 [n, d], or float64 [n] between each and its original."""
+def _seen(
+    measure: Mapping[str, Any],
+    loaded: Mapping[str, Any],
+    originals: torch.Tensor,
+    ours: torch.Tensor,
+) -> ndarray[Any, Any]:
+    """A view of reconstructions [n, 3, h, w]: float32 [n, d],
+    or float64 [n] between each and its original.
+    """
     metric: Metric = shelves.find("metrics", measure["metric"])
     extractor, _, output = measure["features"].partition(".")
     network = loaded[extractor]

@@ -1,7 +1,8 @@
 """The schema of what a run leaves: Plan, Score, Record; reading old ones, writing new ones.
 
-A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "shards", "digest"}. A reader of schema k
-upgrades older files step by step and refuses newer ones with the way out.
+A record is `run.json`: {"schema", "id", "genbench", "created", "plan", "dataset", "scores",
+"environment", "cost", "shards", "digest"}. A reader of schema k upgrades older files step by step
+and refuses newer ones with the way out.
 """
 
 from __future__ import annotations
@@ -28,16 +29,21 @@ if TYPE_CHECKING:
 SCHEMA = 2
 BETTER, STATUSES = ("lower", "higher"), ("ok", "skipped", "failed", "undefined")
 MARK = 16  # hexadecimal digits of a shard's SHA-256 that a record keeps
-PROMPTS = "prompts.json"  # in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
-RATERS = "raters"  # the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
+# in a run's folder: {"prompts": the list, "samples": for each sample its place in the list}
+PROMPTS = "prompts.json"
+# the method of numbers that people gave: each study is a ruler of its own, so they are never ranked
+RATERS = "raters"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run, settled: what decides the images (`identity`, hashed to the run's id), what is measured, and how the work is done."""
+    """A run, settled: what decides the images (`identity`, hashed to the run's id),
+    what is measured, and how the work is done.
+    """
 
     identity: Mapping[str, Any]  # generator, code, checkpoint, options, first seed, n, conditions
-    protocols: Mapping[str, Mapping[str, Any]]  # name -> dataset, reference, features, measures: what decides the numbers
+    # name -> dataset, reference, features, measures: what decides the numbers
+    protocols: Mapping[str, Mapping[str, Any]]
     label: str  # the row's name on boards: plugin, options off default, checkpoint
     origin: str  # where the generator comes from
     seeding: Literal["per image", "per call"]
@@ -46,17 +52,24 @@ class Plan:
     batch_size: int
     device: str
     keep_images: bool
-    quantised: str = ""  # how it was done: by `quantise`, or by the plugin; known when the run has ended
+    # how it was done: by `quantise`, or by the plugin; known when the run has ended
+    quantised: str = ""
     block_sizes: tuple[int, ...] = ()  # of the blocks that left_out leaves out
-    read_files: Mapping[str, str] = field(default_factory=dict)  # files that the generator read besides its checkpoint -> SHA-256, where they are known
+    # files that the generator read besides its checkpoint -> SHA-256, where they are known
+    read_files: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""  # the checkpoint's parent, where it was fine-tuned
-    training: Mapping[str, Any] = field(default_factory=dict)  # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
-    tuned: Mapping[str, Any] = field(default_factory=dict)  # what its options were chosen by: number, half, their ranges, how many trials
-    memory: Mapping[str, str] = field(default_factory=dict)  # of a generator without a file: its name, hashes of its text and weights
-    looks: int = 1  # how often its numbers were looked at while samples were added (genbench extend)
+    # what `genbench train` wrote into the checkpoint: data, steps, strategy for the tail
+    training: Mapping[str, Any] = field(default_factory=dict)
+    # what its options were chosen by: number, half, their ranges, how many trials
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    # of a generator without a file: its name, hashes of its text and weights
+    memory: Mapping[str, str] = field(default_factory=dict)
+    # how often its numbers were looked at while samples were added (genbench extend)
+    looks: int = 1
     method: str = ""  # the name of what its checkpoint is one training of, as the user gave it
     dataset: str = ""  # the word that names the data set: a name on the shelf, or a path
-    places: Mapping[str, str] = field(default_factory=dict)  # extractor, or "statistics" -> the file on this machine; never written
+    # extractor, or "statistics" -> the file on this machine; never written
+    places: Mapping[str, str] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()  # the list; written once, beside the record (PROMPTS)
 
     @property
@@ -76,7 +89,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Score:
-    """One number, its interval and what real data scores: a tidy row. `value` is None unless status is "ok"."""
+    """One number, its interval and what real data scores: a tidy row.
+
+    `value` is None unless status is "ok".
+    """
 
     protocol: str
     metric: str
@@ -95,7 +111,8 @@ class Score:
     status: Literal["ok", "skipped", "failed", "undefined"] = "ok"
     reason: str = ""
     better: Literal["lower", "higher"] = "lower"
-    sizes: tuple[int, ...] = ()  # samples in each block that left_out leaves out, where they are not the run's block_sizes
+    # samples in each block that left_out leaves out, where they are not the run's block_sizes
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +126,10 @@ class Record:
     cost: Mapping[str, Any]
     created: str
     genbench: str
-    dataset: Mapping[str, Any] = field(default_factory=dict)  # name, classes, train_counts, groups; {} in records of before
-    shards: Mapping[str, Sequence[str]] = field(default_factory=dict)  # shard -> first digits of its images' SHA-256, images.sketch; {} in earlier ones
+    # name, classes, train_counts, groups; {} in records of before
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    # shard -> first digits of its images' SHA-256, images.sketch; {} in earlier ones
+    shards: Mapping[str, Sequence[str]] = field(default_factory=dict)
     schema: int = SCHEMA
     folder: str = field(default="", compare=False)  # where it was read from; not written
 
@@ -130,19 +149,32 @@ class Record:
 
 
 def from_json(content: Mapping[str, Any], source: str) -> Record:
-    """A record from plain data of this schema or an older one; UserError when it is newer or is no record."""
+    """A record from plain data of this schema or an older one;
+    UserError when it is newer or is no record.
+    """
     content = dict(content)
     schema = content.get("schema")
     if type(schema) is not int or schema < 1:
         raise UserError(f"{source} is not a record of genbench: it has no schema number")
     if schema > SCHEMA:
-        raise UserError(f"{source} has schema {schema}, this genbench reads up to {SCHEMA}: pip install --upgrade genbench")
+        raise UserError(
+            f"{source} has schema {schema}, this genbench reads up to {SCHEMA}: "
+            "pip install --upgrade genbench"
+        )
     for step in range(schema, SCHEMA + 1):
         if why := wrong(content, SHAPE):
             raise UserError(f"{source} is not a record of schema {schema}: {clean(why)}")
         content = UPGRADES[step](content) if step < SCHEMA else content
     try:
-        scores = tuple(Score(**{**one, **{key: tuple(one.get(key, ())) for key in ("flags", "left_out", "sizes")}}) for one in content.pop("scores"))
+        scores = tuple(
+            Score(
+                **{
+                    **one,
+                    **{key: tuple(one.get(key, ())) for key in ("flags", "left_out", "sizes")},
+                }
+            )
+            for one in content.pop("scores")
+        )
         found = Record(scores=scores, **content)
         _check(found)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -151,21 +183,37 @@ def from_json(content: Mapping[str, Any], source: str) -> Record:
 
 
 KINDS = {  # of what a record has, if it has it; for what it must have see `lacking`
-    "a text": "id created genbench plan.label plan.identity.generator plan.protocols.*.dataset plan.protocols.*.measures.*.name shards.*.* "
-    "plan.protocols.*.measures.*.metric scores.*.protocol scores.*.metric scores.*.part scores.*.method scores.*.reason scores.*.status scores.*.better "
-    "scores.*.flags.*",
-    "a whole number": "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed plan.protocols.*.n scores.*.n",
+    "a text": (
+        "id created genbench plan.label plan.identity.generator plan.protocols.*.dataset "
+        "plan.protocols.*.measures.*.name shards.*.* plan.protocols.*.measures.*.metric "
+        "scores.*.protocol scores.*.metric scores.*.part scores.*.method scores.*.reason "
+        "scores.*.status scores.*.better scores.*.flags.*"
+    ),
+    "a whole number": (
+        "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed "
+        "plan.protocols.*.n scores.*.n"
+    ),
     "a number": "scores.*.left_out.* scores.*.sizes.*",
-    "a number?": "scores.*.value scores.*.se scores.*.se_reference scores.*.low scores.*.high scores.*.real scores.*.real_high",
+    "a number?": (
+        "scores.*.value scores.*.se scores.*.se_reference scores.*.low scores.*.high scores.*.real "
+        "scores.*.real_high"
+    ),
     "true or false": "plan.competitor plan.protocols.*.fits",
-    "a table": "plan plan.identity plan.identity.options plan.identity.conditions plan.protocols plan.protocols.* plan.protocols.*.splits "
-    "plan.protocols.*.extractors plan.protocols.*.extractors.* plan.protocols.*.measures.* plan.training plan.tuned plan.memory scores.* environment cost "
-    "dataset shards",
+    "a table": (
+        "plan plan.identity plan.identity.options plan.identity.conditions plan.protocols "
+        "plan.protocols.* plan.protocols.*.splits plan.protocols.*.extractors "
+        "plan.protocols.*.extractors.* plan.protocols.*.measures.* plan.training plan.tuned "
+        "plan.memory scores.* environment cost dataset shards"
+    ),
     "a table?": "environment.versions",
-    "a list": "plan.block_sizes plan.protocols.*.measures scores scores.*.flags scores.*.left_out scores.*.sizes shards.*",
+    "a list": (
+        "plan.block_sizes plan.protocols.*.measures scores scores.*.flags scores.*.left_out "
+        "scores.*.sizes shards.*"
+    ),
 }
 SHAPE = tree(KINDS)
-PLANNED = ("label", "competitor", "quantise", "identity", "protocols")  # of a plan; and of each of its protocols:
+# of a plan; and of each of its protocols:
+PLANNED = ("label", "competitor", "quantise", "identity", "protocols")
 RULED = ("dataset", "n", "labels", "fits", "splits", "real", "extractors", "measures")
 
 
@@ -175,23 +223,57 @@ def plan_of(found: Record) -> Plan:
     try:
         return Plan(**known)
     except TypeError as error:
-        raise UserError(f"the run {found.id} is of another version ({error}); genbench run --fresh with the same words makes it again") from None
+        raise UserError(
+            f"the run {found.id} is of another version ({error}); genbench run --fresh with the "
+            "same words makes it again"
+        ) from None
 
 
 def lacking(found: Record) -> str:
-    """What a record does not say that it must to be shown, compared and gone on from, in words; "" where it is complete."""
+    """What a record does not say that it must to be shown, compared and gone on from, in words;
+    "" where it is complete.
+    """
     lacks = [f"plan.{key}" for key in PLANNED if key not in found.plan]
-    lacks += [f"plan.identity.{key}" for key in ("generator", "first_seed", "conditions") if key not in found.plan["identity"]]
-    lacks += [f"plan.protocols.{name}.{key}" for name, protocol in found.plan["protocols"].items() for key in RULED if key not in protocol]
-    measures = [(name, place, one) for name, protocol in found.plan["protocols"].items() for place, one in enumerate(protocol.get("measures", ()))]
-    lacks += [f"plan.protocols.{name}.measures.{place}.{key}" for name, place, one in measures for key in ("name", "metric") if key not in one]
-    lacks += [f"plan.protocols.{name}" for name in sorted({score.protocol for score in found.scores} - set(found.plan["protocols"]))]
+    lacks += [
+        f"plan.identity.{key}"
+        for key in ("generator", "first_seed", "conditions")
+        if key not in found.plan["identity"]
+    ]
+    lacks += [
+        f"plan.protocols.{name}.{key}"
+        for name, protocol in found.plan["protocols"].items()
+        for key in RULED
+        if key not in protocol
+    ]
+    measures = [
+        (name, place, one)
+        for name, protocol in found.plan["protocols"].items()
+        for place, one in enumerate(protocol.get("measures", ()))
+    ]
+    lacks += [
+        f"plan.protocols.{name}.measures.{place}.{key}"
+        for name, place, one in measures
+        for key in ("name", "metric")
+        if key not in one
+    ]
+    lacks += [
+        f"plan.protocols.{name}"
+        for name in sorted(
+            {score.protocol for score in found.scores} - set(found.plan["protocols"])
+        )
+    ]
     more = f" and {len(lacks) - 3} more" if len(lacks) > 3 else ""
-    return f"is an incomplete record: it lacks {', '.join(map(clean, lacks[:3]))}{more}" if lacks else ""
+    return (
+        f"is an incomplete record: it lacks {', '.join(map(clean, lacks[:3]))}{more}"
+        if lacks
+        else ""
+    )
 
 
 def _check(found: Record) -> None:
-    """What the rest of the program relies on beyond kinds; TypeError or ValueError where a sealed file holds something else."""
+    """What the rest of the program relies on beyond kinds;
+    TypeError or ValueError where a sealed file holds something else.
+    """
     if not (found.plan["label"] and found.plan["identity"]["n"] > 0 and found.plan["protocols"]):
         raise ValueError("it has no label, no samples or no protocol")
     for score in found.scores:
@@ -200,12 +282,21 @@ def _check(found: Record) -> None:
         if score.better not in BETTER or score.status not in STATUSES:
             raise ValueError(f"{score.metric} is better {score.better}, and {score.status}")
         sizes = score.sizes or found.plan.get("block_sizes", ())
-        if score.left_out and found.plan.get("block_sizes") and (len(score.left_out) != len(sizes) or min(sizes) < 1):
-            raise ValueError(f"{score.metric} has {len(score.left_out)} values without a block, of {len(sizes)} blocks")
+        if (
+            score.left_out
+            and found.plan.get("block_sizes")
+            and (len(score.left_out) != len(sizes) or min(sizes) < 1)
+        ):
+            raise ValueError(
+                f"{score.metric} has {len(score.left_out)} values without a block, "
+                f"of {len(sizes)} blocks"
+            )
 
 
 def content_of(found: Record) -> str:
-    """What a verdict on a record is about: it holds no longer where the record says something else."""
+    """What a verdict on a record is about: it holds no longer where the record says
+    something else.
+    """
     content = found.to_json()
     return digest([content[key] for key in ("id", "plan", "scores", "shards")])[:16]
 
@@ -227,18 +318,33 @@ def write(path: Path, record: Record) -> Record:
     return again
 
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "pluggy", "safetensors")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "pluggy",
+    "safetensors",
+)
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Where the run was made: versions, device, processors, the git commit of the folder one stands in. No variables, no command line: they hold secrets."""
+    """Where the run was made: versions, device, processors,
+    the git commit of the folder one stands in.
+
+    No variables, no command line: they hold secrets.
+    """
     versions = {name: _version(name) for name in PACKAGES}
     cuda = device.startswith("cuda")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if cuda
+        else platform.processor() or platform.machine(),
         "cuda": torch.version.cuda if cuda else None,
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -258,17 +364,24 @@ def _version(name: str) -> str | None:
 def _git() -> dict[str, Any]:
     def ask(*words: str) -> str | None:
         try:
-            done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
+            done = subprocess.run(
+                ["git", *words], capture_output=True, text=True, timeout=10, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = ask("rev-parse", "HEAD")
-    return {"git_commit": commit, "git_dirty": bool(ask("status", "--porcelain")) if commit else None}
+    return {
+        "git_commit": commit,
+        "git_dirty": bool(ask("status", "--porcelain")) if commit else None,
+    }
 
 
 def find(word: str | None, out: Path) -> Record:
-    """The record behind RUN: a run folder, its URL, an entry file, an id's beginning, or the newest in `out` for None."""
+    """The record behind RUN: a run folder, its URL, an entry file, an id's beginning,
+    or the newest in `out` for None.
+    """
     if word is not None and is_url(word):
         root, _, run = word.rstrip("/").rpartition("/")
         place = opened(root, run)
@@ -277,18 +390,34 @@ def find(word: str | None, out: Path) -> Record:
     elif word is not None and Path(word).exists():
         paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]
     else:
-        paths = sorted((p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")), key=lambda path: path.stat().st_mtime)
+        paths = sorted(
+            (p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")),
+            key=lambda path: path.stat().st_mtime,
+        )
     if not paths or (word and len({path.parent for path in paths}) > 1):
-        near = ", ".join(sorted(path.parent.name for path in paths or out.glob("*/run.json"))[:8]) or "there is none"
+        near = (
+            ", ".join(sorted(path.parent.name for path in paths or out.glob("*/run.json"))[:8])
+            or "there is none"
+        )
         if word is None:
             raise UserError(f"there is no finished run in {out}: genbench run makes one")
-        raise UserError(f"{'several runs begin' if paths else 'no finished run begins'} with {clean(word or 'anything')} in {out}: {near}")
+        raise UserError(
+            f"{'several runs begin' if paths else 'no finished run begins'} with "
+            f"{clean(word or 'anything')} in {out}: {near}"
+        )
     try:
         found = read(paths[-1])
     except FileNotFoundError:
-        raise UserError(f"{paths[-1].parent} has no finished run: give genbench run the same words again, and it goes on") from None
+        raise UserError(
+            f"{paths[-1].parent} has no finished run: give genbench run the same words again, "
+            "and it goes on"
+        ) from None
     except Damaged as error:
-        raise UserError(f"{error}; genbench run with the same words makes it again from its shards") from None
+        raise UserError(
+            f"{error}; genbench run with the same words makes it again from its shards"
+        ) from None
     if why := lacking(found):
-        raise UserError(f"{paths[-1]} {why}; genbench run --fresh with the same words makes it again")
+        raise UserError(
+            f"{paths[-1]} {why}; genbench run --fresh with the same words makes it again"
+        )
     return found

@@ -1,4 +1,5 @@
-"""Numbers that others report, beside a board's own and never ranked with them: a protocol's published ones, and reported.csv in the board's folder.
+"""Numbers that others report, beside a board's own and never ranked with them:
+a protocol's published ones, and reported.csv in the board's folder.
 
 generator,metric,value,source
 DDPM,fid,3.17,"Ho et al. 2020, table 1"
@@ -25,11 +26,25 @@ WORDS = "Reported by others, as they say by this protocol; not measured here, an
 FILE = "reported.csv"
 COLUMNS = ("generator", "metric", "value", "source")
 LARGEST = 2**20  # characters
-TAKEN = ("rank", "generator", "source", "ranked", "reported", "n", "checkpoint", "created", "run", "entry")  # columns of a board that are no numbers of it
+# columns of a board that are no numbers of it
+TAKEN = (
+    "rank",
+    "generator",
+    "source",
+    "ranked",
+    "reported",
+    "n",
+    "checkpoint",
+    "created",
+    "run",
+    "entry",
+)
 
 
 def beside(board: Path, dataset: str, protocol: str) -> list[Published]:
-    """The published numbers of a board's protocol for its data set, then those of its reported.csv; what is wrong there is named and left out."""
+    """The published numbers of a board's protocol for its data set, then those of its reported.csv;
+    what is wrong there is named and left out.
+    """
     known = shelves.standing("protocols")
     row: Protocol | None = shelves.find("protocols", protocol) if protocol in known else None
     published = [one for one in row.published if one.dataset == dataset] if row else []
@@ -69,12 +84,21 @@ def _row(row: dict[str, str | None], dataset: str) -> Published:
 
 
 def for_people(others: Sequence[Published], headings: Mapping[str, str]) -> DataFrame:
-    """A row for each generator and source; the board's numbers first, in its order and by its headings, those that it has not after."""
+    """A row for each generator and source; the board's numbers first,
+    in its order and by its headings, those that it has not after.
+    """
     there = dict.fromkeys(one.metric for one in others)
-    columns = {name: heading for name, heading in headings.items() if name in there} | {name: name for name in there if name not in headings}
+    columns = {name: heading for name, heading in headings.items() if name in there} | {
+        name: name for name in there if name not in headings
+    }
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for one in others:
-        start = {"rank": "reported", "generator": clean(one.model), "source": clean(one.source), **dict.fromkeys(columns.values(), "–")}
+        start = {
+            "rank": "reported",
+            "generator": clean(one.model),
+            "source": clean(one.source),
+            **dict.fromkeys(columns.values(), "–"),
+        }
         rows.setdefault((one.model, one.source), start)[columns[one.metric]] = f"{one.value:.6g}"
     return pd.DataFrame(list(rows.values()))
 
@@ -83,6 +107,11 @@ def for_programs(others: Sequence[Published]) -> DataFrame:
     """A row for each generator and source, its numbers to the last digit."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for one in others:
-        start = {"generator": cell_of_csv(one.model), "ranked": False, "reported": True, "source": cell_of_csv(one.source)}
+        start = {
+            "generator": cell_of_csv(one.model),
+            "ranked": False,
+            "reported": True,
+            "source": cell_of_csv(one.source),
+        }
         rows.setdefault((one.model, one.source), start)[one.metric] = one.value
     return pd.DataFrame(list(rows.values()))

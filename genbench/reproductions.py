@@ -1,6 +1,8 @@
-"""Published numbers of real data, with the published weights and the data at hand: what the papers' codes say of CIFAR-10, and of the ADM suite's files.
+"""Published numbers of real data, with the published weights and the data at hand:
+what the papers' codes say of CIFAR-10, and of the ADM suite's files.
 
-Everything lies in $GENBENCH_DATA, CIFAR-10 as torchvision keeps it. Features are computed once and cached, as those of any reference.
+Everything lies in $GENBENCH_DATA, CIFAR-10 as torchvision keeps it. Features are computed once and
+cached, as those of any reference.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 VARIABLE = "GENBENCH_DATA"
-WHOLE_WAY = 5e-5  # relative: as far as two implementations of one protocol may lie apart from images to number
+# relative: as far as two implementations of one protocol may lie apart from images to number
+WHOLE_WAY = 5e-5
 BATCH = 1000
 
 
@@ -57,7 +60,9 @@ def _features(data: Callable[[], Dataset], split: str, extractor: str, output: s
 
 @functools.cache
 def _cifar10(folder: Path, train: bool) -> tuple[Array, Array]:
-    """Images uint8 [n, 32, 32, 3] and labels; torchvision compares the files with their published hashes before it reads them."""
+    """Images uint8 [n, 32, 32, 3] and labels; torchvision compares the files with their published
+    hashes before it reads them.
+    """
     try:
         found = torchvision_datasets.CIFAR10(str(folder), train=train, download=False)
     except RuntimeError:  # not there, or not what was published
@@ -66,15 +71,21 @@ def _cifar10(folder: Path, train: bool) -> tuple[Array, Array]:
 
 
 def picked(of: int, count: int) -> tuple[Any, Array]:
-    """torch-fidelity's tests' choice of images: RandomState(2020), without replacement; the generator, for what it draws next, and the indices as drawn."""
+    """torch-fidelity's tests' choice of images: RandomState(2020), without replacement;
+    the generator, for what it draws next, and the indices as drawn.
+    """
     rng = np.random.RandomState(2020)
     return rng, rng.choice(of, count, replace=False)
 
 
 def noisy(images: Array, count: int) -> Array:
-    """Images uint8 [count, h, w, 3] of that choice with noise of deviation 64 that wraps around 0 and 255, in the order of their indices."""
+    """Images uint8 [count, h, w, 3] of that choice with noise of deviation 64 that wraps around 0
+    and 255, in the order of their indices.
+    """
     rng, indices = picked(len(images), count)
-    changed = np.stack([(images[i] + rng.randn(*images.shape[1:]) * 64).astype(np.float32) for i in indices])
+    changed = np.stack(
+        [(images[i] + rng.randn(*images.shape[1:]) * 64).astype(np.float32) for i in indices]
+    )
     whole: Array = changed.astype(np.int64).astype(np.uint8)[np.argsort(indices)]
     return whole
 
@@ -85,14 +96,28 @@ def _open(split: str) -> Iterator[Batch]:
         images = noisy(images, 5000)
         labels = np.zeros(len(images), dtype=np.int64)
     for at in range(0, len(images), BATCH):
-        yield torch.from_numpy(images[at : at + BATCH].transpose(0, 3, 1, 2).copy()), torch.from_numpy(labels[at : at + BATCH]).to(torch.int64)
+        yield (
+            torch.from_numpy(images[at : at + BATCH].transpose(0, 3, 1, 2).copy()),
+            torch.from_numpy(labels[at : at + BATCH]).to(torch.int64),
+        )
 
 
 def _cifar10_row() -> Dataset:
     return Dataset(
         name="cifar10",
         title="CIFAR-10, and 5,000 of its test images with noise",
-        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        classes=(
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ),
         resolution=32,
         splits={"train": 50_000, "heldout": 10_000, "noisy": 5000},
         open=_open,
@@ -105,13 +130,17 @@ def _cifar10_row() -> Dataset:
 
 
 def _rows(split: str, output: str = "inception-tf1.pool", count: int = 0) -> Array:
-    """Features of CIFAR-10; `count` of them by torch-fidelity's choice, in the order of their files."""
+    """Features of CIFAR-10; `count` of them by torch-fidelity's choice,
+    in the order of their files.
+    """
     extractor, _, name = output.partition(".")
     rows = _features(_cifar10_row, split, extractor, name)
     return rows[np.sort(picked(len(rows), count)[1])] if count else rows
 
 
-def _value(name: str, arrays: dict[str, Array], made: dict[Any, Any] | None = None, **constants: Any) -> float:
+def _value(
+    name: str, arrays: dict[str, Array], made: dict[Any, Any] | None = None, **constants: Any
+) -> float:
     return float(shelves.find("metrics", name).value(Arrays(arrays, made), **constants))
 
 
@@ -132,18 +161,50 @@ _TFID, _PGM = "torch-fidelity", "pytorch-gan-metrics"
 _TF1, _TORCH = "inception-tf1.logits_unbiased", "inception-torch.logits_unbiased"
 
 CIFAR10 = (
-    Anchor("IS of the training images", "11.23678", lambda: _is("train", _TF1, splits=10, shuffle=2020), f"{_TFID} README", 11.2 * WHOLE_WAY),
-    Anchor("FID of training and test images", "3.1508", lambda: _fid(_rows("train"), _rows("heldout")), f"{_PGM} README, TensorFlow", 3.2 * WHOLE_WAY + 5e-5),
-    Anchor("IS of the training images, in order", "11.266389361376415", lambda: _is("train", _TORCH, splits=10), f"{_PGM} tests", 11.2 * WHOLE_WAY),
+    Anchor(
+        "IS of the training images",
+        "11.23678",
+        lambda: _is("train", _TF1, splits=10, shuffle=2020),
+        f"{_TFID} README",
+        11.2 * WHOLE_WAY,
+    ),
+    Anchor(
+        "FID of training and test images",
+        "3.1508",
+        lambda: _fid(_rows("train"), _rows("heldout")),
+        f"{_PGM} README, TensorFlow",
+        3.2 * WHOLE_WAY + 5e-5,
+    ),
+    Anchor(
+        "IS of the training images, in order",
+        "11.266389361376415",
+        lambda: _is("train", _TORCH, splits=10),
+        f"{_PGM} tests",
+        11.2 * WHOLE_WAY,
+    ),
     Anchor(
         "FID of training and test images, torch's resize",
         "3.1517684858024495",
-        lambda: _fid(_rows("train", "inception-torch.pool"), _rows("heldout", "inception-torch.pool")),
+        lambda: _fid(
+            _rows("train", "inception-torch.pool"), _rows("heldout", "inception-torch.pool")
+        ),
         f"{_PGM} tests",
         3.2 * WHOLE_WAY,
     ),
-    Anchor("FID of 5,000 and 5,000", "10.3233274", lambda: _fid(_rows("train", count=5000), _rows("heldout", count=5000)), f"{_TFID} tests", 1e-4),
-    Anchor("IS of 100 images", "4.51089784587268", lambda: _is("train", _TF1, 100, splits=10, shuffle=2020), f"{_TFID} tests", 1e-4),
+    Anchor(
+        "FID of 5,000 and 5,000",
+        "10.3233274",
+        lambda: _fid(_rows("train", count=5000), _rows("heldout", count=5000)),
+        f"{_TFID} tests",
+        1e-4,
+    ),
+    Anchor(
+        "IS of 100 images",
+        "4.51089784587268",
+        lambda: _is("train", _TF1, 100, splits=10, shuffle=2020),
+        f"{_TFID} tests",
+        1e-4,
+    ),
     Anchor("KID of noisy images", "0.4718520", _kid, f"{_TFID} tests", 1e-5),
 )
 
@@ -158,23 +219,50 @@ def _adm(path: Path) -> Callable[[], Dataset]:
 
 
 def _suite(reference: str, samples: str, number: str) -> float:
-    """A number of the suite: moments of the reference come from its file, its images for precision and recall too."""
+    """A number of the suite: moments of the reference come from its file,
+    its images for precision and recall too.
+    """
     drawn, held = _adm(_folder() / samples), _adm(_folder() / reference)
     output = {"sfid": "spatial", "is": "logits_unbiased"}.get(number, "pool")
     rows = _features(drawn, "train", "inception-tf1", output)
     if number == "is":
         return _value("is", {"logits": rows}, block=5000)
     if number in ("precision", "recall"):
-        return _value(number, {"samples": rows, "reference": _features(held, "train", "inception-tf1", "pool")}, k=3, strict=0)
-    return _value("fd", {"samples": rows}, {("moments", "reference"): read_statistics(_folder() / reference)[output]}, divisor=1)
+        return _value(
+            number,
+            {"samples": rows, "reference": _features(held, "train", "inception-tf1", "pool")},
+            k=3,
+            strict=0,
+        )
+    return _value(
+        "fd",
+        {"samples": rows},
+        {("moments", "reference"): read_statistics(_folder() / reference)[output]},
+        divisor=1,
+    )
 
 
 def adm_suite() -> Iterator[Anchor]:
     """The published numbers of the files that guided diffusion publishes with its suite."""
     big = ("VIRTUAL_imagenet256_labeled.npz", "admnet_guided_upsampled_imagenet256.npz")
-    numbers = {"fid": "3.9425574129223264", "sfid": "6.140433703346162", "is": "215.8370361328125", "precision": "0.8265", "recall": "0.5309"}
+    numbers = {
+        "fid": "3.9425574129223264",
+        "sfid": "6.140433703346162",
+        "is": "215.8370361328125",
+        "precision": "0.8265",
+        "recall": "0.5309",
+    }
     for number, printed in numbers.items():
-        delta = 1e-3 if number in ("precision", "recall") else WHOLE_WAY * float(printed)  # distances in float16 there
-        yield Anchor(f"ADM 256, {number}", printed, functools.partial(_suite, *big, number), "guided-diffusion README", delta)
-    small = functools.partial(_suite, "VIRTUAL_imagenet64_labeled.npz", "admnet_imagenet64.npz", "fid")
+        # distances in float16 there
+        delta = 1e-3 if number in ("precision", "recall") else WHOLE_WAY * float(printed)
+        yield Anchor(
+            f"ADM 256, {number}",
+            printed,
+            functools.partial(_suite, *big, number),
+            "guided-diffusion README",
+            delta,
+        )
+    small = functools.partial(
+        _suite, "VIRTUAL_imagenet64_labeled.npz", "admnet_imagenet64.npz", "fid"
+    )
     yield Anchor("ADM 64, fid", "2.6141597041162186", small, "guided-diffusion#75", 2.6 * WHOLE_WAY)

@@ -1,7 +1,10 @@
-"""Resizing as the published codes do it: one pair of small matrices per size, applied to whole batches on their device.
+"""Resizing as the published codes do it: one pair of small matrices per size,
+applied to whole batches on their device.
 
-"Bilinear" names four different rules in this field and "bicubic" four more; at 32 to 299 pixels they lie 4 grey levels apart on average, and that is the
-largest single cause of distances that do not agree. Every rule is separable: out = A_h · image · A_wᵀ, so a row of RESIZES only says how A is made.
+"Bilinear" names four different rules in this field and "bicubic" four more; at 32 to 299 pixels
+they lie 4 grey levels apart on average, and that is the largest single cause of distances that do
+not agree. Every rule is separable: out = A_h · image · A_wᵀ, so a row of RESIZES only says
+how A is made.
 """
 
 from __future__ import annotations
@@ -20,17 +23,23 @@ if TYPE_CHECKING:
 
     Array = ndarray[Any, Any]
 
-PRECISION = 22  # bits behind the point in PIL's 8-bit arithmetic: 32 - 8 for the pixel - 2 for overshoot
+# bits behind the point in PIL's 8-bit arithmetic: 32 - 8 for the pixel - 2 for overshoot
+PRECISION = 22
 
 
 @dataclass(frozen=True)
 class Resize:
-    """One published rule. matrix(source, target) -> [target, source], float64 holding the weights in the precision in which the original works."""
+    """One published rule.
+
+    matrix(source, target) -> [target, source], float64 holding the weights in the precision in
+    which the original works.
+    """
 
     title: str
     matrix: Callable[[int, int], Array]
     clip: bool = False  # to 0 .. 255 at the end
-    levels: bool = False  # whole grey levels: rounded and clipped after each of the two passes, as PIL does
+    # whole grey levels: rounded and clipped after each of the two passes, as PIL does
+    levels: bool = False
 
 
 # Two neighbours: a coordinate in the source for each target pixel
@@ -58,17 +67,21 @@ def _fused(places: Array, scale: Any) -> Array:
 
 
 def tensorflow1(source: int, target: int) -> Array:
-    """TensorFlow 1's resize_bilinear, [target, source]: target pixel i lies at i · source / target, the corners not aligned, no half pixel.
+    """TensorFlow 1's resize_bilinear, [target, source]: target pixel i lies at i · source / target,
+    the corners not aligned, no half pixel.
 
-    The image moves by up to half a source pixel to the upper left. float32, as in the graph: float64 would differ by 1e-2 grey levels at 512 pixels.
+    The image moves by up to half a source pixel to the upper left. float32, as in the graph:
+    float64 would differ by 1e-2 grey levels at 512 pixels.
     """
     return _between(_places(target) * np.float32(source / target), source)
 
 
 def nvidia(source: int, target: int) -> Array:
-    """NVIDIA's imitation of it by affine_grid and grid_sample, [target, source]: the identity moved by 1 / source - 1 / target, border padding.
+    """NVIDIA's imitation of it by affine_grid and grid_sample, [target, source]:
+    the identity moved by 1 / source - 1 / target, border padding.
 
-    The same coordinates as `tensorflow1` but for their rounding, which goes through -1 .. 1 in float32 (1e-3 grey levels).
+    The same coordinates as `tensorflow1` but for their rounding, which goes through -1 .. 1 in
+    float32 (1e-3 grey levels).
     """
     shift = np.float32(1) / np.float32(source) - np.float32(1) / np.float32(target)
     theta = torch.tensor([[[1.0, 0.0, float(shift)], [0.0, 1.0, 0.0]]], dtype=torch.float32)
@@ -77,13 +90,21 @@ def nvidia(source: int, target: int) -> Array:
 
 
 def half_pixel(source: int, target: int) -> Array:
-    """torch's bilinear with align_corners=False, [target, source]: pixel centres at (i + 1/2) · source / target - 1/2, no antialias when shrinking."""
-    return _between(_fused(_places(target) + np.float32(0.5), np.float32(source) / np.float32(target)), source)
+    """torch's bilinear with align_corners=False, [target, source]:
+    pixel centres at (i + 1/2) · source / target - 1/2, no antialias when shrinking.
+    """
+    return _between(
+        _fused(_places(target) + np.float32(0.5), np.float32(source) / np.float32(target)), source
+    )
 
 
 def corners(source: int, target: int) -> Array:
-    """torch's bilinear with align_corners=True, [target, source]: the first and last pixel stay where they are."""
-    return _between(_places(target) * (np.float32(source - 1) / np.float32(max(target - 1, 1))), source)
+    """torch's bilinear with align_corners=True, [target, source]:
+    the first and last pixel stay where they are.
+    """
+    return _between(
+        _places(target) * (np.float32(source - 1) / np.float32(max(target - 1, 1))), source
+    )
 
 
 # Filters that widen when the image shrinks
@@ -94,7 +115,9 @@ def _triangle(x: Array) -> Array:
 
 
 def _cubic(x: Array) -> Array:
-    """Keys' cubic convolution with a = -1/2, which PIL and torch's antialias use (torch without antialias and OpenCV have -3/4)."""
+    """Keys' cubic convolution with a = -1/2, which PIL and torch's antialias use (torch without
+    antialias and OpenCV have -3/4).
+    """
     x, a = np.abs(x), x.dtype.type(-0.5)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -105,8 +128,12 @@ def _box(x: Array) -> Array:
     return ((x > -0.5) & (x <= 0.5)).astype(x.dtype)
 
 
-def antialiased(kernel: Callable[[Array], Array], support: float, dtype: str) -> Callable[[int, int], Array]:
-    """A filter of that half width in target pixels (source pixels when enlarging), normalised over what lies inside; torch works in float32, PIL in float64."""
+def antialiased(
+    kernel: Callable[[Array], Array], support: float, dtype: str
+) -> Callable[[int, int], Array]:
+    """A filter of that half width in target pixels (source pixels when enlarging),
+    normalised over what lies inside; torch works in float32, PIL in float64.
+    """
 
     def matrix(source: int, target: int) -> Array:
         real = np.dtype(dtype).type
@@ -135,18 +162,43 @@ def fixed_point(matrix: Callable[[int, int], Array]) -> Callable[[int, int], Arr
 
 _PIL_CUBIC = antialiased(_cubic, 2.0, "float64")
 
-#: Every rule under the name that extractors use. R-xxx is its name in the literature of this project's protocols.
+#: Every rule under the name that extractors use. R-xxx is its name in the literature of this
+#: project's protocols.
 RESIZES = {
-    "tf1": Resize("TensorFlow 1 bilinear: no half pixel, corners not aligned, no antialias", tensorflow1),
-    "nvidia": Resize("affine_grid and grid_sample with border padding, an imitation of TensorFlow 1's", nvidia),
+    "tf1": Resize(
+        "TensorFlow 1 bilinear: no half pixel, corners not aligned, no antialias", tensorflow1
+    ),
+    "nvidia": Resize(
+        "affine_grid and grid_sample with border padding, an imitation of TensorFlow 1's", nvidia
+    ),
     "torch": Resize("interpolate(bilinear, align_corners=False), no antialias", half_pixel),
-    "torch-aa": Resize("interpolate(bilinear, align_corners=False, antialias=True)", antialiased(_triangle, 1.0, "float32")),
+    "torch-aa": Resize(
+        "interpolate(bilinear, align_corners=False, antialias=True)",
+        antialiased(_triangle, 1.0, "float32"),
+    ),
     "torch-corners": Resize("interpolate(bilinear, align_corners=True)", corners),
-    "torch-bicubic-aa": Resize("interpolate(bicubic, antialias=True), neither clipped nor rounded", antialiased(_cubic, 2.0, "float32")),
-    "pil": Resize("PIL bicubic of each channel in float, clipped to 0 .. 255, not rounded", _PIL_CUBIC, clip=True),
-    "pil-unclipped": Resize("PIL bicubic of each channel in float, neither clipped nor rounded", _PIL_CUBIC),
-    "pil-uint8": Resize("PIL bicubic on 8 bits: rounded and clipped after each pass", fixed_point(_PIL_CUBIC), levels=True),
-    "pil-uint8-box": Resize("PIL box on 8 bits: rounded after each pass", fixed_point(antialiased(_box, 0.5, "float64")), levels=True),
+    "torch-bicubic-aa": Resize(
+        "interpolate(bicubic, antialias=True), neither clipped nor rounded",
+        antialiased(_cubic, 2.0, "float32"),
+    ),
+    "pil": Resize(
+        "PIL bicubic of each channel in float, clipped to 0 .. 255, not rounded",
+        _PIL_CUBIC,
+        clip=True,
+    ),
+    "pil-unclipped": Resize(
+        "PIL bicubic of each channel in float, neither clipped nor rounded", _PIL_CUBIC
+    ),
+    "pil-uint8": Resize(
+        "PIL bicubic on 8 bits: rounded and clipped after each pass",
+        fixed_point(_PIL_CUBIC),
+        levels=True,
+    ),
+    "pil-uint8-box": Resize(
+        "PIL box on 8 bits: rounded after each pass",
+        fixed_point(antialiased(_box, 0.5, "float64")),
+        levels=True,
+    ),
 }
 
 
@@ -158,11 +210,14 @@ def _matrix(name: str, source: int, target: int, device: str, dtype: torch.dtype
 def resize(images: Tensor, size: int | tuple[int, int], name: str) -> Tensor:
     """Images to another size by the rule of that name, on their device.
 
-    images: uint8 or float [n, c, h, w] in 0 .. 255; size: one side or (height, width) -> float32 [n, c, height, width], in 0 .. 255 but for the unclipped
-    cubic rules, which overshoot by a few dozen levels. Rules of whole levels round float images first. UserError for an unknown name.
+    images: uint8 or float [n, c, h, w] in 0 .. 255; size: one side or (height, width) -> float32
+    [n, c, height, width], in 0 .. 255 but for the unclipped cubic rules, which overshoot by a few
+    dozen levels. Rules of whole levels round float images first. UserError for an unknown name.
 
-    Each rule equals its original to 1e-3 grey levels, the 8-bit ones exactly, as the published numbers were made: Pillow 13 resizes images whose height
-    shrinks more than their width in the other order, down before across, which moves single pixels of non-square images by up to 25 levels.
+    Each rule equals its original to 1e-3 grey levels, the 8-bit ones exactly, as the published
+    numbers were made: Pillow 13 resizes images whose height shrinks more than their width in the
+    other order, down before across, which moves single pixels of non-square images by up
+    to 25 levels.
     Where TF32 is allowed, float64 is used: 10 bits are too few for a weight.
     """
     if name not in RESIZES:
@@ -170,10 +225,14 @@ def resize(images: Tensor, size: int | tuple[int, int], name: str) -> Tensor:
     row, (height, width) = RESIZES[name], (size, size) if isinstance(size, int) else size
     rough = images.device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32
     exact = torch.float64 if row.levels or rough else torch.float32
-    across, down = (_matrix(name, s, t, str(images.device), exact) for s, t in ((images.shape[3], width), (images.shape[2], height)))
+    across, down = (
+        _matrix(name, s, t, str(images.device), exact)
+        for s, t in ((images.shape[3], width), (images.shape[2], height))
+    )
     with torch.autocast(images.device.type, enabled=False):
         if row.levels:
-            # Integers below 2^31 are exact in float64, so matrix products stand for PIL's integer sums, in its order: across, then down.
+            # Integers below 2^31 are exact in float64, so matrix products stand for PIL's integer
+            # sums, in its order: across, then down.
             whole = images if images.dtype == torch.uint8 else images.round().clamp(0, 255)
             return _level(down @ _level(whole.to(exact) @ across.T)).to(torch.float32)
         resized = (down @ (images.to(exact) @ across.T)).to(torch.float32)
@@ -188,7 +247,9 @@ def _level(sums: Tensor) -> Tensor:
 
 
 def centre_square(images: Tensor) -> Tensor:
-    """The largest square in the middle, half a pixel to the upper left where it must be: [n, c, h, w] -> [n, c, min(h, w), min(h, w)] (CMMD's crop)."""
+    """The largest square in the middle, half a pixel to the upper left where it must be:
+    [n, c, h, w] -> [n, c, min(h, w), min(h, w)] (CMMD's crop).
+    """
     side = min(images.shape[2:])
     return _cut(images, side, [(length - side) // 2 for length in images.shape[2:]])
 
@@ -196,19 +257,24 @@ def centre_square(images: Tensor) -> Tensor:
 def adm_crop(images: Tensor, size: int) -> Tensor:
     """Guided diffusion's preparation of ImageNet: uint8 [n, c, h, w] -> uint8 [n, c, size, size].
 
-    Halved by box averages while the shorter side is at least twice the size, then bicubic to the size on the shorter side, then the middle; PIL throughout.
+    Halved by box averages while the shorter side is at least twice the size, then bicubic to the
+    size on the shorter side, then the middle; PIL throughout.
     """
     while min(images.shape[2:]) >= 2 * size:
         images = resize(images, (images.shape[2] // 2, images.shape[3] // 2), "pil-uint8-box")
     scale = size / min(images.shape[2:])
-    images = resize(images, (round(images.shape[2] * scale), round(images.shape[3] * scale)), "pil-uint8").to(torch.uint8)
+    images = resize(
+        images, (round(images.shape[2] * scale), round(images.shape[3] * scale)), "pil-uint8"
+    ).to(torch.uint8)
     return _cut(images, size, [(length - size) // 2 for length in images.shape[2:]])
 
 
 def clip_crop(images: Tensor, size: int) -> Tensor:
-    """OpenAI's preparation for CLIP: uint8 [n, c, h, w] -> uint8 [n, c, size, size], 8-bit PIL bicubic to the size on the shorter side, then the middle.
+    """OpenAI's preparation for CLIP: uint8 [n, c, h, w] -> uint8 [n, c, size, size],
+    8-bit PIL bicubic to the size on the shorter side, then the middle.
 
-    torchvision's rules: the longer side is cut to whole pixels, the crop begins at the half rounded to even (centre_square's rule begins at its floor).
+    torchvision's rules: the longer side is cut to whole pixels, the crop begins at the half rounded
+    to even (centre_square's rule begins at its floor).
     """
     short = min(images.shape[2:])
     height, width = (int(size * length / short) for length in images.shape[2:])

@@ -1,6 +1,8 @@
-"""A finished run's numbers in the forms that others read: Hugging Face's .eval_results, a model card, github-action-benchmark, Bencher, CSV, LaTeX.
+"""A finished run's numbers in the forms that others read:
+Hugging Face's .eval_results, a model card, github-action-benchmark, Bencher, CSV, LaTeX.
 
-Most of them have no place for an interval or n, and a number without them is none: they stand in the notes.
+Most of them have no place for an interval or n, and a number without them is none: they stand
+in the notes.
 """
 
 from __future__ import annotations
@@ -17,14 +19,18 @@ from genbench.record import Record, Score
 from genbench.say import UserError, cell_of_csv, clean, plus_minus
 from genbench.standings import ARROW, Entry, entry_of, escaped, markdown, number
 
-BETTER = {"lower": "customSmallerIsBetter", "higher": "customBiggerIsBetter"}  # github-action-benchmark's tools, each of which wants a file of its own
+# github-action-benchmark's tools, each of which wants a file of its own
+BETTER = {"lower": "customSmallerIsBetter", "higher": "customBiggerIsBetter"}
 LONGEST = {"benchmark": 1024, "measure": 64}  # letters of a name that Bencher takes
-SIGNS = {"±": r"$\pm$", "−": "$-$", "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$"}  # that LaTeX's fonts lack
+# that LaTeX's fonts lack
+SIGNS = {"±": r"$\pm$", "−": "$-$", "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$"}
 
 
 @dataclass(frozen=True)
 class Named:
-    """What others call the data set, and where the whole record can be read; "" for the record's own name, and nowhere."""
+    """What others call the data set, and where the whole record can be read;
+    "" for the record's own name, and nowhere.
+    """
 
     dataset: str = ""
     url: str = ""
@@ -57,27 +63,51 @@ class Result:
             f"95 % interval {score.low:.6g} to {score.high:.6g}",
             f"n = {score.n}",
             f"{score.better} is better",
-            f"genbench {self.entry.record.genbench}, protocol {self.protocol}, labels {plan['identity']['conditions'].get('labels', 'none')}",
+            (
+                f"genbench {self.entry.record.genbench}, protocol {self.protocol}, "
+                f"labels {plan['identity']['conditions'].get('labels', 'none')}"
+            ),
         ]
         if score.real is not None and score.real_high is not None:
-            said.append(f"real images score {score.real:.4g}, 95 % of them up to {score.real_high:.4g}")
-        said += [] if self.entry.protocol["fits"] and self.entry.protocol.get("board", True) else ["ruler only: not as the protocol asks"]
+            said.append(
+                f"real images score {score.real:.4g}, 95 % of them up to {score.real_high:.4g}"
+            )
+        said += (
+            []
+            if self.entry.protocol["fits"] and self.entry.protocol.get("board", True)
+            else ["ruler only: not as the protocol asks"]
+        )
         said += [self.entry.tuned] if self.entry.tuned else []
         return clean("; ".join([*said, *score.flags]))
 
 
 def results_of(found: Record) -> list[Result]:
     """Every number of a run that there is; UserError where there is none."""
-    entries = [entry_of(found, name, protocol) for name, protocol in found.plan["protocols"].items()]
-    rows = [Result(entry, one.protocol, one) for entry in entries for one in entry.record.scores if (one.part, one.status) == ("all", "ok")]
+    entries = [
+        entry_of(found, name, protocol) for name, protocol in found.plan["protocols"].items()
+    ]
+    rows = [
+        Result(entry, one.protocol, one)
+        for entry in entries
+        for one in entry.record.scores
+        if (one.part, one.status) == ("all", "ok")
+    ]
     if not rows:
-        raise UserError(f"the run {found.id} has no number to export: genbench show {found.id} says why")
+        raise UserError(
+            f"the run {found.id} has no number to export: genbench show {found.id} says why"
+        )
     return rows
 
 
 def _hugging_face(rows: list[Result], named: Named) -> str:
-    """A list in YAML, of values as JSON writes them, which every reader of YAML takes as they are."""
-    return "".join(f"- {line}\n" if not place else f"  {line}\n" for row in rows for place, line in enumerate(_fields(row, named)))
+    """A list in YAML, of values as JSON writes them,
+    which every reader of YAML takes as they are.
+    """
+    return "".join(
+        f"- {line}\n" if not place else f"  {line}\n"
+        for row in rows
+        for place, line in enumerate(_fields(row, named))
+    )
 
 
 def _fields(row: Result, named: Named) -> Iterator[str]:
@@ -86,7 +116,8 @@ def _fields(row: Result, named: Named) -> Iterator[str]:
     yield f"  id: {_quoted(named.dataset or row.dataset)}"
     yield f"  task_id: {_quoted(f'{row.protocol}/{row.score.metric}')}"
     value = repr(number(row.score.value))
-    yield f"value: {value if '.' in value else value.replace('e', '.0e')}"  # YAML 1.1 takes 1e-05 for a word
+    # YAML 1.1 takes 1e-05 for a word
+    yield f"value: {value if '.' in value else value.replace('e', '.0e')}"
     yield f"date: {_quoted(found.created[:10])}"
     yield "source:"
     yield from ([f"  url: {_quoted(named.url)}"] if named.url else [])
@@ -99,13 +130,19 @@ def _quoted(text: str) -> str:
 
 
 def _card(rows: list[Result], named: Named) -> str:
-    """A block for a model card: the numbers beside what real images score, and what they are worth."""
+    """A block for a model card: the numbers beside what real images score,
+    and what they are worth.
+    """
     found, first = rows[0].entry.record, rows[0]
-    cells = [{"metric": f"{one.score.metric} {ARROW[one.score.better]}", **_cells(one)} for one in rows]
+    cells = [
+        {"metric": f"{one.score.metric} {ARROW[one.score.better]}", **_cells(one)} for one in rows
+    ]
     where = f"[the record]({_address(named.url)})" if named.url else f"run `{found.id}`"
     worth = (
-        f"{escaped(first.label)}, seeds from {found.plan['identity']['first_seed']}; ± is half a 95 % interval over the samples against this reference, "
-        f"real the median of real images against real images. Measured {escaped(found.created[:10])} by genbench {escaped(found.genbench)}: {where}."
+        f"{escaped(first.label)}, seeds from {found.plan['identity']['first_seed']}; "
+        "± is half a 95 % interval over the samples against this reference, real the median of "
+        f"real images against real images. Measured {escaped(found.created[:10])} by genbench "
+        f"{escaped(found.genbench)}: {where}."
     )
     lines = [
         f"## Evaluation on {escaped(named.dataset or first.dataset)}",
@@ -119,18 +156,33 @@ def _address(url: str) -> str:
     """An address that ends no link; only the web's."""
     if not url.startswith(("https://", "http://")):
         raise UserError(f"--source-url {clean(url)}: an address that begins with https://")
-    return "".join(c if c.isalnum() or c in "-._~:/?#@!$&*+,;=%" else "%" + c.encode().hex("%").upper() for c in clean(url))
+    return "".join(
+        c if c.isalnum() or c in "-._~:/?#@!$&*+,;=%" else "%" + c.encode().hex("%").upper()
+        for c in clean(url)
+    )
 
 
 def _cells(row: Result) -> dict[str, str]:
     score = row.score
     value = plus_minus(number(score.value), number(score.low), number(score.high))
-    return {"value": value, "real": "–" if score.real is None else f"{score.real:.3g}", "n": str(score.n), "protocol": clean(row.protocol)}
+    return {
+        "value": value,
+        "real": "–" if score.real is None else f"{score.real:.3g}",
+        "n": str(score.n),
+        "protocol": clean(row.protocol),
+    }
 
 
 def _latex(rows: list[Result], named: Named) -> str:
     """Rows for booktabs."""
-    cells = [{"generator": one.label, "metric": f"{one.score.metric} {ARROW[one.score.better]}", **_cells(one)} for one in rows]
+    cells = [
+        {
+            "generator": one.label,
+            "metric": f"{one.score.metric} {ARROW[one.score.better]}",
+            **_cells(one),
+        }
+        for one in rows
+    ]
     text = str(pd.DataFrame(cells).to_latex(index=False, escape=True))
     for sign, words in SIGNS.items():
         text = text.replace(sign, words)
@@ -141,23 +193,53 @@ def _csv(rows: list[Result], named: Named) -> str:
     """A tidy table."""
     told = []
     for one in rows:
-        keys = ("metric", "value", "low", "high", "se", "se_reference", "n", "real", "real_high", "better", "method")
-        about = {"protocol": cell_of_csv(one.protocol), "dataset": cell_of_csv(named.dataset or one.dataset), "generator": cell_of_csv(one.entry.label)}
-        ours = {"flags": cell_of_csv("; ".join(one.score.flags)), "run": one.entry.record.id, "created": one.entry.record.created}
+        keys = (
+            "metric",
+            "value",
+            "low",
+            "high",
+            "se",
+            "se_reference",
+            "n",
+            "real",
+            "real_high",
+            "better",
+            "method",
+        )
+        about = {
+            "protocol": cell_of_csv(one.protocol),
+            "dataset": cell_of_csv(named.dataset or one.dataset),
+            "generator": cell_of_csv(one.entry.label),
+        }
+        ours = {
+            "flags": cell_of_csv("; ".join(one.score.flags)),
+            "run": one.entry.record.id,
+            "created": one.entry.record.created,
+        }
         told.append(about | {key: getattr(one.score, key) for key in keys} | ours)
     return str(pd.DataFrame(told).to_csv(index=False))
 
 
 def _name(row: Result) -> str:
-    """A number's name in a history of many: the checkpoint is what changes, so it is not part of it."""
-    return f"{row.dataset} / {row.entry.record.plan['identity']['generator']} / {row.protocol} / {row.score.metric}"
+    """A number's name in a history of many: the checkpoint is what changes,
+    so it is not part of it.
+    """
+    return (
+        f"{row.dataset} / {row.entry.record.plan['identity']['generator']} / {row.protocol} / "
+        f"{row.score.metric}"
+    )
 
 
 def _histories(rows: list[Result], named: Named) -> dict[str, list[dict[str, Any]]]:
     """{github-action-benchmark's tool: its array}."""
     found: dict[str, list[dict[str, Any]]] = {tool: [] for tool in BETTER.values()}
     for one in rows:
-        told = {"name": clean(_name(one)), "unit": one.score.metric, "value": one.score.value, "range": f"± {one.half:.4g}"}
+        told = {
+            "name": clean(_name(one)),
+            "unit": one.score.metric,
+            "value": one.score.value,
+            "range": f"± {one.half:.4g}",
+        }
         found[BETTER[one.score.better]].append({**told, "extra": f"{one.label}; {one.notes()}"})
     return found
 
@@ -167,7 +249,11 @@ def _bencher(rows: list[Result], named: Named) -> str:
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for one in rows:
         name = clean(_name(one).rpartition(" / ")[0])[: LONGEST["benchmark"]]
-        bounds = {"value": one.score.value, "lower_value": one.score.low, "upper_value": one.score.high}
+        bounds = {
+            "value": one.score.value,
+            "lower_value": one.score.low,
+            "upper_value": one.score.high,
+        }
         found.setdefault(name, {})[one.score.metric[: LONGEST["measure"]]] = bounds
     return _json(found)
 
@@ -187,9 +273,11 @@ FORMS: Mapping[str, Callable[[list[Result], Named], str]] = {
 
 
 def export(found: Record, form: str, out: Path | None, named: Named) -> str:
-    """A run's numbers in a form, as the answer to print; with a place to write they go there, and the answer says where.
+    """A run's numbers in a form, as the answer to print; with a place to write they go there,
+    and the answer says where.
 
-    github-action-benchmark wants a file for each direction: its place is a folder. UserError when something is there already.
+    github-action-benchmark wants a file for each direction: its place is a folder. UserError when
+    something is there already.
     """
     rows = results_of(found)
     if named.url:
@@ -205,4 +293,6 @@ def export(found: Record, form: str, out: Path | None, named: Named) -> str:
     told = {tool: one for tool, one in _histories(rows, named).items() if one}
     for tool, one in told.items():
         write(folder / f"{tool}.json", _json(one).encode())
-    return "\n".join(f"{folder / tool}.json: {len(one)} numbers, tool: {tool}" for tool, one in told.items())
+    return "\n".join(
+        f"{folder / tool}.json: {len(one)} numbers, tool: {tool}" for tool, one in told.items()
+    )

@@ -1,4 +1,7 @@
-"""A run as five calls: plan, reference, shards, scoring, record. `evaluate` is what `genbench run` does, from Python."""
+"""A run as five calls: plan, reference, shards, scoring, record.
+
+`evaluate` is what `genbench run` does, from Python.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from genbench import costs, heap, readback, reconstructions, record, run_pictures, shards, stores, workers
+from genbench import (
+    costs,
+    heap,
+    readback,
+    reconstructions,
+    record,
+    run_pictures,
+    shards,
+    stores,
+    workers,
+)
 from genbench.abilities import Description, describe, in_memory, name_of
 from genbench.batches import fitted
 from genbench.cuts import described
@@ -31,20 +44,40 @@ from genbench.scoring import score
 
 
 def evaluate(
-    plugin: Any, dataset: str = "digits", *, out: str | Path = "runs", fresh: bool = False, settings: Sequence[str] | dict[str, Any] = (), **request: Any
+    plugin: Any,
+    dataset: str = "digits",
+    *,
+    out: str | Path = "runs",
+    fresh: bool = False,
+    settings: Sequence[str] | dict[str, Any] = (),
+    **request: Any,
 ) -> Record:
-    """Draw samples from a generator, measure them, and return the Record; finished work in `out` is taken over.
+    """Draw samples from a generator, measure them, and return the Record;
+    finished work in `out` is taken over.
 
-    plugin: a name, a path to a file, a module or class with hooks, a function sample(n), or an object with a method sample(n).
+    plugin: a name, a path to a file, a module or class with hooks, a function sample(n), or an
+    object with a method sample(n).
     settings: the generator's options, {"steps": 10} or ["steps=10"].
-    request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels, checkpoint, batch_size, device, feature_precision, ...).
-    A generator without a source file has no identity: its run gets a fresh id. Raises UserError.
+    request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels,
+    checkpoint, batch_size, device, feature_precision, ...). A generator without a source file has
+    no identity: its run gets a fresh id. Raises UserError.
     """
-    words = tuple(f"{k}={v}" for k, v in settings.items()) if isinstance(settings, dict) else tuple(settings)
+    words = (
+        tuple(f"{k}={v}" for k, v in settings.items())
+        if isinstance(settings, dict)
+        else tuple(settings)
+    )
     given: dict[str, Any] = {
-        name: (value,) if name in ("protocols", "metrics", "weights") and isinstance(value, str) else value for name, value in request.items()
+        name: (value,)
+        if name in ("protocols", "metrics", "weights") and isinstance(value, str)
+        else value
+        for name, value in request.items()
     }
-    given |= {name: Path(given[name]) for name in ("checkpoint", "reference", "prompts") if given.get(name) is not None}
+    given |= {
+        name: Path(given[name])
+        for name in ("checkpoint", "reference", "prompts")
+        if given.get(name) is not None
+    }
     known = {"settings", "out", "fresh", *Request.__dataclass_fields__} - {"options", "plugin"}
     unknown = sorted(set(given) - known)
     if unknown:
@@ -56,30 +89,58 @@ def evaluate(
     return execute(settle(asked, description), description, asked, out, fresh=fresh)
 
 
-def share(plan: Plan, description: Description, request: Request, out: str | Path) -> tuple[Path, int]:
-    """Draw a share of a run's shards (request.shard) into out/<run id>, beside others who draw theirs: the folder, and how many shards it is."""
+def share(
+    plan: Plan, description: Description, request: Request, out: str | Path
+) -> tuple[Path, int]:
+    """Draw a share of a run's shards (request.shard) into out/<run id>,
+    beside others who draw theirs: the folder, and how many shards it is.
+    """
     place = stores.opened(out, plan.id)
     folder = place.folder
     take_gpu(plan.device, int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0))
     lock = folder / f".lock-{request.shard.replace('/', '-')}"
-    with locked(lock, f"another genbench draws this share in {folder}; waiting for it"), deterministic(), aside():
+    with (
+        locked(lock, f"another genbench draws this share in {folder}; waiting for it"),
+        deterministic(),
+        aside(),
+    ):
         place.pull()
         plan = going_on(plan, folder)
-        work = shards.Work.of(plan, constructed(description, request, plan.device), networks(plan), folder, costs.Clock())
+        work = shards.Work.of(
+            plan,
+            constructed(description, request, plan.device),
+            networks(plan),
+            folder,
+            costs.Clock(),
+        )
         _begin(plan, place)
         workers.draw(work, request, place)
         return folder, len(share_of(plan, request.shard))
 
 
-def execute(plan: Plan, description: Description, request: Request, out: str | Path, *, fresh: bool = False, since: float | None = None) -> Record:
-    """Carry a plan out in out/<run id>, going on where an earlier call stopped; raises RunFailed after keeping what was finished.
+def execute(
+    plan: Plan,
+    description: Description,
+    request: Request,
+    out: str | Path,
+    *,
+    fresh: bool = False,
+    since: float | None = None,
+) -> Record:
+    """Carry a plan out in out/<run id>, going on where an earlier call stopped;
+    raises RunFailed after keeping what was finished.
 
-    out: a folder, or a URL that fsspec knows; then the Record's folder is the copy on this machine. since: the time.monotonic() from which its start counts.
+    out: a folder, or a URL that fsspec knows; then the Record's folder is the copy on this machine.
+    since: the time.monotonic() from which its start counts.
     """
     clock = costs.Clock(since=time.monotonic() if since is None else since)
     place = stores.opened(out, plan.id)
     folder = place.folder
-    with locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"), deterministic(), aside():
+    with (
+        locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"),
+        deterministic(),
+        aside(),
+    ):
         if fresh:
             _forget(folder)
             place.forget()
@@ -88,7 +149,11 @@ def execute(plan: Plan, description: Description, request: Request, out: str | P
         place.pull()
         plan = going_on(plan, folder)
         earlier = _earlier(folder)
-        if earlier and _answers(earlier, plan) and not (place.root and shards.lacking(plan, folder)):
+        if (
+            earlier
+            and _answers(earlier, plan)
+            and not (place.root and shards.lacking(plan, folder))
+        ):
             place.push()  # what was lost there
             tell(f"{stores.whereabouts(out, folder)} is finished; --fresh does it again")
             return earlier
@@ -104,10 +169,19 @@ def _begin(plan: Plan, place: stores.Place) -> None:
         place.put(PROMPTS)
 
 
-def _carried_out(plan: Plan, description: Description, request: Request, place: stores.Place, earlier: Record | None, clock: costs.Clock) -> Record:
+def _carried_out(
+    plan: Plan,
+    description: Description,
+    request: Request,
+    place: stores.Place,
+    earlier: Record | None,
+    clock: costs.Clock,
+) -> Record:
     folder = place.folder
     then = clock.add("start", clock.since)
-    checkpoint = checkpoint_of(description, dataset_of(request.dataset), request.checkpoint, request.trust)
+    checkpoint = checkpoint_of(
+        description, dataset_of(request.dataset), request.checkpoint, request.trust
+    )
     generator = constructed(description, request, plan.device)
     generator.cost()  # a wrong answer is better heard before the first sample than after the last
     loaded = networks(plan)
@@ -117,7 +191,9 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
     real = real_features(plan, dataset_of(request.dataset), loaded)
     clock.add("reference", then)
     _begin(plan, place)
-    plan, at_once = workers.draw(shards.Work.of(plan, generator, loaded, folder, clock), request, place)
+    plan, at_once = workers.draw(
+        shards.Work.of(plan, generator, loaded, folder, clock), request, place
+    )
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
@@ -127,7 +203,9 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
     then = clock.add("scoring", then)
     sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
     quantised = next((one["quantised"] for one in told.values()), "")
-    done = _as_drawn(replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes)
+    done = _as_drawn(
+        replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes
+    )
     if plan.keep_images:
         run_pictures.drawn(plan, folder, dataset_of(request.dataset), closest)
     clock.add("pictures", then)
@@ -142,7 +220,10 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
             **({"workers": at_once} if at_once > 1 else {}),
         },
         dataset=described(dataset_of(request.dataset)),
-        shards={name: [one["images"][: record.MARK], one.get("sketch", "")] for name, one in told.items()},
+        shards={
+            name: [one["images"][: record.MARK], one.get("sketch", "")]
+            for name, one in told.items()
+        },
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         genbench=VERSION,
     )
@@ -152,14 +233,21 @@ def _carried_out(plan: Plan, description: Description, request: Request, place: 
 
 
 def _as_drawn(plan: Plan, quantised: str, *, stored: bool) -> Plan:
-    """The plan with how its images became 8 bits: a plugin that does it itself does not fit a protocol that asks for something else than rounding.
+    """The plan with how its images became 8 bits: a plugin that does it itself does not fit a
+    protocol that asks for something else than rounding.
 
     stored: its images were made elsewhere, and are judged as they are.
     """
     off = quantised == "by the plugin" and not stored
-    protocols = {name: {**p, "fits": p["fits"] and not (off and p["quantise"] != "round")} for name, p in plan.protocols.items()}
+    protocols = {
+        name: {**p, "fits": p["fits"] and not (off and p["quantise"] != "round")}
+        for name, p in plan.protocols.items()
+    }
     first = next(iter(protocols))
-    boards = {name: {**p, "board": p["board"] and (p["fits"] or name == first)} for name, p in protocols.items()}
+    boards = {
+        name: {**p, "board": p["board"] and (p["fits"] or name == first)}
+        for name, p in protocols.items()
+    }
     return replace(plan, quantised=quantised, protocols=boards)
 
 
@@ -167,24 +255,39 @@ def failed(found: Record) -> None:
     """RunFailed when a metric failed; asked after the record was kept."""
     wrong = [one for one in found.scores if one.status == "failed"]
     if wrong:
-        raise RunFailed(f"{', '.join(one.metric for one in wrong)} failed: {wrong[0].reason}; the record keeps the rest")
+        raise RunFailed(
+            f"{', '.join(one.metric for one in wrong)} failed: {wrong[0].reason}; "
+            "the record keeps the rest"
+        )
 
 
 def drawn_elsewhere(folder: Path) -> bool:
-    """Whether another process draws a share of the run just now: then its temporary files are no leftovers."""
+    """Whether another process draws a share of the run just now:
+    then its temporary files are no leftovers.
+    """
     held = shared(folder)
     if held:
-        complain(f"{', '.join(held)}: still drawn by another genbench; what is missing is drawn here too, and comes out the same")
+        complain(
+            f"{', '.join(held)}: still drawn by another genbench; what is missing is drawn here "
+            "too, and comes out the same"
+        )
     return bool(held)
 
 
 def _forget(folder: Path) -> None:
-    for path in [*folder.glob("shards/*.safetensors"), folder / "run.json", folder / "plan.json", folder / "nearest.png"]:
+    for path in [
+        *folder.glob("shards/*.safetensors"),
+        folder / "run.json",
+        folder / "plan.json",
+        folder / "nearest.png",
+    ]:
         path.unlink(missing_ok=True)
 
 
 def _earlier(folder: Path) -> Record | None:
-    """The record of an earlier call without what failed in it: that is no result, and it is done again when it is asked for."""
+    """The record of an earlier call without what failed in it:
+    that is no result, and it is done again when it is asked for.
+    """
     try:
         found = record.read(folder / "run.json")
         if why := record.lacking(found):
@@ -200,41 +303,70 @@ def _earlier(folder: Path) -> Record | None:
 
 
 def _answers(earlier: Record, plan: Plan) -> bool:
-    """Whether a record holds every number that the plan asks for, made from the same data by the same code."""
+    """Whether a record holds every number that the plan asks for,
+    made from the same data by the same code.
+    """
     before = earlier.plan["protocols"]
     asked = asdict(plan)["protocols"]
-    if earlier.plan["quantise"] != plan.quantise or any((now := getattr(plan, key)) and now != earlier.plan.get(key) for key in ("tuned", "method")):
+    if earlier.plan["quantise"] != plan.quantise or any(
+        (now := getattr(plan, key)) and now != earlier.plan.get(key) for key in ("tuned", "method")
+    ):
         return False
     for name, protocol in asked.items():
         known = before.get(name)
-        if known is None or known["real"] != protocol["real"] or not _still_stands(earlier, plan, name):
+        if (
+            known is None
+            or known["real"] != protocol["real"]
+            or not _still_stands(earlier, plan, name)
+        ):
             return False
         there = {one.metric for one in earlier.scores if one.protocol == name}
-        if any(measure not in known["measures"] or measure["name"] not in there for measure in protocol["measures"]):
+        if any(
+            measure not in known["measures"] or measure["name"] not in there
+            for measure in protocol["measures"]
+        ):
             return False
     return True
 
 
 def _kept(earlier: Record | None, plan: Plan) -> tuple[Score, ...]:
-    """Scores of an earlier call that this one did not take again and that still stand: of the same real images, extractors and quantisation."""
-    again = {(name, measure["name"]) for name, protocol in plan.protocols.items() for measure in protocol["measures"]}
+    """Scores of an earlier call that this one did not take again and that still stand:
+    of the same real images, extractors and quantisation.
+    """
+    again = {
+        (name, measure["name"])
+        for name, protocol in plan.protocols.items()
+        for measure in protocol["measures"]
+    }
     return tuple(
         one
         for one in (earlier.scores if earlier else ())
-        if (one.protocol, one.metric) not in again and earlier is not None and _still_stands(earlier, plan, one.protocol)
+        if (one.protocol, one.metric) not in again
+        and earlier is not None
+        and _still_stands(earlier, plan, one.protocol)
     )
 
 
 def _still_stands(earlier: Record, plan: Plan, protocol: str) -> bool:
     """Whether what an earlier call measured under a protocol contradicts nothing of this one."""
     before, now = earlier.plan["protocols"][protocol], plan.protocols.get(protocol, {})
-    agrees = all(same(before[part].get(name, value), value) for part in ("splits", "extractors") for name, value in now.get(part, {}).items())
-    ruled = all(before.get(key) == now[key] for key in ("repeats", "reducer", "train", "statistics") if key in now)
+    agrees = all(
+        same(before[part].get(name, value), value)
+        for part in ("splits", "extractors")
+        for name, value in now.get(part, {}).items()
+    )
+    ruled = all(
+        before.get(key) == now[key]
+        for key in ("repeats", "reducer", "train", "statistics")
+        if key in now
+    )
     return agrees and ruled and earlier.plan["quantise"] == plan.quantise
 
 
 def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
-    """The plan with the protocols and measures of kept scores beside its own, so that the record describes every score it holds."""
+    """The plan with the protocols and measures of kept scores beside its own,
+    so that the record describes every score it holds.
+    """
     kept = {(one.protocol, one.metric) for one in _kept(earlier, plan)}
     merged = {name: dict(protocol) for name, protocol in plan.protocols.items()}
     for name, before in (earlier.plan["protocols"] if earlier else {}).items():
@@ -242,15 +374,31 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
         if others:
             now = merged.get(name, {**before, "measures": []})
             parts = {part: {**before[part], **now[part]} for part in ("splits", "extractors")}
-            board = now["board"] and before.get("board", True)  # a kept number of foreign weights keeps the whole off boards
+            # a kept number of foreign weights keeps the whole off boards
+            board = now["board"] and before.get("board", True)
             merged[name] = {**now, **parts, "board": board, "measures": [*now["measures"], *others]}
-    said: dict[str, Any] = {key: getattr(plan, key) or (earlier.plan.get(key, empty) if earlier else empty) for key, empty in (("tuned", {}), ("method", ""))}
+    said: dict[str, Any] = {
+        key: getattr(plan, key) or (earlier.plan.get(key, empty) if earlier else empty)
+        for key, empty in (("tuned", {}), ("method", ""))
+    }
     return replace(plan, protocols=merged, **said)  # what was once chosen, or named, stays so
 
 
-def _cost(generator: Generator, clock: costs.Clock, plan: Plan, checkpoint: Path | None, before: Mapping[str, Any]) -> dict[str, Any]:
+def _cost(
+    generator: Generator,
+    clock: costs.Clock,
+    plan: Plan,
+    checkpoint: Path | None,
+    before: Mapping[str, Any],
+) -> dict[str, Any]:
     """What the run cost; the latency of one image is measured where images were drawn."""
-    drawn = (plan.identity["first_seed"], shards.labels_for(plan), plan.quantise, plan.prompts or None)  # of any prompt: the first
+    # of any prompt: the first
+    drawn = (
+        plan.identity["first_seed"],
+        shards.labels_for(plan),
+        plan.quantise,
+        plan.prompts or None,
+    )
     then = time.monotonic()
     with heap.kept():
         alone = costs.latency(generator, *drawn) if clock.images else {}

@@ -1,11 +1,13 @@
-"""What people are told: errors with their remedy, near misses, numbers with intervals, tables, progress.
+"""What people are told: errors with their remedy, near misses, numbers with intervals, tables,
+progress.
 
     UserError              exit 2   the user's words or files are wrong
     ├── NotComparable      exit 3   the things named cannot be compared, or one is missing
     └── RunFailed          exit 5   the run failed; finished shards and the record are kept
         └── PluginFailed   exit 5   a plugin raised or returned rubbish; carries its own traceback
 
-Nothing is printed except through this file: answers go to standard output, everything else to standard error.
+Nothing is printed except through this file: answers go to standard output, everything else to
+standard error.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-VERSION = "0.1.0"  # of genbench; pyproject.toml and CITATION.cff say the same (tests/test_packaging.py)
+# of genbench; pyproject.toml and CITATION.cff say the same (tests/test_packaging.py)
+VERSION = "0.1.0"
 
 
 class UserError(Exception):
@@ -40,7 +43,11 @@ class RunFailed(UserError):
 
 
 class PluginFailed(RunFailed):
-    """A plugin raised or returned rubbish. `trace` is the plugin's own traceback, or ""; `image`, the place of the wrong image in the call, if one is."""
+    """A plugin raised or returned rubbish.
+
+    `trace` is the plugin's own traceback, or ""; `image`, the place of the wrong image in the
+    call, if one is.
+    """
 
     def __init__(self, line: str, trace: str = "", image: int | None = None) -> None:
         super().__init__(line)
@@ -58,13 +65,17 @@ def choices(word: str, known: Iterable[str]) -> str:
 
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    return (f"did you mean {' or '.join(near)}? " if near else "") + ("Known: " + ", ".join(names) if names else "There is none")
+    return (f"did you mean {' or '.join(near)}? " if near else "") + (
+        "Known: " + ", ".join(names) if names else "There is none"
+    )
 
 
 def number(value: float, spread: float) -> str:
-    """A value in as many digits as its spread (half an interval, or 0 for none) bears: two significant digits of the spread.
+    """A value in as many digits as its spread (half an interval, or 0 for none) bears:
+    two significant digits of the spread.
 
-    >>> number(0.28345, 0.0312), number(32.118, 1.9), number(1234.5, 120.0), number(0.5, 0.0), number(-0.00001234, 0.00002)
+    >>> number(0.28345, 0.0312), number(32.118, 1.9), number(1234.5, 120.0), number(0.5, 0.0),
+    number(-0.00001234, 0.00002)
     ('0.283', '32.1', '1234', '0.5', '-0.000012')
     """
     import math
@@ -78,7 +89,8 @@ def number(value: float, spread: float) -> str:
 
 
 def plus_minus(value: float, low: float, high: float) -> str:
-    """A value with its half interval, "0.283 ± 0.031"; with both sides where they differ by more than a fifth, "0.99 +0.01 −0.02".
+    """A value with its half interval, "0.283 ± 0.031"; with both sides where they differ by more
+    than a fifth, "0.99 +0.01 −0.02".
 
     >>> plus_minus(0.2834, 0.252, 0.315), plus_minus(0.99, 0.97, 1.0)
     ('0.283 ± 0.032', '0.990 +0.010 −0.020')
@@ -91,13 +103,16 @@ def plus_minus(value: float, low: float, high: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Names from strangers (classes, labels, files) without control characters, so that no terminal or log obeys them."""
+    """Names from strangers (classes, labels, files) without control characters,
+    so that no terminal or log obeys them.
+    """
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def cell_of_csv(text: str) -> str:
     """A stranger's words that no spreadsheet takes for a formula."""
-    return f"'{clean(text)}" if text.startswith(tuple("=+-@＝＋－＠")) else clean(text)  # the wide ones are taken for them in the east
+    # the wide ones are taken for them in the east
+    return f"'{clean(text)}" if text.startswith(tuple("=+-@＝＋－＠")) else clean(text)
 
 
 def answer(text: str) -> None:
@@ -105,10 +120,14 @@ def answer(text: str) -> None:
     try:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
-    except (OSError, ValueError) as error:  # a full disk behind a redirect, or a stream that a plugin closed
+    except (OSError, ValueError) as error:
+        # a full disk behind a redirect, or a stream that a plugin closed
         if isinstance(error, BrokenPipeError):
             raise
-        raise RunFailed(f"could not write the answer to standard output: {error}; the record is kept, `genbench show` prints it") from error
+        raise RunFailed(
+            f"could not write the answer to standard output: {error}; the record is kept, "
+            "`genbench show` prints it"
+        ) from error
 
 
 def tell(text: str) -> None:
@@ -118,14 +137,18 @@ def tell(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """One line to standard error that --quiet does not silence: errors, and damage that was repaired."""
+    """One line to standard error that --quiet does not silence:
+    errors, and damage that was repaired.
+    """
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
 class _Aside(io.TextIOBase):
-    """Where a stranger's prints go: standard error, since standard output is the answer; closing it closes nothing."""
+    """Where a stranger's prints go: standard error, since standard output is the answer;
+    closing it closes nothing.
+    """
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):
@@ -135,7 +158,9 @@ class _Aside(io.TextIOBase):
 
 @contextlib.contextmanager
 def aside() -> Iterator[None]:
-    """While strangers' code runs (plugins, metrics, files of --with) what it prints, from Python or below it, goes to standard error."""
+    """While strangers' code runs (plugins, metrics, files of --with) what it prints,
+    from Python or below it, goes to standard error.
+    """
     with contextlib.redirect_stdout(_Aside()):
         try:
             kept = os.dup(1)
@@ -152,7 +177,8 @@ def aside() -> Iterator[None]:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> str:
-    """A plain aligned table: the first `left` columns flush left, the others flush right; wide characters are not expected.
+    """A plain aligned table: the first `left` columns flush left, the others flush right;
+    wide characters are not expected.
 
     The same text on a terminal, in a pipe and in README, so that a test can compare them.
     """
@@ -160,7 +186,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: int =
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
 
     def line(row: Sequence[str]) -> str:
-        return "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        return "  ".join(
+            c.ljust(w) if i < left else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
 
     return "\n".join([line(cells[0]), *(line(row) for row in cells[1:])])
 
@@ -174,30 +203,49 @@ def listing(rows: Iterable[tuple[str, str]]) -> str:
 
 def fields(values: Mapping[str, Any]) -> str:
     """What is known of one thing, a field a line, for the commands that show one."""
-    return listing((key, str(value)) for key, value in values.items() if value not in (None, "", (), [], {}))
+    return listing(
+        (key, str(value)) for key, value in values.items() if value not in (None, "", (), [], {})
+    )
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Any]:
     """A progress display on standard error; yields a function `done(count)` that adds to it.
 
-    On a terminal a bar (rich: it heeds NO_COLOR and the width); elsewhere one line every ten seconds with the rate and the time left.
+    On a terminal a bar (rich: it heeds NO_COLOR and the width); elsewhere one line every ten
+    seconds with the rate and the time left.
     """
     if os.environ.get("GENBENCH_QUIET"):
         yield lambda count: None
         return
     if sys.stderr.isatty() and not os.environ.get("CI"):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total, rate="")
             began = time.monotonic()
 
             def advance(count: int) -> None:
                 finished = bar.tasks[task].completed + count
-                bar.update(task, advance=count, rate=f"{finished / max(time.monotonic() - began, 1e-9):.1f} {unit}/s")
+                bar.update(
+                    task,
+                    advance=count,
+                    rate=f"{finished / max(time.monotonic() - began, 1e-9):.1f} {unit}/s",
+                )
 
             yield advance
         return
@@ -209,6 +257,9 @@ def progress(what: str, total: int, unit: str) -> Iterator[Any]:
         if now - state["told"] >= 10:
             rate = state["done"] / (now - state["began"])
             state["told"] = now
-            tell(f"{what}: {state['done']:g} of {total}, {rate:.1f} {unit}/s, {(total - state['done']) / rate:.0f} s left")
+            tell(
+                f"{what}: {state['done']:g} of {total}, {rate:.1f} {unit}/s, "
+                f"{(total - state['done']) / rate:.0f} s left"
+            )
 
     yield count_up

@@ -1,7 +1,9 @@
-"""What proves an installation: every expected value measured again, as (name, expected, measured, difference, tolerance, status, source).
+"""What proves an installation: every expected value measured again,
+as (name, expected, measured, difference, tolerance, status, source).
 
-Without network: the published codes' answers on seeded arrays, and the shipped digits models against the committed board. With published weights and data
-at hand also the published numbers of real data; what is missing is said and is no failure.
+Without network: the published codes' answers on seeded arrays, and the shipped digits models
+against the committed board. With published weights and data at hand also the published numbers of
+real data; what is missing is said and is no failure.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from genbench.run import evaluate
 from genbench.say import UserError, clean, table
 
 SHIPPED = ("dcgan", "vae", "ddpm")
-SAME = 1e-3  # two measurements of one thing on two machines agree to this, relative to the value or its standard error
+# two measurements of one thing on two machines agree to this, relative to the value or its
+# standard error
+SAME = 1e-3
 
 
 @dataclass(frozen=True)
 class Check:
-    """An expected value and what was measured; status "pass", "FAIL", with the reason where nothing came, or "not run: what is missing"."""
+    """An expected value and what was measured; status "pass", "FAIL",
+    with the reason where nothing came, or "not run: what is missing".
+    """
 
     name: str
     expected: float | None
@@ -47,7 +53,9 @@ def checks() -> Iterator[Check]:
         yield measured(anchor)
     board = committed()
     if board is None:
-        yield Check("digits", None, None, None, 0.0, "not run: board missing", "leaderboards/digits")
+        yield Check(
+            "digits", None, None, None, 0.0, "not run: board missing", "leaderboards/digits"
+        )
     else:
         with tempfile.TemporaryDirectory(prefix="genbench-selftest-") as folder:
             for anchor in digits(board / "digits", Path(folder)):
@@ -57,8 +65,17 @@ def checks() -> Iterator[Check]:
 
 
 def measured(anchor: Anchor) -> Check:
-    """An anchor's value taken here. Whatever goes wrong in it is this check's failure and keeps no other from being made."""
-    told = functools.partial(Check, name=anchor.name, expected=anchor.expected, tolerance=anchor.tolerance, source=anchor.source)
+    """An anchor's value taken here.
+
+    Whatever goes wrong in it is this check's failure and keeps no other from being made.
+    """
+    told = functools.partial(
+        Check,
+        name=anchor.name,
+        expected=anchor.expected,
+        tolerance=anchor.tolerance,
+        source=anchor.source,
+    )
     try:
         value = anchor.measure()
     except NotRun as missing:
@@ -66,18 +83,28 @@ def measured(anchor: Anchor) -> Check:
     except UserError as error:
         return told(measured=None, difference=None, status=f"FAIL: {clean(str(error))}")
     except Exception as error:
-        return told(measured=None, difference=None, status=f"FAIL: {type(error).__name__}: {clean(str(error))}")
+        return told(
+            measured=None,
+            difference=None,
+            status=f"FAIL: {type(error).__name__}: {clean(str(error))}",
+        )
     if not math.isfinite(value):
         return told(measured=None, difference=None, status=f"FAIL: it is {value}")
     difference = value - anchor.expected
-    return told(measured=value, difference=difference, status="pass" if abs(difference) <= anchor.tolerance else "FAIL")
+    return told(
+        measured=value,
+        difference=difference,
+        status="pass" if abs(difference) <= anchor.tolerance else "FAIL",
+    )
 
 
 # The shipped models against the committed board
 
 
 def committed() -> Path | None:
-    """The folder of the boards that this version was released with: among the installed packages, or, in a checkout, beside this one."""
+    """The folder of the boards that this version was released with:
+    among the installed packages, or, in a checkout, beside this one.
+    """
     spec = importlib.util.find_spec("genbench_leaderboards")
     installed = spec.submodule_search_locations or [] if spec else []
     places = [*map(Path, installed), Path(__file__).parent.parent / "leaderboards"]
@@ -85,7 +112,9 @@ def committed() -> Path | None:
 
 
 def digits(board: Path, folder: Path) -> Iterator[Anchor]:
-    """A row per number of each shipped model on a board; a model's run is done in `folder` when the first of its numbers is measured."""
+    """A row per number of each shipped model on a board; a model's run is done in `folder` when the
+    first of its numbers is measured.
+    """
     own = {measure.name for measure in shelves.find("protocols", "digits").measures}
     for entry in standings.entries(board):
         if entry.label in SHIPPED:
@@ -93,7 +122,13 @@ def digits(board: Path, folder: Path) -> Iterator[Anchor]:
                 if score.value is not None and score.metric in own:  # others were asked for by name
                     delta = SAME * max(abs(score.value), score.se or 0.0)
                     measure = functools.partial(_again, entry.label, score.metric, folder)
-                    yield Anchor(f"digits, {entry.label}, {score.metric}", repr(score.value), measure, f"leaderboards/digits/entries/{entry.id}.json", delta)
+                    yield Anchor(
+                        f"digits, {entry.label}, {score.metric}",
+                        repr(score.value),
+                        measure,
+                        f"leaderboards/digits/entries/{entry.id}.json",
+                        delta,
+                    )
 
 
 @functools.cache
@@ -112,13 +147,36 @@ def _again(name: str, metric: str, folder: Path) -> float:
 
 
 def shown(found: list[Check]) -> str:
-    """The checks as a table; below it why those failed that gave no number, and how many of each kind there were."""
-    rows = [[one.name, _number(one.expected), _number(one.measured), _number(one.difference, 2), _number(one.tolerance, 2), _verdict(one)] for one in found]
-    parts = [table(["what", "expected", "measured", "difference", "allowed", "status"], _aligned(rows))]
-    why = [f"{one.name}: {one.status.removeprefix('FAIL: ')}" for one in found if one.status.startswith("FAIL: ")]
+    """The checks as a table; below it why those failed that gave no number,
+    and how many of each kind there were.
+    """
+    rows = [
+        [
+            one.name,
+            _number(one.expected),
+            _number(one.measured),
+            _number(one.difference, 2),
+            _number(one.tolerance, 2),
+            _verdict(one),
+        ]
+        for one in found
+    ]
+    parts = [
+        table(["what", "expected", "measured", "difference", "allowed", "status"], _aligned(rows))
+    ]
+    why = [
+        f"{one.name}: {one.status.removeprefix('FAIL: ')}"
+        for one in found
+        if one.status.startswith("FAIL: ")
+    ]
     parts += ["\n".join(why)] if why else []
-    count = {word: sum(one.status.startswith(word) for one in found) for word in ("pass", "FAIL", "not run")}
-    said = f"{count['pass']} pass, {count['FAIL']} fail" + (f", {count['not run']} not run" if count["not run"] else "")
+    count = {
+        word: sum(one.status.startswith(word) for one in found)
+        for word in ("pass", "FAIL", "not run")
+    }
+    said = f"{count['pass']} pass, {count['FAIL']} fail" + (
+        f", {count['not run']} not run" if count["not run"] else ""
+    )
     return "\n\n".join([*parts, said])
 
 

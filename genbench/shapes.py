@@ -1,4 +1,7 @@
-"""What plain data from a file must be: kinds, each with the paths where it is wanted. "*" is every key or item; what is not there is not looked at."""
+"""What plain data from a file must be: kinds, each with the paths where it is wanted.
+
+"*" is every key or item; what is not there is not looked at.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ HERE = ""  # in a tree, the kind of what the path so far leads to
 
 
 def tree(kinds: Mapping[str, str]) -> dict[str, Any]:
-    """Rows of kind -> paths, apart by blanks, as a tree of keys; "?" after a kind lets null pass."""
+    """Rows of kind -> paths, apart by blanks, as a tree of keys;
+    "?" after a kind lets null pass.
+    """
     made: dict[str, Any] = {}
     for kind, paths in kinds.items():
         for path in paths.split():
@@ -33,7 +38,13 @@ def wrong(found: Any, shape: Mapping[str, Any], at: str = "") -> str:
     kind = shape.get(HERE)
     if kind and not _is(found, kind):
         return f"{at} is not {kind.removesuffix('?')}"
-    inner: Any = found if isinstance(found, dict) else dict(enumerate(found)) if isinstance(found, list | tuple) else {}
+    inner: Any = (
+        found
+        if isinstance(found, dict)
+        else dict(enumerate(found))
+        if isinstance(found, list | tuple)
+        else {}
+    )
     for key, below in shape.items():
         for one in inner if key == "*" else [key] if key != HERE and key in inner else []:
             if why := wrong(inner[one], below, f"{at}.{one}" if at else str(one)):

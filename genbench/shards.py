@@ -1,7 +1,8 @@
 """Samples to probes to one atomic file per shard and probe; which are missing.
 
-A shard, the unit of resuming, is the next 50 members of one block (500 from n = 10,000). A probe is what is computed from its images: themselves, features
-or sums of them, distances of latent pairs. Distances within classes are computed of all kept images at once, as if of one shard.
+A shard, the unit of resuming, is the next 50 members of one block (500 from n = 10,000). A probe is
+what is computed from its images: themselves, features or sums of them, distances of latent pairs.
+Distances within classes are computed of all kept images at once, as if of one shard.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from genbench.files import Damaged, read_arrays, sha256, write_arrays
 from genbench.fitting import noticed
 from genbench.images import sketch
 from genbench.lazy import np, torch
-from genbench.probes import PAIRS_AT_ONCE, Probe, ahead_of, kept_images, probes_of, rows_of, sums_of, wide_at_once
+from genbench.probes import (
+    PAIRS_AT_ONCE,
+    Probe,
+    ahead_of,
+    kept_images,
+    probes_of,
+    rows_of,
+    sums_of,
+    wide_at_once,
+)
 from genbench.say import RunFailed, complain, progress
 from genbench.versions import agrees
 
@@ -51,11 +61,15 @@ def labels_for(plan: Plan) -> ndarray[Any, Any] | None:
     if "labels" not in conditions:
         return None
     seeds = plan.identity["first_seed"] + np.arange(plan.n, dtype=np.int64)
-    return labels_of(conditions["labels"], plan.n, conditions["classes"], seeds, conditions.get("frequencies"))
+    return labels_of(
+        conditions["labels"], plan.n, conditions["classes"], seeds, conditions.get("frequencies")
+    )
 
 
 def prompt_places(plan: Plan) -> ndarray[Any, Any] | None:
-    """The place of each sample's prompt in the run's list, int64 [n], or None without prompts: of class names the label, of a file one after the other."""
+    """The place of each sample's prompt in the run's list, int64 [n], or None without prompts:
+    of class names the label, of a file one after the other.
+    """
     said = plan.identity["conditions"].get("prompts")
     if said is None:
         return None
@@ -70,7 +84,9 @@ def prompted(plan: Plan) -> dict[str, Any]:
 
 
 def run_blocks(plan: Plan) -> ndarray[Any, Any]:
-    """The block of each sample int64 [n]; an unconditional run is one class, and without labels a prompt is as a class."""
+    """The block of each sample int64 [n]; an unconditional run is one class,
+    and without labels a prompt is as a class.
+    """
     labels = labels_for(plan)
     if labels is None and "prompts" in plan.identity["conditions"]:
         return prompts.blocks(plan.n, plan.identity["conditions"]["prompts"]["count"], BLOCKS)
@@ -81,7 +97,11 @@ def shards_of(blocks: ndarray[Any, Any]) -> list[Shard]:
     """Every shard of a run, block by block."""
     size = 50 if len(blocks) < 10_000 else 500
     members = [np.flatnonzero(blocks == block) for block in range(BLOCKS)]
-    return [Shard(block, at, inside[at : at + size]) for block, inside in enumerate(members) for at in range(0, len(inside), size)]
+    return [
+        Shard(block, at, inside[at : at + size])
+        for block, inside in enumerate(members)
+        for at in range(0, len(inside), size)
+    ]
 
 
 def _all(plan: Plan) -> Shard:
@@ -93,8 +113,12 @@ def path_of(folder: Path, shard: Shard, probe: str) -> Path:
     return folder / "shards" / f"{shard.name}.{probe}.safetensors"
 
 
-def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
-    """A probe's arrays and what its file says of itself (`images`: their SHA-256); None where it is missing, damaged (named) or of another time."""
+def read_probe(
+    folder: Path, shard: Shard, probe: Probe
+) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
+    """A probe's arrays and what its file says of itself (`images`: their SHA-256);
+    None where it is missing, damaged (named) or of another time.
+    """
     try:
         arrays, meta = read_arrays(path_of(folder, shard, probe.name))
     except FileNotFoundError:
@@ -103,7 +127,12 @@ def read_probe(folder: Path, shard: Shard, probe: Probe) -> tuple[dict[str, ndar
         complain(f"damaged shard: {error}; doing it again")
         return None
     same = agrees(meta, {**probe.says, "shard": shard.name}, probe.extractor)
-    return (arrays, meta) if same and len(arrays[array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices)) else None
+    return (
+        (arrays, meta)
+        if same
+        and len(arrays[array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices))
+        else None
+    )
 
 
 @dataclass(frozen=True)
@@ -120,9 +149,20 @@ class Work:
     shards: int
 
     @classmethod
-    def of(cls, plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock) -> Work:
+    def of(
+        cls, plan: Plan, generator: Generator, loaded: Mapping[str, Any], folder: Path, clock: Clock
+    ) -> Work:
         """The same of a plan."""
-        return cls(plan, generator, loaded, folder, clock, labels_for(plan), prompt_places(plan), len(shards_of(run_blocks(plan))))
+        return cls(
+            plan,
+            generator,
+            loaded,
+            folder,
+            clock,
+            labels_for(plan),
+            prompt_places(plan),
+            len(shards_of(run_blocks(plan))),
+        )
 
     def own(self, shard: Shard) -> ndarray[Any, Any] | None:
         """The labels of a shard's samples."""
@@ -130,29 +170,54 @@ class Work:
 
     def texts(self, shard: Shard) -> list[str] | None:
         """The prompts of a shard's samples."""
-        return None if self.prompts is None else [self.plan.prompts[place] for place in self.prompts[shard.indices]]
+        return (
+            None
+            if self.prompts is None
+            else [self.plan.prompts[place] for place in self.prompts[shard.indices]]
+        )
 
 
-def lacking(plan: Plan, folder: Path, only: Collection[str] = ()) -> list[tuple[Shard, list[Probe]]]:
-    """The shards that are not there and whole, each with the probes to compute; of some names, or all."""
-    probes, asked = probes_of(plan), [shard for shard in shards_of(run_blocks(plan)) if not only or shard.name in only]
+def lacking(
+    plan: Plan, folder: Path, only: Collection[str] = ()
+) -> list[tuple[Shard, list[Probe]]]:
+    """The shards that are not there and whole, each with the probes to compute;
+    of some names, or all.
+    """
+    probes, asked = (
+        probes_of(plan),
+        [shard for shard in shards_of(run_blocks(plan)) if not only or shard.name in only],
+    )
     return [(shard, lacks) for shard in asked if (lacks := _missing(folder, shard, probes))]
 
 
-def draw(work: Work, only: Collection[str] = (), kept: Callable[[list[str]], None] = lambda names: None) -> None:
-    """Compute every probe of every shard that is not there and whole; or of some, and then nothing that needs them all. kept hears of each that is done.
+def draw(
+    work: Work, only: Collection[str] = (), kept: Callable[[list[str]], None] = lambda names: None
+) -> None:
+    """Compute every probe of every shard that is not there and whole;
+    or of some, and then nothing that needs them all.
+
+    kept hears of each that is done.
 
     A shard is written, and kept hears of it, in a thread behind this one, while the next is drawn.
     """
     clock, then = work.clock, time.monotonic()
     missing = lacking(work.plan, work.folder, only)
     clock.add("check", then)
-    with progress(f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images") as done, Behind() as behind:
+    with (
+        progress(
+            f"sampling {work.plan.label}", sum(len(shard.indices) for shard, _ in missing), "images"
+        ) as done,
+        Behind() as behind,
+    ):
         for shard, lacks in missing:
             write = _of_images(work, shard, [probe for probe in lacks if not probe.pairs])
             _of_pairs(work, shard, [probe for probe in lacks if probe.pairs])
             then = time.monotonic()
-            behind.put(functools.partial(_written, clock.behind, write, functools.partial(kept, [shard.name])))
+            behind.put(
+                functools.partial(
+                    _written, clock.behind, write, functools.partial(kept, [shard.name])
+                )
+            )
             clock.add("wait", then)
             done(len(shard.indices))
         then = time.monotonic()
@@ -179,34 +244,73 @@ def _written(seconds: dict[str, float], *steps: Callable[[], None]) -> None:
 
 
 def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
-    """The probes of a shard to compute; all of its images' when two present ones were made from different images."""
-    there = {name: read_probe(folder, shard, probe) for name, probe in probes.items() if not probe.ahead and probe.wanted(shard.indices)}
-    origins = {found[1]["images"] for name, found in there.items() if found and probes[name].of_images}
+    """The probes of a shard to compute; all of its images' when two present ones were made from
+    different images.
+    """
+    there = {
+        name: read_probe(folder, shard, probe)
+        for name, probe in probes.items()
+        if not probe.ahead and probe.wanted(shard.indices)
+    }
+    origins = {
+        found[1]["images"] for name, found in there.items() if found and probes[name].of_images
+    }
     if len(origins) > 1:
-        complain(f"shard {shard.name}: its probes were made from different images; doing all of them again")
-    return [probes[name] for name, found in there.items() if found is None or (len(origins) > 1 and probes[name].of_images)]
+        complain(
+            f"shard {shard.name}: its probes were made from different images; "
+            "doing all of them again"
+        )
+    return [
+        probes[name]
+        for name, found in there.items()
+        if found is None or (len(origins) > 1 and probes[name].of_images)
+    ]
 
 
 def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], None]:
-    """The probes of a shard's images: kept ones are read, others drawn; one pass of an extractor for all its outputs. What is returned writes them."""
+    """The probes of a shard's images: kept ones are read, others drawn;
+    one pass of an extractor for all its outputs.
+
+    What is returned writes them.
+    """
     if not missing:
         return lambda: None
     plan, clock, then = work.plan, work.clock, time.monotonic()
     probes = {name: probe for name, probe in probes_of(plan).items() if probe.of_images}
-    kept = read_probe(work.folder, shard, probes["images"]) if "images" in probes and probes["images"] not in missing else None
+    kept = (
+        read_probe(work.folder, shard, probes["images"])
+        if "images" in probes and probes["images"] not in missing
+        else None
+    )
     if kept:
         images, how = torch.from_numpy(kept[0]["images"]).to(plan.device), kept[1]["quantised"]
     else:
         clock.first = clock.first or then
         with noticed():
-            images = work.generator.draw(shard.indices, plan.identity["first_seed"], work.own(shard), plan.batch_size, plan.quantise, work.texts(shard))
+            images = work.generator.draw(
+                shard.indices,
+                plan.identity["first_seed"],
+                work.own(shard),
+                plan.batch_size,
+                plan.quantise,
+                work.texts(shard),
+            )
         clock.images, how = clock.images + len(images), work.generator.quantised
     _wait_for(plan.device)
     then = clock.add("sample", then)
     extracted = _seen(work, shard, images, missing)
-    others = {p.name: found for p in probes.values() if p not in missing and (found := read_probe(work.folder, shard, p))}
-    if others and {found[1]["images"] for found in others.values()} != {sha256(images.cpu().numpy().tobytes())}:
-        complain(f"shard {shard.name} came out different when drawn again: {plan.label} is not reproducible here; doing all its probes again")
+    others = {
+        p.name: found
+        for p in probes.values()
+        if p not in missing and (found := read_probe(work.folder, shard, p))
+    }
+    if others and {found[1]["images"] for found in others.values()} != {
+        sha256(images.cpu().numpy().tobytes())
+    }:
+        complain(
+            f"shard {shard.name} came out different when drawn again: {plan.label} is not "
+            "reproducible here; doing all its probes again"
+        )
         missing = list(probes.values())
         extracted = _seen(work, shard, images, missing)
     _wait_for(plan.device)
@@ -214,9 +318,18 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], N
 
     def write() -> None:
         arrays = fetched({"images": images, **extracted})
-        said = {"shard": shard.name, "images": sha256(arrays["images"].tobytes()), "sketch": sketch(arrays["images"]), "quantised": how}
+        said = {
+            "shard": shard.name,
+            "images": sha256(arrays["images"].tobytes()),
+            "sketch": sketch(arrays["images"]),
+            "quantised": how,
+        }
         for probe in missing:
-            write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): arrays[probe.name]}, {**probe.says, **said})
+            write_arrays(
+                path_of(work.folder, shard, probe.name),
+                {array_of(probe): arrays[probe.name]},
+                {**probe.says, **said},
+            )
 
     return write
 
@@ -226,24 +339,42 @@ def array_of(probe: Probe) -> str:
     return probe.output or "images"
 
 
-def _seen(work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]) -> dict[str, torch.Tensor]:
-    """The images through each extractor that is missing, on the device: nothing is copied before features are out."""
+def _seen(
+    work: Work, shard: Shard, images: torch.Tensor, missing: list[Probe]
+) -> dict[str, torch.Tensor]:
+    """The images through each extractor that is missing, on the device:
+    nothing is copied before features are out.
+    """
     found: dict[str, torch.Tensor] = {}
     count = int(work.plan.identity["conditions"].get("classes", 1))
     classes = work.own(shard) if count > 1 else None
     for name in dict.fromkeys(probe.extractor for probe in missing if probe.extractor):
-        rows = {probe.output: probe.name for probe in missing if probe.extractor == name and not probe.sums}
+        rows = {
+            probe.output: probe.name
+            for probe in missing
+            if probe.extractor == name and not probe.sums
+        }
         if rows:
-            network, given = work.loaded[name], work.texts(shard) if shelves.find("extractors", name).wants else None
-            found |= {rows[output]: values for output, values in rows_of(network, images, list(rows), given).items()}
+            network, given = (
+                work.loaded[name],
+                work.texts(shard) if shelves.find("extractors", name).wants else None,
+            )
+            found |= {
+                rows[output]: values
+                for output, values in rows_of(network, images, list(rows), given).items()
+            }
         for probe in (probe for probe in missing if probe.extractor == name and probe.sums):
             of = np.zeros(len(images), dtype=np.int64) if classes is None else classes
-            found[probe.name] = torch.from_numpy(sums_of(work.loaded[name], images, probe.output, of, count, work.shards))
+            found[probe.name] = torch.from_numpy(
+                sums_of(work.loaded[name], images, probe.output, of, count, work.shards)
+            )
     return found
 
 
 def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
-    """The probes of a shard's latent pairs: squared distances of the two renderings over epsilon squared."""
+    """The probes of a shard's latent pairs: squared distances of the two renderings over
+    epsilon squared.
+    """
     for probe in missing:
         assert probe.pairs is not None
         then = time.monotonic()
@@ -252,15 +383,29 @@ def _of_pairs(work: Work, shard: Shard, missing: list[Probe]) -> None:
         for at in range(0, probe.wanted(shard.indices), at_once):
             rows = slice(at, min(at + at_once, probe.wanted(shard.indices)))
             with noticed():
-                ends = work.generator.pair(shard.indices[rows], work.plan.identity["first_seed"], None if labels is None else labels[rows], probe.pairs)
-            a, b = (work.loaded[probe.extractor](images)[probe.output].to(torch.float64) for images in ends)
+                ends = work.generator.pair(
+                    shard.indices[rows],
+                    work.plan.identity["first_seed"],
+                    None if labels is None else labels[rows],
+                    probe.pairs,
+                )
+            a, b = (
+                work.loaded[probe.extractor](images)[probe.output].to(torch.float64)
+                for images in ends
+            )
             distances.append(((a - b) ** 2).sum(1).cpu().numpy() / probe.pairs.epsilon**2)
-        write_arrays(path_of(work.folder, shard, probe.name), {array_of(probe): np.concatenate(distances)}, {**probe.says, "shard": shard.name})
+        write_arrays(
+            path_of(work.folder, shard, probe.name),
+            {array_of(probe): np.concatenate(distances)},
+            {**probe.says, "shard": shard.name},
+        )
         work.clock.add("paths", then)
 
 
 def _of_classes(work: Work, probe: Probe) -> None:
-    """Distances within classes of an output too wide to keep, of the kept images, which are in memory at once."""
+    """Distances within classes of an output too wide to keep, of the kept images,
+    which are in memory at once.
+    """
     plan, then = work.plan, time.monotonic()
     kept = list(parts(plan, work.folder, kept_images(plan)))
     origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
@@ -274,7 +419,12 @@ def _of_classes(work: Work, probe: Probe) -> None:
 
         def features(places: ndarray[Any, Any]) -> ndarray[Any, Any]:
             done(len(places))
-            return np.asarray(work.loaded[probe.extractor](images[places].to(plan.device))[probe.output].to(torch.float64).cpu().numpy())
+            return np.asarray(
+                work.loaded[probe.extractor](images[places].to(plan.device))[probe.output]
+                .to(torch.float64)
+                .cpu()
+                .numpy()
+            )
 
         ahead = ahead_of(labels, features, wide_at_once(images))
     said = {**probe.says, "shard": _all(plan).name, "images": origin}
@@ -291,11 +441,16 @@ def _wait_for(device: str) -> None:
 def parts(
     plan: Plan, folder: Path, probe: Probe, asked: Callable[[Shard], bool] = lambda shard: True
 ) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
-    """A probe's array of each shard that has any, and what its file says of itself; RunFailed when one went missing since it was drawn."""
+    """A probe's array of each shard that has any, and what its file says of itself;
+    RunFailed when one went missing since it was drawn.
+    """
     for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
         if not (probe.wanted(shard.indices) and asked(shard)):
             continue
         found = read_probe(folder, shard, probe)
         if found is None:
-            raise RunFailed(f"{path_of(folder, shard, probe.name)} went missing while it was needed; genbench run with the same words draws it again")
+            raise RunFailed(
+                f"{path_of(folder, shard, probe.name)} went missing while it was needed; "
+                "genbench run with the same words draws it again"
+            )
         yield shard, found[0][array_of(probe)], found[1]

@@ -1,4 +1,6 @@
-"""Sheets of images inside a page: one picture of many, without a loss where it fits, with what had to be left out said."""
+"""Sheets of images inside a page: one picture of many, without a loss where it fits,
+with what had to be left out said.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ FEWEST = 4  # columns that are not given up for a smaller file
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture as a data: address, its size in pixels, its rows and columns of images, and what was done to make it fit, in words."""
+    """A picture as a data: address, its size in pixels, its rows and columns of images,
+    and what was done to make it fit, in words.
+    """
 
     address: str
     width: int
@@ -32,9 +36,11 @@ class Sheet:
 
 
 def sheet(images: Array, most: int, outlined: Collection[int] = (), least: int = FEWEST) -> Sheet:
-    """A sheet of images uint8 [rows, columns, 3, h, w], of at most so many bytes where that can be had.
+    """A sheet of images uint8 [rows, columns, 3, h, w], of at most so many bytes where
+    that can be had.
 
-    Images lie apart by two transparent pixels; none is smoothed. Too large: the last columns go, then each image is halved by the mean of 2 x 2 pixels.
+    Images lie apart by two transparent pixels; none is smoothed. Too large: the last columns go,
+    then each image is halved by the mean of 2 x 2 pixels.
     """
     rows, columns, _, h, w = images.shape
     kept, times, data = columns, 1, _encoded(images, outlined)
@@ -48,12 +54,21 @@ def sheet(images: Array, most: int, outlined: Collection[int] = (), least: int =
     notes += [f"reduced {times} times, by means of {times} x {times} pixels"] if times > 1 else []
     kind = "webp" if data[:4] == b"RIFF" else "png"
     address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Sheet(address, kept * (w // times + 2) - 2, rows * (h // times + 2) - 2, rows, kept, "; ".join(notes))
+    return Sheet(
+        address,
+        kept * (w // times + 2) - 2,
+        rows * (h // times + 2) - 2,
+        rows,
+        kept,
+        "; ".join(notes),
+    )
 
 
 def _halved(images: Array, times: int) -> Array:
     r, c, _, h, w = images.shape
-    cut = images[..., : h // times * times, : w // times * times].reshape(r, c, 3, h // times, times, w // times, times)
+    cut = images[..., : h // times * times, : w // times * times].reshape(
+        r, c, 3, h // times, times, w // times, times
+    )
     return np.asarray(cut.mean((4, 6)).round().astype(np.uint8))
 
 
@@ -66,13 +81,20 @@ def _encoded(images: Array, outlined: Collection[int]) -> bytes:
             top, left = r * (h + 2), c * (w + 2)
             if c in outlined:
                 whole[top + 1 : top + h + 3, left + 1 : left + w + 3] = (*LINE, 255)
-            whole[top + 2 : top + h + 2, left + 2 : left + w + 2] = np.concatenate([images[r, c].transpose(1, 2, 0), np.full((h, w, 1), 255, np.uint8)], 2)
+            whole[top + 2 : top + h + 2, left + 2 : left + w + 2] = np.concatenate(
+                [images[r, c].transpose(1, 2, 0), np.full((h, w, 1), 255, np.uint8)], 2
+            )
     whole = whole if outlined else whole[2:-2, 2:-2]
     grey = bool((whole[..., 0] == whole[..., 1]).all() and (whole[..., 0] == whole[..., 2]).all())
     picture = Image.fromarray(np.ascontiguousarray(whole[..., [0, 3]]) if grey else whole)
     found = []
-    for form, words in (("PNG", {"optimize": True}), ("WEBP", {"lossless": True, "quality": 60, "method": 4})):
+    for form, words in (
+        ("PNG", {"optimize": True}),
+        ("WEBP", {"lossless": True, "quality": 60, "method": 4}),
+    ):
         with io.BytesIO() as buffer:
-            (picture.convert("RGBA") if form == "WEBP" else picture).save(buffer, format=form, **words)
+            (picture.convert("RGBA") if form == "WEBP" else picture).save(
+                buffer, format=form, **words
+            )
             found.append(buffer.getvalue())
     return min(found, key=len)

@@ -1,4 +1,6 @@
-"""The Python files that a piece of code consists of: its own, and those of its folder or package that it imports."""
+"""The Python files that a piece of code consists of: its own,
+and those of its folder or package that it imports.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ INSTALLED = ("site-packages", "dist-packages")  # folders in which neighbours ar
 
 
 def code_of_files(file: Path) -> str:
-    """SHA-256 of a file's code without comments and docstrings; where it imports files of its own, of all of them together."""
+    """SHA-256 of a file's code without comments and docstrings;
+    where it imports files of its own, of all of them together.
+    """
     paths = with_imports(file)
     codes = {path: code_sha256(source_text(path)) for path in paths}
     if len(codes) == 1:
@@ -22,7 +26,9 @@ def code_of_files(file: Path) -> str:
 
 
 def with_imports(file: Path) -> list[Path]:
-    """The file, and every file of its folder (of its package, where it lies in one) that it imports, directly or through another."""
+    """The file, and every file of its folder (of its package, where it lies in one) that it
+    imports, directly or through another.
+    """
     found = [file.resolve()]
     for path in found:
         found += dict.fromkeys(near for near in _imported(path) if near not in found)
@@ -30,7 +36,9 @@ def with_imports(file: Path) -> list[Path]:
 
 
 def _top(path: Path) -> Path:
-    """The folder from which a file's modules are imported: its own, or that above the outermost package it lies in."""
+    """The folder from which a file's modules are imported:
+    its own, or that above the outermost package it lies in.
+    """
     folder = path.parent
     while (folder / "__init__.py").is_file():
         folder = folder.parent
@@ -50,7 +58,9 @@ def _imported(path: Path) -> Iterator[Path]:
         else:
             continue
         for folder, name in named:
-            other = folder == top and (name.partition(".")[0] != package if package else top.name in INSTALLED)
+            other = folder == top and (
+                name.partition(".")[0] != package if package else top.name in INSTALLED
+            )
             yield from () if other else _files_of(folder, name)
 
 
@@ -58,4 +68,8 @@ def _files_of(folder: Path, name: str) -> Iterator[Path]:
     """The file of a dotted module name below a folder, and the package files on the way to it."""
     for part in filter(None, name.split(".")):
         folder = folder / part
-        yield from (file for file in (folder / "__init__.py", folder.with_name(f"{part}.py")) if file.is_file())
+        yield from (
+            file
+            for file in (folder / "__init__.py", folder.with_name(f"{part}.py"))
+            if file.is_file()
+        )

@@ -1,4 +1,6 @@
-"""What a generator is known by: the hash of its source and of the neighbours that it imports; one in memory by its name, its text and its weights."""
+"""What a generator is known by: the hash of its source and of the neighbours that it imports;
+one in memory by its name, its text and its weights.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,22 @@ from genbench.abilities import HELD, Description
 from genbench.files import code_sha256, content_sha256, digest, sha256, source_text
 from genbench.lazy import torch
 
-COMPANIONS = ("beside", "companion_files")  # the hook attribute that names the files beside a checkpoint, earlier and now
-RENAMED = {"conditions_of_checkpoint": "asks", "default_options": "usual", "num_images": "holds", "download": "fetches"}  # others, now and earlier
+# the hook attribute that names the files beside a checkpoint, earlier and now
+COMPANIONS = ("beside", "companion_files")
+# others, now and earlier
+RENAMED = {
+    "conditions_of_checkpoint": "asks",
+    "default_options": "usual",
+    "num_images": "holds",
+    "download": "fetches",
+}
 
 
 def code_of(description: Description) -> str:
     """SHA-256 of the generator's source without docstrings; "" for one made in memory.
 
-    Of a file, and of a reference generator: itself and the neighbours in its folder that it imports. Of a package: every Python file in it.
+    Of a file, and of a reference generator: itself and the neighbours in its folder that it
+    imports. Of a package: every Python file in it.
     """
     file = getattr(description.module, "__file__", None)
     if _nowhere(description) or description.module is None or file is None:
@@ -30,7 +40,12 @@ def code_of(description: Description) -> str:
     top, dot, _ = description.module.__name__.partition(".")
     if dot and top != shelves.FOLDERS["generators"]:
         folder = Path(str(sys.modules[top].__file__)).parent
-        return digest({str(path.relative_to(folder)): code_sha256(_deciding(source_text(path))) for path in sorted(folder.rglob("*.py"))})
+        return digest(
+            {
+                str(path.relative_to(folder)): code_sha256(_deciding(source_text(path)))
+                for path in sorted(folder.rglob("*.py"))
+            }
+        )
     return code_of_file(Path(file))
 
 
@@ -49,44 +64,68 @@ def code_of_file(file: Path) -> str:
 
 def _nowhere(description: Description) -> bool:
     """Whether a generator was made in memory, and no file says what it does."""
-    return description.origin == "memory" or getattr(description.module, "__file__", None) is None or getattr(description.module, "__name__", "") == "__main__"
+    return (
+        description.origin == "memory"
+        or getattr(description.module, "__file__", None) is None
+        or getattr(description.module, "__name__", "") == "__main__"
+    )
 
 
 def seal_of(description: Description, checkpoint: Path | None) -> str | None:
-    """SHA-256 of a checkpoint; where the generator reads files beside it, of all of them; None without one."""
+    """SHA-256 of a checkpoint; where the generator reads files beside it, of all of them;
+    None without one.
+    """
     if checkpoint is None:
         return None
     seal, beside = content_sha256(checkpoint), description.attributes.get("beside")
-    near = [] if beside is None or checkpoint.is_dir() else [content_sha256(path) for path in beside(checkpoint)]
+    near = (
+        []
+        if beside is None or checkpoint.is_dir()
+        else [content_sha256(path) for path in beside(checkpoint)]
+    )
     return digest([seal, *near]) if near else seal
 
 
 def held_of(description: Description) -> dict[str, str]:
-    """Which thing a generator in memory was: where it was defined, SHA-256 of its text and of the weights that it holds, "" where there are none; {} of a file.
+    """Which thing a generator in memory was: where it was defined,
+    SHA-256 of its text and of the weights that it holds, "" where there are none; {} of a file.
 
-    For people and programs that read the record. The run's id does not rest on it: what a function uses besides is not known, so each run is its own.
+    For people and programs that read the record. The run's id does not rest on it: what a function
+    uses besides is not known, so each run is its own.
     """
     if not _nowhere(description):
         return {}
     thing = vars(description.target).get(HELD, description.target)
     named = getattr(thing, "func", thing)  # of a partial
     named = named if hasattr(named, "__name__") else type(named)
-    where = ".".join(filter(None, (getattr(named, "__module__", ""), getattr(named, "__qualname__", named.__name__))))
+    where = ".".join(
+        filter(
+            None, (getattr(named, "__module__", ""), getattr(named, "__qualname__", named.__name__))
+        )
+    )
     try:
         text = inspect.getsource(named)
     except (OSError, TypeError):  # typed at a prompt, or compiled
         text = ""
-    return {"name": where, "source": sha256(text.encode()) if text else "", "state": _weights_sha256(thing)}
+    return {
+        "name": where,
+        "source": sha256(text.encode()) if text else "",
+        "state": _weights_sha256(thing),
+    }
 
 
 def _weights_sha256(thing: Any) -> str:
-    """SHA-256 of the tensors of the torch modules that a thing in memory is, holds, or as a function names, or of what its state() gives; "" without any."""
+    """SHA-256 of the tensors of the torch modules that a thing in memory is, holds,
+    or as a function names, or of what its state() gives; "" without any.
+    """
     total = hashlib.sha256()
     begun = total.hexdigest()
     try:
         for name, tensor in _tensors(thing):
             total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
-            total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            total.update(
+                tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+            )
     except Exception:  # a stranger's state(), or tensors that are not plain ones
         return ""
     return total.hexdigest() if total.hexdigest() != begun else ""
@@ -106,19 +145,28 @@ def _tensors(thing: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _deciding(source: str) -> str:
-    """A source as it decides images: without the static methods that only say which files are hashed, and with today's names of hook attributes as the
-    earlier ones, so that renaming one changes nothing."""
+    """A source as it decides images: without the static methods that only say which files are
+    hashed, and with today's names of hook attributes as the earlier ones, so that renaming one
+    changes nothing.
+    """
     if not any(name in source for name in (*COMPANIONS, *RENAMED)):
         return source
     lines = source.splitlines(keepends=True)
     for scope in ast.walk(ast.parse(source)):
         for one in scope.body if isinstance(scope, ast.ClassDef) and len(scope.body) > 1 else ():
-            if not (isinstance(one, ast.FunctionDef) and [ast.unparse(by) for by in one.decorator_list] == ["staticmethod"]):
+            if not (
+                isinstance(one, ast.FunctionDef)
+                and [ast.unparse(by) for by in one.decorator_list] == ["staticmethod"]
+            ):
                 continue
             if one.name in COMPANIONS:
-                lines[one.decorator_list[0].lineno - 1 : one.end_lineno] = ["\n"] * ((one.end_lineno or 0) - one.decorator_list[0].lineno + 1)
+                lines[one.decorator_list[0].lineno - 1 : one.end_lineno] = ["\n"] * (
+                    (one.end_lineno or 0) - one.decorator_list[0].lineno + 1
+                )
             elif one.name in RENAMED:
-                lines[one.lineno - 1] = lines[one.lineno - 1].replace(f"def {one.name}", f"def {RENAMED[one.name]}", 1)
+                lines[one.lineno - 1] = lines[one.lineno - 1].replace(
+                    f"def {one.name}", f"def {RENAMED[one.name]}", 1
+                )
     return "".join(lines)
 
 
@@ -129,4 +177,8 @@ def _neighbours(source: str, folder: Path) -> list[Path]:
             names |= {alias.name.rpartition(".")[2] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {(node.module or "").rpartition(".")[2], *(alias.name for alias in node.names)}
-    return [folder / f"{name}.py" for name in sorted(names) if name and (folder / f"{name}.py").is_file()]
+    return [
+        folder / f"{name}.py"
+        for name in sorted(names)
+        if name and (folder / f"{name}.py").is_file()
+    ]

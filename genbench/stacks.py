@@ -1,4 +1,6 @@
-"""Images that lie in one array of one file: an npz as guided diffusion's (ADM) or with plain names, an idx file as MNIST's."""
+"""Images that lie in one array of one file: an npz as guided diffusion's (ADM) or with plain names,
+an idx file as MNIST's.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ from genbench.say import UserError
 if TYPE_CHECKING:
     from numpy import ndarray
 
-KEYS = (("arr_0", "arr_1"), ("images", "labels"))  # of images and labels in an npz: ADM's, and the plain ones
-LARGEST_UNPACKED = 2**32  # bytes of a compressed array that are held in memory, to serve its images in any order
+# of images and labels in an npz: ADM's, and the plain ones
+KEYS = (("arr_0", "arr_1"), ("images", "labels"))
+# bytes of a compressed array that are held in memory, to serve its images in any order
+LARGEST_UNPACKED = 2**32
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Stack:
     height: int
     width: int
     labels: Labels
-    pieces: Callable[[int], Iterator[ndarray[Any, Any]]]  # (at once) -> uint8 [b, h, w, c], in order
+    # (at once) -> uint8 [b, h, w, c], in order
+    pieces: Callable[[int], Iterator[ndarray[Any, Any]]]
     whole: Callable[[], ndarray[Any, Any]]  # the array, for any order
     left_out: tuple[str, ...] = ()
     _held: list[Any] = field(default_factory=list, repr=False, compare=False)
@@ -45,13 +50,17 @@ class Stack:
         return state_of(self.place, self.files)
 
     def read(self, places: Iterable[Any]) -> torch.Tensor:
-        """The images at these places, 0 .. len - 1: uint8 [n, 3, height, width]; grey ones three times the same."""
+        """The images at these places, 0 .. len - 1: uint8 [n, 3, height, width];
+        grey ones three times the same.
+        """
         if not self._held:
             self._held.append(self.whole())
         return _colours(self._held[0][[int(place) for place in places]])
 
     def batches(self) -> Iterator[torch.Tensor]:
-        """All images in order, uint8 [b, 3, height, width]; never the whole in memory, where the file allows it."""
+        """All images in order, uint8 [b, 3, height, width];
+        never the whole in memory, where the file allows it.
+        """
         for piece in self.pieces(at_once(self.height, self.width)):
             yield _colours(piece)
 
@@ -61,13 +70,24 @@ def _colours(piece: ndarray[Any, Any]) -> torch.Tensor:
 
 
 def open_npz(path: Path) -> Stack:
-    """The images `arr_0` (or `images`) of an npz, uint8 [N, h, w, 3] or [N, h, w, 1], and where it has them their labels `arr_1` (`labels`), int [N]."""
+    """The images `arr_0` (or `images`) of an npz, uint8 [N, h, w, 3] or [N, h, w, 1],
+    and where it has them their labels `arr_1` (`labels`), int [N].
+    """
     there = npz.keys(path)
     key, classes = next((pair for pair in KEYS if pair[0] in there), KEYS[0])
     with npz.member(path, key) as found:
         shape, dtype = found.shape, found.dtype
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or min(shape) < 1 or shape[1] * shape[2] > LARGEST:
-        raise UserError(f"{path}: {key} is {dtype} {list(shape)}; wanted are images, uint8 [N, height, width, 3]")
+    if (
+        dtype != np.uint8
+        or len(shape) != 4
+        or shape[3] not in (1, 3)
+        or min(shape) < 1
+        or shape[1] * shape[2] > LARGEST
+    ):
+        raise UserError(
+            f"{path}: {key} is {dtype} {list(shape)}; wanted are images, uint8 [N, "
+            "height, width, 3]"
+        )
     labels = _labels(path, classes, shape[0]) if classes in there else Labels()
 
     def pieces(size: int) -> Iterator[ndarray[Any, Any]]:
@@ -83,20 +103,30 @@ def _labels(path: Path, key: str, count: int) -> Labels:
     """arr_1 as classes; UserError when it is no list of them."""
     with npz.member(path, key) as found:
         shape, dtype = found.shape, found.dtype
-    values = npz.whole(path, key).astype(np.int64) if shape == (count,) and dtype.kind in "iu" else None
+    values = (
+        npz.whole(path, key).astype(np.int64) if shape == (count,) and dtype.kind in "iu" else None
+    )
     if values is None or values.min() < 0 or values.max() >= count:
-        raise UserError(f"{path}: {key} is {dtype} {list(shape)}; wanted are the classes of its {count} images, whole numbers from 0, fewer than images")
-    return Labels(values, tuple(map(str, range(int(values.max()) + 1)))) if values.any() else Labels()
+        raise UserError(
+            f"{path}: {key} is {dtype} {list(shape)}; wanted are the classes of its {count} "
+            "images, whole numbers from 0, fewer than images"
+        )
+    return (
+        Labels(values, tuple(map(str, range(int(values.max()) + 1)))) if values.any() else Labels()
+    )
 
 
 def _whole(path: Path, key: str) -> ndarray[Any, Any]:
-    """An array for any order: on the disk where the file holds it as it is, tested by the zip's checksum first; in memory where it is compressed."""
+    """An array for any order: on the disk where the file holds it as it is,
+    tested by the zip's checksum first; in memory where it is compressed.
+    """
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(f"{key}.npy")
     if info.compress_type != zipfile.ZIP_STORED:
         if info.file_size > LARGEST_UNPACKED:
             raise UserError(
-                f"{path}: {key} has {info.file_size} bytes, compressed; save it uncompressed (numpy.savez), so that its images can be read one by one"
+                f"{path}: {key} has {info.file_size} bytes, compressed; save it uncompressed "
+                "(numpy.savez), so that its images can be read one by one"
             )
         return npz.whole(path, key)
     for _ in npz.rows(path, key, 1000):
@@ -106,7 +136,11 @@ def _whole(path: Path, key: str) -> ndarray[Any, Any]:
         names = int.from_bytes(file.read(2), "little") + int.from_bytes(file.read(2), "little")
         file.seek(info.header_offset + 30 + names)
         version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         shape, _, dtype = header(file)
         return np.memmap(path, dtype, "r", file.tell(), shape)
 
@@ -121,10 +155,22 @@ def open_idx(path: Path) -> Stack:
     if beside is not None:
         values = idx.read(beside, 1).astype(np.int64)
         if len(values) != len(array):
-            raise UserError(f"{path} has {len(array)} images, {beside.name} {len(values)} labels; fetch them again")
+            raise UserError(
+                f"{path} has {len(array)} images, {beside.name} {len(values)} labels; "
+                "fetch them again"
+            )
         labels = Labels(values, tuple(map(str, range(int(values.max()) + 1))))
 
     def pieces(size: int) -> Iterator[ndarray[Any, Any]]:
         return (array[at : at + size] for at in range(0, len(array), size))
 
-    return Stack(path, (path, *([beside] if beside else [])), len(array), array.shape[1], array.shape[2], labels, pieces, lambda: array)
+    return Stack(
+        path,
+        (path, *([beside] if beside else [])),
+        len(array),
+        array.shape[1],
+        array.shape[2],
+        labels,
+        pieces,
+        lambda: array,
+    )

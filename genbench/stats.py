@@ -1,6 +1,9 @@
-"""Arithmetic that metrics share: moments of blocks, traces of matrix roots, kernel sums. Pure functions of float64 arrays.
+"""Arithmetic that metrics share: moments of blocks, traces of matrix roots, kernel sums.
 
-Leave-outs are always made by merging what stays, never by subtracting what goes: a block that holds an outlier would take the others' digits with it.
+Pure functions of float64 arrays.
+
+Leave-outs are always made by merging what stays, never by subtracting what goes: a block that holds
+an outlier would take the others' digits with it.
 """
 
 from __future__ import annotations
@@ -34,13 +37,20 @@ def sizes_of(blocks: Array) -> Array:
 
 
 def sums_without(values: Array, blocks: Array) -> Array:
-    """The sum of all rows but those of one block, float64 [B] or [B, d], for each block. values [n] or [n, d]."""
+    """The sum of all rows but those of one block, float64 [B] or [B, d], for each block.
+
+    values [n] or [n, d].
+    """
     own = np.eye(blocks.max() + 1)
     return (1.0 - own) @ (own[blocks].T @ values)
 
 
 def means_without(values: Array, blocks: Array) -> Array:
-    """The mean of all rows but those of one block, float64 [B] or [B, d], for each block; NaN where nothing is left. values [n] or [n, d]."""
+    """The mean of all rows but those of one block, float64 [B] or [B, d], for each block;
+    NaN where nothing is left.
+
+    values [n] or [n, d].
+    """
     left = len(values) - sizes_of(blocks)
     left = np.where(left > 0, left, np.nan)
     return sums_without(values, blocks) / left.reshape(-1, *[1] * (values.ndim - 1))
@@ -59,7 +69,10 @@ class Moments:
 
 
 def moments(x: Array) -> Moments:
-    """Moments of the rows of x, float64 [n, d], n >= 1; the scatter is a matrix. Two passes: exact where the mean is much larger than the deviation."""
+    """Moments of the rows of x, float64 [n, d], n >= 1; the scatter is a matrix.
+
+    Two passes: exact where the mean is much larger than the deviation.
+    """
     mean = x.mean(0)
     centred = x - mean
     return Moments(len(x), mean, centred.T @ centred)
@@ -73,9 +86,11 @@ def diagonal_moments(x: Array) -> Moments:
 
 
 def merge(a: Moments, b: Moments, out: Array | None = None) -> Moments:
-    """The moments of two sets together; Chan, Golub & LeVeque (1979), "Updating formulae and a pairwise algorithm", eq. 2.1.
+    """The moments of two sets together; Chan, Golub & LeVeque (1979),
+    "Updating formulae and a pairwise algorithm", eq. 2.1.
 
-    out: where the scatter goes, which may be a's own. A scatter of width 2,048 has 32 MB, so that no second one is made on the way.
+    out: where the scatter goes, which may be a's own. A scatter of width 2,048 has 32 MB, so that
+    no second one is made on the way.
     """
     count = a.count + b.count
     delta = b.mean - a.mean
@@ -97,14 +112,18 @@ def merge_all(parts: Sequence[Moments]) -> Moments:
 def without_each(parts: Sequence[Moments]) -> Iterator[Moments]:
     """The moments of all parts but one, for each part in order; at least two parts.
 
-    By halving: B log B merges, and only log B results held at once (a scatter of width 2,048 has 32 MB).
+    By halving: B log B merges, and only log B results held at once (a scatter of width
+    2,048 has 32 MB).
     """
     assert len(parts) >= 2, "one part has no others"
     return _halved(parts, 0, len(parts), ())
 
 
-def _halved(parts: Sequence[Moments], low: int, high: int, outside: tuple[Moments, ...]) -> Iterator[Moments]:
-    """Of the parts low .. high, with all others merged into a few."""  # a function within without_each would refer to itself, and keep the parts
+def _halved(
+    parts: Sequence[Moments], low: int, high: int, outside: tuple[Moments, ...]
+) -> Iterator[Moments]:
+    """Of the parts low .. high, with all others merged into a few."""
+    # a function within without_each would refer to itself, and keep the parts
     if high - low == 1:
         yield outside[0]
         return
@@ -114,7 +133,11 @@ def _halved(parts: Sequence[Moments], low: int, high: int, outside: tuple[Moment
 
 
 def covariance(of: Moments, lost: int = 1) -> Array:
-    """The scatter divided by count - lost: lost = 1 is the unbiased covariance (np.cov, FID), 0 the maximum likelihood one. float64, as the scatter."""
+    """The scatter divided by count - lost: lost = 1 is the unbiased covariance (np.cov, FID),
+    0 the maximum likelihood one.
+
+    float64, as the scatter.
+    """
     assert of.count > lost, f"{of.count} rows have no covariance with divisor n - {lost}"
     return of.scatter / (of.count - lost)
 
@@ -123,9 +146,11 @@ def covariance(of: Moments, lost: int = 1) -> Array:
 
 
 def _roots(squares: Array) -> Array:
-    """Square roots of eigenvalues of a positive semidefinite matrix; what is below the rounding of the largest is 0.
+    """Square roots of eigenvalues of a positive semidefinite matrix;
+    what is below the rounding of the largest is 0.
 
-    Such an eigenvalue is noise of either sign around 1e-16 of the largest, and its root would add 1e-8 of the largest for every missing rank.
+    Such an eigenvalue is noise of either sign around 1e-16 of the largest, and its root would add
+    1e-8 of the largest for every missing rank.
     """
     noise = max(float(squares.max(initial=0.0)), 0.0) * len(squares) * EPS
     return np.sqrt(np.where(squares > noise, squares, 0.0))
@@ -138,16 +163,20 @@ def root(c: Array) -> Array:
 
 
 def contrasts(x: Array) -> Array:
-    """n - 1 rows with the scatter of the n >= 2 rows of x [n, d], and no direction lost to the mean: rows in general position keep full rank.
+    """n - 1 rows with the scatter of the n >= 2 rows of x [n, d],
+    and no direction lost to the mean: rows in general position keep full rank.
 
-    Householder's reflection that takes (1, ..., 1) to the first axis, of which the first row, the mean's, is left out.
+    Householder's reflection that takes (1, ..., 1) to the first axis, of which the first row, the
+    mean's, is left out.
     """
     width = np.sqrt(len(x))
     return x[1:] + (x[0] - width * x.mean(0)) / (width - 1)
 
 
 def factor(x: Array, lost: int = 1) -> Array:
-    """A matrix A with A^T A = the covariance of the rows of x [n, d], n >= 2, with divisor n - lost: as factor_of, or contrasts [n - 1, d] where n < d."""
+    """A matrix A with A^T A = the covariance of the rows of x [n, d], n >= 2,
+    with divisor n - lost: as factor_of, or contrasts [n - 1, d] where n < d.
+    """
     if len(x) < x.shape[1]:
         found = contrasts(x)
         found /= np.sqrt(len(x) - lost)
@@ -156,9 +185,11 @@ def factor(x: Array, lost: int = 1) -> Array:
 
 
 def factor_of(c: Array) -> Array:
-    """A matrix A with A^T A = c, positive semidefinite float64 [d, d]: upper triangular [d, d] by Cholesky; where c is singular, [rank, d] from eigenvectors.
+    """A matrix A with A^T A = c, positive semidefinite float64 [d, d]:
+    upper triangular [d, d] by Cholesky; where c is singular, [rank, d] from eigenvectors.
 
-    Cholesky is far faster than a root. Pivots below the rounding of the largest (see _roots) count as singular.
+    Cholesky is far faster than a root. Pivots below the rounding of the largest (see _roots) count
+    as singular.
     """
     a, failed = linalg.lapack.dpotrf(c.T, lower=1, clean=1)
     pivots = np.diagonal(a) ** 2
@@ -172,48 +203,67 @@ def factor_of(c: Array) -> Array:
 
 @cache
 def _mkl() -> bool:
-    """Whether torch's MKL is the library to take: eigenvalues at d = 2,048 took half of OpenBLAS's time on one processor of Intel's, 1.3 times on AMD's."""
+    """Whether torch's MKL is the library to take: eigenvalues at d = 2,048 took half of OpenBLAS's
+    time on one processor of Intel's, 1.3 times on AMD's.
+    """
     known = Path("/proc/cpuinfo")
-    return torch.backends.mkl.is_available() and "GenuineIntel" in (known.read_text() if known.exists() else platform.processor())
+    return torch.backends.mkl.is_available() and "GenuineIntel" in (
+        known.read_text() if known.exists() else platform.processor()
+    )
 
 
 def product(x: Array, y: Array) -> Array:
-    """x y, by the library that takes the eigenvalues: where two take turns, each waits for the threads of the other."""
+    """x y, by the library that takes the eigenvalues: where two take turns,
+    each waits for the threads of the other.
+    """
     return (torch.from_numpy(x) @ torch.from_numpy(y)).numpy() if _mkl() else x @ y
 
 
 def _eigenvalues(c: Array) -> Array:
-    """The eigenvalues of a symmetric matrix [d, d], of which the lower triangle is read, in rising order; LAPACK's syevd without vectors."""
+    """The eigenvalues of a symmetric matrix [d, d], of which the lower triangle is read,
+    in rising order; LAPACK's syevd without vectors.
+    """
     if len(c) >= 256 and _mkl():
         return torch.linalg.eigvalsh(torch.from_numpy(c), UPLO="L").numpy()
     return np.linalg.eigvalsh(c, UPLO="L")
 
 
 def trace_of_root(c: Array, *, full_rank: bool = False) -> float:
-    """The trace of the root of a positive semidefinite matrix [d, d]: the sum of the roots of its eigenvalues (no eigenvectors, no scipy.linalg.sqrtm).
+    """The trace of the root of a positive semidefinite matrix [d, d]:
+    the sum of the roots of its eigenvalues (no eigenvectors, no scipy.linalg.sqrtm).
 
-    full_rank: no eigenvalue is 0, so that small ones are no noise. For a s a^T with a triangular the lower triangle, which is read, keeps the small ones:
-    their sum for Inception's features with n near d was right to 4e-13; with what lies below the rounding of the largest taken as 0, off by 1e-4.
+    full_rank: no eigenvalue is 0, so that small ones are no noise. For a s a^T with a triangular
+    the lower triangle, which is read, keeps the small ones: their sum for Inception's features with
+    n near d was right to 4e-13; with what lies below the rounding of the largest taken as 0,
+    off by 1e-4.
     """
     squares = _eigenvalues(c)
     return float(np.sqrt(np.maximum(squares, 0.0)).sum() if full_rank else _roots(squares).sum())
 
 
 def trace_of_product_root(s: Array, a: Array) -> float:
-    """tr (s a^T a)^1/2 for s symmetric and a upper triangular, both [d, d] of full rank, by the eigenvalues of a s a^T: sygst forms it quickly."""
+    """tr (s a^T a)^1/2 for s symmetric and a upper triangular, both [d, d] of full rank,
+    by the eigenvalues of a s a^T: sygst forms it quickly.
+    """
     between, failed = linalg.lapack.dsygst(s.T, a.T, itype=3, lower=1)
     assert not failed
     if _mkl():
         return trace_of_root(between, full_rank=True)
-    squares = linalg.eigh(between, driver="evd", eigvals_only=True, overwrite_a=True, check_finite=False)  # scipy's library, as sygst; numpy has its own
+    # scipy's library, as sygst; numpy has its own
+    squares = linalg.eigh(
+        between, driver="evd", eigvals_only=True, overwrite_a=True, check_finite=False
+    )
     return float(np.sqrt(np.maximum(squares, 0.0)).sum())
 
 
 def nuclear_norm(p: Array) -> float:
-    """The sum of the singular values of p [n, a]; equals trace_of_root(p^T p) without squaring, and is cheaper where n < a.
+    """The sum of the singular values of p [n, a]; equals trace_of_root(p^T p) without squaring,
+    and is cheaper where n < a.
 
-    Wide ones by the eigenvalues of the smaller square, which is quicker, where rounding cannot reach 1e-9 of the sum: an eigenvalue is off by about
-    eps * largest, its root by that over twice the root. Features of 600 images against 600: bound 1e-10, error 2e-13. Else LAPACK's gesdd without vectors.
+    Wide ones by the eigenvalues of the smaller square, which is quicker, where rounding cannot
+    reach 1e-9 of the sum: an eigenvalue is off by about eps * largest, its root by that over twice
+    the root. Features of 600 images against 600: bound 1e-10, error 2e-13. Else LAPACK's gesdd
+    without vectors.
     """
     if min(p.shape) >= 256:
         wide = p if len(p) <= p.shape[1] else p.T
@@ -227,7 +277,9 @@ def nuclear_norm(p: Array) -> float:
 
 
 def _may_keep_digits(square: Array) -> bool:
-    """False where nuclear_norm's bound cannot hold, long before the eigenvalues are there: no pivot of Cholesky's lies below the smallest eigenvalue."""
+    """False where nuclear_norm's bound cannot hold, long before the eigenvalues are there:
+    no pivot of Cholesky's lies below the smallest eigenvalue.
+    """
     try:
         least = float(np.linalg.cholesky(square).diagonal().min())
     except np.linalg.LinAlgError:
@@ -244,7 +296,9 @@ def _rows_at_once(m: int) -> int:
 
 
 def polynomial(x: Array, y: Array) -> Array:
-    """(x.y / d + 1)^3, float64 [n, m], of rows x [n, d] and y [m, d]; Bińkowski et al. (2018), section 4."""
+    """(x.y / d + 1)^3, float64 [n, m], of rows x [n, d] and y [m, d];
+    Bińkowski et al. (2018), section 4.
+    """
     inner = x @ y.T
     inner /= x.shape[1]
     inner += 1
@@ -262,7 +316,10 @@ def kernel_sums(x: Array, y: Array, kernel: Kernel) -> tuple[Array, Array]:
 
 
 def kernel_sums_by_blocks(x: Array, blocks: Array, kernel: Kernel) -> Array:
-    """Sums of kernel(x_i, x_j), i != j, by the pair of blocks that i and j lie in: float64 [B, B]. x [n, d], blocks int64 [n]."""
+    """Sums of kernel(x_i, x_j), i != j, by the pair of blocks that i and j lie in: float64 [B, B].
+
+    x [n, d], blocks int64 [n].
+    """
     member = np.eye(blocks.max() + 1)[blocks]
     within, above = np.zeros((2, member.shape[1], member.shape[1]))
     for start in range(0, len(x), _rows_at_once(len(x))):
@@ -272,5 +329,6 @@ def kernel_sums_by_blocks(x: Array, blocks: Array, kernel: Kernel) -> Array:
         k[here, here] = 0.0
         own = member[start:stop]
         within += own.T @ (k[:, : len(own)] @ own)
-        above += own.T @ (k[:, len(own) :] @ member[stop:])  # pairs that are met once, and count for both
+        # pairs that are met once, and count for both
+        above += own.T @ (k[:, len(own) :] @ member[stop:])
     return within + above + above.T

@@ -1,7 +1,10 @@
-"""Where runs lie: a folder, or a URL that fsspec knows (s3://, gs://, az://, file://, memory://) with a copy of it on this machine.
+"""Where runs lie: a folder, or a URL that fsspec knows (s3://, gs://, az://, file://, memory://)
+with a copy of it on this machine.
 
-Below a URL a shard's files come first and then a marker that holds their SHA-256; without one that fits they are none. Both are written once: what another
-machine has put there is kept, and compared. Everything is done in the copy and then put below the URL, so that no store has to rename, append or lock.
+Below a URL a shard's files come first and then a marker that holds their SHA-256; without one that
+fits they are none. Both are written once: what another machine has put there is kept, and compared.
+Everything is done in the copy and then put below the URL, so that no store has to rename,
+append or lock.
 """
 
 from __future__ import annotations
@@ -32,7 +35,11 @@ def is_url(out: str | Path) -> bool:
 
 def whereabouts(out: str | Path, folder: str | Path) -> str:
     """Where a run is, in words: its folder, or its URL and the folder of the copy."""
-    return f"{clean(str(out)).rstrip('/')}/{Path(folder).name} (a copy in {folder})" if is_url(out) else str(folder)
+    return (
+        f"{clean(str(out)).rstrip('/')}/{Path(folder).name} (a copy in {folder})"
+        if is_url(out)
+        else str(folder)
+    )
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class Place:
     root: str = ""  # of run folders, where it is a URL
 
     def pull(self, *, mend: bool = True) -> None:
-        """Take over what others have put below the URL: shards that are not here yet, and the files beside them; what is damaged is left out and named.
+        """Take over what others have put below the URL: shards that are not here yet,
+        and the files beside them; what is damaged is left out and named.
 
         mend: its marker goes, so that it is drawn and put there again.
         """
@@ -51,19 +59,30 @@ class Place:
             _pulled(self, mend)
 
     def push(self, shards: Iterable[str] | None = None) -> None:
-        """Put these shards' files below the URL, each with its marker; of None every shard, and then the files beside them, the record last."""
+        """Put these shards' files below the URL, each with its marker;
+        of None every shard, and then the files beside them, the record last.
+        """
         if self.root:
             _pushed(self, shards)
 
     def forget(self) -> None:
         """Remove the run below the URL."""
         if self.root:
-            _asked(self, lambda store, key: store.rm(key, recursive=True) if store.exists(key) else None)
+            _asked(
+                self,
+                lambda store, key: store.rm(key, recursive=True) if store.exists(key) else None,
+            )
 
     def put(self, name: str) -> None:
         """Put one file of the run below the URL, in place of what is there."""
         if self.root:
-            _asked(self, lambda store, key: (store.makedirs(key, exist_ok=True), store.pipe_file(f"{key}/{name}", (self.folder / name).read_bytes())))
+            _asked(
+                self,
+                lambda store, key: (
+                    store.makedirs(key, exist_ok=True),
+                    store.pipe_file(f"{key}/{name}", (self.folder / name).read_bytes()),
+                ),
+            )
 
 
 def opened(out: str | Path, run: str) -> Place:
@@ -72,7 +91,10 @@ def opened(out: str | Path, run: str) -> Place:
         return Place(folder_to_write(folder_to_write(Path(out), "--out") / run, "the run's folder"))
     root = _root(str(out))
     _store(root)
-    return Place(folder_to_write(home() / "copies" / sha256(root.encode())[:16] / run, "the copy of a run"), root)
+    return Place(
+        folder_to_write(home() / "copies" / sha256(root.encode())[:16] / run, "the copy of a run"),
+        root,
+    )
 
 
 def runs(root: str) -> list[str]:
@@ -86,7 +108,10 @@ def runs(root: str) -> list[str]:
 
 def _root(url: str) -> str:
     if not URL.fullmatch(url):
-        raise UserError(f"{clean(url)} is no URL of a place; write SCHEME://bucket/folder, as in s3://bucket/runs")
+        raise UserError(
+            f"{clean(url)} is no URL of a place; write SCHEME://bucket/folder, "
+            "as in s3://bucket/runs"
+        )
     return url.rstrip("/")
 
 
@@ -108,22 +133,33 @@ def _asked(place: Place, question: Any) -> Any:
     try:
         return question(store, f"{key}/{place.folder.name}")
     except Exception as error:  # each store has its own
-        kept = f"what was drawn is kept in {place.folder}, and once the place can be written the same command goes on"
-        raise RunFailed(f"{clean(place.root)}: {type(error).__name__}: {clean(str(error))}; {kept}") from error
+        kept = (
+            f"what was drawn is kept in {place.folder}, and once the place can be written the same "
+            "command goes on"
+        )
+        raise RunFailed(
+            f"{clean(place.root)}: {type(error).__name__}: {clean(str(error))}; {kept}"
+        ) from error
 
 
 def _listed(store: Any, folder: str) -> dict[str, int]:
-    """{name: bytes} of the files in a folder of a store, as they stand there now; {} where there is no such folder."""
+    """{name: bytes} of the files in a folder of a store, as they stand there now;
+    {} where there is no such folder.
+    """
     store.invalidate_cache()
     try:
         found = store.ls(folder, detail=True)
     except FileNotFoundError:
         return {}
-    sizes = {str(one["name"]).rstrip("/").rpartition("/")[2]: int(one["size"] or 0) for one in found}
+    sizes = {
+        str(one["name"]).rstrip("/").rpartition("/")[2]: int(one["size"] or 0) for one in found
+    }
     return {name: size for name, size in sizes.items() if NAME.fullmatch(name)}
 
 
-def _marked(store: Any, there: str, names: Iterable[str], shard: str = "") -> dict[str, dict[str, str]]:
+def _marked(
+    store: Any, there: str, names: Iterable[str], shard: str = ""
+) -> dict[str, dict[str, str]]:
     """{marker: {file: SHA-256}} of those that are whole, of one shard or all."""
     found = {}
     for name in names:
@@ -144,7 +180,9 @@ def _mark(files: Mapping[str, str]) -> str:
 
 
 def _whole(store: Any, path: str, said: str) -> bytes | None:
-    """A file with this SHA-256; None where it is another or none, also a moment later: somebody may be putting it there."""
+    """A file with this SHA-256; None where it is another or none, also a moment later:
+    somebody may be putting it there.
+    """
     for pause in (0.0, AGAIN):
         time.sleep(pause)
         with contextlib.suppress(FileNotFoundError):
@@ -169,7 +207,10 @@ def _pulled(place: Place, mend: bool) -> None:
                 if (data := _whole(store, f"{there}/{name}", said)) is not None:
                     write(path, data)
                     continue
-                complain(f"damaged shard: {place.root}/{place.folder.name}/shards/{name} is not what its marker says; left out, the run draws it again")
+                complain(
+                    f"damaged shard: {place.root}/{place.folder.name}/shards/{name} is not what "
+                    "its marker says; left out, the run draws it again"
+                )
                 if mend:
                     _unmarked(store, f"{there}/{marker}")
                 break
@@ -193,44 +234,73 @@ def _pushed(place: Place, shards: Iterable[str] | None) -> None:
         store.makedirs(there, exist_ok=True)
         kept = [_put(store, there, place, shard, files, sizes) for shard, files in here.items()]
         if shards is None and all(kept):
-            beside = sorted((path.name for path in place.folder.glob("[!.]*") if path.is_file()), key=lambda name: (name == LAST, name))
+            beside = sorted(
+                (path.name for path in place.folder.glob("[!.]*") if path.is_file()),
+                key=lambda name: (name == LAST, name),
+            )
             for name in beside:
                 store.pipe_file(f"{key}/{name}", (place.folder / name).read_bytes())
 
     _asked(place, give)
 
 
-def _put(store: Any, there: str, place: Place, shard: str, files: Mapping[str, str], sizes: Mapping[str, int]) -> bool:
-    """Put a shard's files, {name: SHA-256}, and then their marker where they are not yet; False where others have drawn it differently, and it stays theirs.
+def _put(
+    store: Any,
+    there: str,
+    place: Place,
+    shard: str,
+    files: Mapping[str, str],
+    sizes: Mapping[str, int],
+) -> bool:
+    """Put a shard's files, {name: SHA-256}, and then their marker where they are not yet;
+    False where others have drawn it differently, and it stays theirs.
 
-    Files of the same shard that were made in another way (on another device, by other code) are replaced.
+    Files of the same shard that were made in another way (on another device, by other code)
+    are replaced.
     """
     folder = place.folder / "shards"
-    marks = {marker: said for marker, said in _marked(store, there, sizes, shard).items() if set(said) & set(files)}
+    marks = {
+        marker: said
+        for marker, said in _marked(store, there, sizes, shard).items()
+        if set(said) & set(files)
+    }
     known = {name: said for one in marks.values() for name, said in one.items()}
     others = sorted(name for name in files if known.get(name, files[name]) != files[name])
     for name in others:
         theirs = _whole(store, f"{there}/{name}", known[name])
         if theirs is not None and _made((folder / name).read_bytes()) in (_made(theirs), None):
             told = "the generator is not reproducible across these machines, the first is kept"
-            complain(f"drawn differently: shard {shard} ({name}) stands otherwise below {place.root}; {told}")
+            complain(
+                f"drawn differently: shard {shard} ({name}) stands otherwise below "
+                f"{place.root}; {told}"
+            )
             return False
     if others:
         for marker in marks:
             _unmarked(store, f"{there}/{marker}")
-    new = {name: said for name, said in files.items() if others or known.get(name) != said or sizes.get(name) != (folder / name).stat().st_size}
+    new = {
+        name: said
+        for name, said in files.items()
+        if others or known.get(name) != said or sizes.get(name) != (folder / name).stat().st_size
+    }
     for name in new:
         store.pipe_file(f"{there}/{name}", (folder / name).read_bytes())
     if new:
-        store.pipe_file(f"{there}/{shard}.{_mark(new)}{MARK}", json.dumps(new, sort_keys=True).encode())
+        store.pipe_file(
+            f"{there}/{shard}.{_mark(new)}{MARK}", json.dumps(new, sort_keys=True).encode()
+        )
     return True
 
 
 def _made(data: bytes) -> Any:
-    """How a shard's file was made, of what it says of itself: without its content and the images behind it."""
+    """How a shard's file was made, of what it says of itself:
+    without its content and the images behind it.
+    """
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         said = json.loads(header.pop("__metadata__")[SEAL])
-        return {name: one["shape"] for name, one in header.items()}, {key: value for key, value in said.items() if key not in CONTENT}
+        return {name: one["shape"] for name, one in header.items()}, {
+            key: value for key, value in said.items() if key not in CONTENT
+        }
     except (ValueError, KeyError, TypeError):
         return None

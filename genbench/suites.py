@@ -1,6 +1,6 @@
 """A suite: a TOML file that says several runs, so that a paper's table is one command.
 
-    dataset = "digits"            # what stands above holds for every run below, unless it says otherwise
+    dataset = "digits"       # what stands above holds for every run below, unless it says otherwise
     n = 870
 
     [[run]]
@@ -11,8 +11,8 @@
     options = { truncation = 0.7 }
     checkpoint = "cats.safetensors"
 
-Keys are the long options of `genbench run`, in the plural where several may be given: protocols, metrics, options, weights. A list of checkpoints is
-one method: its trainings.
+Keys are the long options of `genbench run`, in the plural where several may be given: protocols,
+metrics, options, weights. A list of checkpoints is one method: its trainings.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ LARGEST = 2**20  # bytes of a file
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The runs of a suite, each as the words of `genbench run` by name; UserError naming the run and the key for whatever is wrong."""
+    """The runs of a suite, each as the words of `genbench run` by name;
+    UserError naming the run and the key for whatever is wrong.
+    """
     shown = clean(str(path))
     try:
         if path.stat().st_size > LARGEST:
@@ -71,7 +73,10 @@ def read(path: Path) -> list[dict[str, Any]]:
         if "plugin" not in words:
             raise UserError(f"--suite {shown}, run {place} names no plugin")
         several = [name for name in SEVERAL if isinstance(words.get(name), list)]
-        found += [words | dict(zip(several, each, strict=True)) for each in itertools.product(*(words[name] for name in several))]
+        found += [
+            words | dict(zip(several, each, strict=True))
+            for each in itertools.product(*(words[name] for name in several))
+        ]
     return found
 
 
@@ -87,10 +92,19 @@ def _words(content: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _word(name: str, value: Any, where: str) -> Any:
-    """A value of the kind that the key wants: texts, numbers, lists of texts, and options as `name=value`."""
+    """A value of the kind that the key wants: texts, numbers, lists of texts,
+    and options as `name=value`.
+    """
     texts = isinstance(value, list) and value and all(isinstance(one, str) for one in value)
-    if name == "options" and isinstance(value, dict) and all(isinstance(one, str | int | float) for one in value.values()):
-        return tuple(f"{option}={str(one).lower() if isinstance(one, bool) else one}" for option, one in value.items())
+    if (
+        name == "options"
+        and isinstance(value, dict)
+        and all(isinstance(one, str | int | float) for one in value.values())
+    ):
+        return tuple(
+            f"{option}={str(one).lower() if isinstance(one, bool) else one}"
+            for option, one in value.items()
+        )
     if name in NUMBERS and type(value) is int:
         return value
     if name == "save_samples" and isinstance(value, bool):
@@ -99,7 +113,11 @@ def _word(name: str, value: Any, where: str) -> Any:
         return tuple(value)  # trainings of one method
     if name in LISTS and (texts or isinstance(value, str)):
         return (value,) if isinstance(value, str) else tuple(value)
-    if name in TEXTS and (isinstance(value, str) or (name == "imbalance" and type(value) in (int, float)) or (texts and name in SEVERAL)):
+    if name in TEXTS and (
+        isinstance(value, str)
+        or (name == "imbalance" and type(value) in (int, float))
+        or (texts and name in SEVERAL)
+    ):
         return value if isinstance(value, str | list) else str(value)
     wanted = (
         "a whole number"

@@ -1,4 +1,6 @@
-"""Independent pieces of work, a piece a thread: numpy and LAPACK let go of the interpreter, and small matrices gain nothing from more threads each."""
+"""Independent pieces of work, a piece a thread: numpy and LAPACK let go of the interpreter,
+and small matrices gain nothing from more threads each.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Done = TypeVar("Done")
 
 
 def each(work: Callable[[Piece], Done], pieces: Iterable[Piece]) -> Iterator[Done]:
-    """work(piece) of every piece, in their order, on as many threads as torch has; within a piece every library has one, so that no sum depends on how many."""
+    """work(piece) of every piece, in their order, on as many threads as torch has;
+    within a piece every library has one, so that no sum depends on how many.
+    """
     threads = torch.get_num_threads()
     with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         torch.set_num_threads(1)

@@ -6,8 +6,10 @@ import tomllib
 from typing import Any
 
 DEEPEST = 64  # tables and lists in one another
-POINTS = 200  # in a line: Python's parser takes the square of a dotted key's length, ten seconds for 20,000
-BITS = 63  # of a whole number, as TOML has it: Python's parser takes any, and then cannot say it in decimals
+# in a line: Python's parser takes the square of a dotted key's length, ten seconds for 20,000
+POINTS = 200
+# of a whole number, as TOML has it: Python's parser takes any, and then cannot say it in decimals
+BITS = 63
 
 
 def loads(data: bytes) -> dict[str, Any]:
@@ -26,5 +28,7 @@ def loads(data: bytes) -> dict[str, Any]:
         if isinstance(one, dict | list):
             if depth > DEEPEST:
                 raise ValueError("it is nested too deep")
-            waiting += [(inner, depth + 1) for inner in (one.values() if isinstance(one, dict) else one)]
+            waiting += [
+                (inner, depth + 1) for inner in (one.values() if isinstance(one, dict) else one)
+            ]
     return content

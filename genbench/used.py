@@ -1,4 +1,6 @@
-"""What a run asks of its measures, and an extractor as the run uses it: the files that were found, and what identifies its features."""
+"""What a run asks of its measures, and an extractor as the run uses it:
+the files that were found, and what identifies its features.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Asked:
     generator: str
     spaces: tuple[str, ...]  # latent spaces that it renders; () without latents and synthesize
     pretrained_on: tuple[str, ...] = ()
-    statistics: Mapping[str, Any] | None = None  # a file that stands for the reference: {"path", "sha256", "outputs"}
+    # a file that stands for the reference: {"path", "sha256", "outputs"}
+    statistics: Mapping[str, Any] | None = None
     precision: str = "float32"  # of the extractors
     kept: bool = True  # whether the run keeps its images
     prompts: bool = False  # whether it has any
@@ -39,7 +42,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Used:
-    """An extractor as a run uses it: what identifies it, the files that were found, and what every number of it must say."""
+    """An extractor as a run uses it: what identifies it, the files that were found,
+    and what every number of it must say.
+    """
 
     weights: str  # SHA-256, or "none"
     code: str  # name and version, "digits/1"; of a stranger's also the hash of its source
@@ -50,9 +55,19 @@ class Used:
     vocabulary: str = ""  # SHA-256
 
     def identity(self) -> dict[str, str]:
-        """What decides the features: "weights" and "code", and "package", "precision" and "vocabulary" where there is something to say."""
-        more = {"package": self.package, "precision": self.precision if self.precision != "float32" else "", "vocabulary": self.vocabulary}
-        return {"weights": self.weights, "code": self.code, **{key: value for key, value in more.items() if value}}
+        """What decides the features: "weights" and "code", and "package",
+        "precision" and "vocabulary" where there is something to say.
+        """
+        more = {
+            "package": self.package,
+            "precision": self.precision if self.precision != "float32" else "",
+            "vocabulary": self.vocabulary,
+        }
+        return {
+            "weights": self.weights,
+            "code": self.code,
+            **{key: value for key, value in more.items() if value},
+        }
 
     def places(self, name: str) -> dict[str, str]:
         """Where its files are, by the name of the extractor and of what they are."""
@@ -65,7 +80,11 @@ def needed(row: Extractor) -> tuple[Weights, ...]:
 
 
 def all_weights() -> dict[str, tuple[Weights, Path, list[str]]]:
-    """All weights of the extractors on the shelf: the row, the folder of its module, and which extractors need it. A stranger that cannot be read is told."""
+    """All weights of the extractors on the shelf: the row, the folder of its module,
+    and which extractors need it.
+
+    A stranger that cannot be read is told.
+    """
     found: dict[str, tuple[Weights, Path, list[str]]] = {}
     for name in shelves.standing("extractors"):
         try:
@@ -76,7 +95,9 @@ def all_weights() -> dict[str, tuple[Weights, Path, list[str]]]:
         for one in needed(row):
             other, _, needing = found.setdefault(one.name, (one, source_of(row.load).parent, []))
             if other != one:
-                raise UserError(f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one")
+                raise UserError(
+                    f"two weights are named {one.name}: of {needing[0]} and of {name}; rename one"
+                )
             needing.append(name)
     return dict(sorted(found.items()))
 
@@ -88,10 +109,19 @@ def place_of_vocabulary(name: str) -> str:
 
 def used(row: Extractor, asked: Asked) -> Used | str:
     """An extractor with the files that were found, or why it cannot be used."""
-    seen = [name for name in asked.pretrained_on if name.lower() in row.trained_on.lower() and name != unhalved(asked.dataset).name]
+    seen = [
+        name
+        for name in asked.pretrained_on
+        if name.lower() in row.trained_on.lower() and name != unhalved(asked.dataset).name
+    ]
     if asked.precision not in row.precisions:
-        return f"extractor {row.name} computes in {', '.join(row.precisions)} alone: leave out --feature-precision {asked.precision}"
-    flags = [f"generator and extractor have both seen {name}" for name in seen] + [f"features in {asked.precision}"] * (asked.precision != "float32")
+        return (
+            f"extractor {row.name} computes in {', '.join(row.precisions)} alone: "
+            f"leave out --feature-precision {asked.precision}"
+        )
+    flags = [f"generator and extractor have both seen {name}" for name in seen] + [
+        f"features in {asked.precision}"
+    ] * (asked.precision != "float32")
     found = []
     for one in needed(row):
         file = _file(one, row, asked)
@@ -101,23 +131,39 @@ def used(row: Extractor, asked: Asked) -> Used | str:
     flags += [FOREIGN] * any(not file.published for file in found)
     seals = [file.sha256 for file in found]
     paths = tuple(str(file.path) for file in found)
-    return Used((seals or ["none"])[0], version_of(row, asked.precision), paths, tuple(flags), package_of(row), asked.precision, "".join(seals[1:]))
+    return Used(
+        (seals or ["none"])[0],
+        version_of(row, asked.precision),
+        paths,
+        tuple(flags),
+        package_of(row),
+        asked.precision,
+        "".join(seals[1:]),
+    )
 
 
 def _file(one: Weights, row: Extractor, asked: Asked) -> weights.Found | str:
     """A file that an extractor needs, or why it is not there."""
     beside = source_of(row.load).parent
     try:
-        found = weights.find(one, beside, asked.weights) if "all" in asked.metrics else weights.need(one, beside, asked.weights)
+        found = (
+            weights.find(one, beside, asked.weights)
+            if "all" in asked.metrics
+            else weights.need(one, beside, asked.weights)
+        )
     except UserError as error:
         if one.name in asked.weights or not one.files[0].url:
-            raise  # a file that the user named or the package brings is wrong: that is no reason to go on without it
+            # a file that the user named or the package brings is wrong: that is no reason to go
+            # on without it
+            raise
         return str(error)
     return found or f"weights missing: genbench weights fetch {one.name}"
 
 
 def package_of(row: Extractor) -> str:
-    """The package whose code is an extractor's network, as name and version; "" where it is genbench's own."""
+    """The package whose code is an extractor's network, as name and version;
+    "" where it is genbench's own.
+    """
     try:
         return f"{row.package} {importlib.metadata.version(row.package)}" if row.package else ""
     except importlib.metadata.PackageNotFoundError:

@@ -1,7 +1,9 @@
-"""Where weights come from: named by hand, $GENBENCH_WEIGHTS, the cache, beside the row's module, and, last, the published download.
+"""Where weights come from: named by hand, $GENBENCH_WEIGHTS, the cache, beside the row's module,
+and, last, the published download.
 
-A file that was found is the published one, or it is refused with both hashes; only a file named by hand may be another, and its numbers say so. Where no
-hash is published the first one seen is written down in the ledger, home()/weights/hashes.json, and later files of that name are held to it.
+A file that was found is the published one, or it is refused with both hashes; only a file named by
+hand may be another, and its numbers say so. Where no hash is published the first one seen is
+written down in the ledger, home()/weights/hashes.json, and later files of that name are held to it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ TIMEOUT = 30.0  # seconds without a byte
 
 @dataclass(frozen=True)
 class Found:
-    """A weights file on this machine. published: its hash is that of one of the row's files. where: "named", "$GENBENCH_WEIGHTS", "cache" or "beside"."""
+    """A weights file on this machine.
+
+    published: its hash is that of one of the row's files. where: "named", "$GENBENCH_WEIGHTS",
+    "cache" or "beside".
+    """
 
     path: Path
     sha256: str
@@ -39,7 +45,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Present:
-    """A file of a row in a place where it is looked for, hashed. wanted: its published hash, or the beginning of it, or the first one seen; "" for none."""
+    """A file of a row in a place where it is looked for, hashed.
+
+    wanted: its published hash, or the beginning of it, or the first one seen; "" for none.
+    """
 
     file: File
     path: Path
@@ -49,37 +58,55 @@ class Present:
 
     @property
     def right(self) -> bool:
-        return self.sha256.startswith(self.wanted) and self.file.bytes in (0, self.path.stat().st_size)
+        return self.sha256.startswith(self.wanted) and self.file.bytes in (
+            0,
+            self.path.stat().st_size,
+        )
 
 
-def find(weights: Weights, beside: Path, named: Mapping[str, Path], option: str = "") -> Found | None:
-    """The weights file to use, or None where there is none on this machine; UserError when one is there and is not what the row says.
+def find(
+    weights: Weights, beside: Path, named: Mapping[str, Path], option: str = ""
+) -> Found | None:
+    """The weights file to use, or None where there is none on this machine;
+    UserError when one is there and is not what the row says.
 
-    beside: the folder of the row's module. named: files by weights name, from `--weights NAME=PATH`; these are taken whatever their hash. option: what
-    else names a file by hand, "--checkpoint ".
+    beside: the folder of the row's module. named: files by weights name, from
+    `--weights NAME=PATH`; these are taken whatever their hash. option: what else names a file by
+    hand, "--checkpoint ".
     """
     if weights.name in named:
         return _named(weights, named[weights.name])
     for one in present(weights, beside):
         if not one.right:
-            raise UserError(f"weights {weights.name}: {_wrong(one)}; remove it, or use it by name: {option or f'--weights {weights.name}='}{one.path}")
+            raise UserError(
+                f"weights {weights.name}: {_wrong(one)}; remove it, or use it by name: "
+                f"{option or f'--weights {weights.name}='}{one.path}"
+            )
         _hold(one)
         return Found(one.path, one.sha256, True, one.file.form, one.where)
     return None
 
 
 def need(weights: Weights, beside: Path, named: Mapping[str, Path], option: str = "") -> Found:
-    """As find, and the published download where nothing is found. UserError in one line that names the file to bring and where to put it."""
+    """As find, and the published download where nothing is found.
+
+    UserError in one line that names the file to bring and where to put it.
+    """
     found = find(weights, beside, named, option)
     if found is not None:
         return found
     file = next((one for one in weights.files if one.url), None)
     if file is None:
-        raise UserError(f"weights {weights.name}: {weights.files[0].file} is missing beside {beside}: install its package again")
+        raise UserError(
+            f"weights {weights.name}: {weights.files[0].file} is missing beside {beside}: "
+            "install its package again"
+        )
     if os.environ.get("GENBENCH_OFFLINE"):
         raise UserError(_bring(weights, file, "GENBENCH_OFFLINE is set", option))
     folder = files.folder_to_write(cache(), "the cache")
-    with locked(folder / f".{file.file}.lock", f"waiting for another genbench, which downloads {file.file}"):
+    with locked(
+        folder / f".{file.file}.lock", f"waiting for another genbench, which downloads {file.file}"
+    ):
         if find(weights, beside, named, option) is None:
             try:
                 files.write_pieces(folder / file.file, _download(file))
@@ -91,7 +118,8 @@ def need(weights: Weights, beside: Path, named: Mapping[str, Path], option: str 
 
 
 def words(pairs: Sequence[str]) -> dict[str, Path]:
-    """The words of `--weights NAME=PATH`, repeated, as {name: path}; UserError for a word of another form and for a name given twice.
+    """The words of `--weights NAME=PATH`, repeated, as {name: path};
+    UserError for a word of another form and for a name given twice.
 
     >>> words(["inception=weights/inception.pth"])
     {'inception': PosixPath('weights/inception.pth')}
@@ -100,7 +128,9 @@ def words(pairs: Sequence[str]) -> dict[str, Path]:
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--weights {clean(pair)!r} is not NAME=PATH; `genbench weights` lists the names")
+            raise UserError(
+                f"--weights {clean(pair)!r} is not NAME=PATH; `genbench weights` lists the names"
+            )
         if name in named:
             raise UserError(f"--weights names {clean(name)} twice: {named[name]} and {clean(path)}")
         named[name] = Path(path)
@@ -111,7 +141,10 @@ def known(named: Mapping[str, Path], names: Sequence[str]) -> None:
     """UserError when a file was named for weights that nobody has."""
     for name in named:
         if name not in names:
-            raise UserError(f"--weights {clean(name)}=...: there are no weights of this name: {choices(name, names)}")
+            raise UserError(
+                f"--weights {clean(name)}=...: there are no weights of this name: "
+                f"{choices(name, names)}"
+            )
 
 
 def cache() -> Path:
@@ -120,14 +153,25 @@ def cache() -> Path:
 
 
 def folders() -> list[tuple[str, Path]]:
-    """Where files are looked for by their names, in this order: ("$GENBENCH_WEIGHTS" or "cache", folder)."""
-    named = [Path(folder).expanduser() for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
+    """Where files are looked for by their names, in this order:
+    ("$GENBENCH_WEIGHTS" or "cache", folder).
+    """
+    named = [
+        Path(folder).expanduser()
+        for folder in os.environ.get(VARIABLE, "").split(os.pathsep)
+        if folder
+    ]
     return [*((f"${VARIABLE}", folder) for folder in named), ("cache", cache())]
 
 
 def present(weights: Weights, beside: Path, *, again: bool = False) -> Iterator[Present]:
-    """The row's files that are on this machine, in the order in which they are preferred. again: hash them even where the hash is remembered."""
-    places = [(where, folder / one.file, one) for where, folder in folders() for one in weights.files]
+    """The row's files that are on this machine, in the order in which they are preferred.
+
+    again: hash them even where the hash is remembered.
+    """
+    places = [
+        (where, folder / one.file, one) for where, folder in folders() for one in weights.files
+    ]
     places += [("beside", beside / one.file, one) for one in weights.files if not one.url]
     for where, path, file in places:
         if path.is_file():
@@ -135,9 +179,11 @@ def present(weights: Weights, beside: Path, *, again: bool = False) -> Iterator[
 
 
 def wanted(file: File) -> str:
-    """The hash that a file must have: the published one, else the first one seen, else what its name says of it (model-7be5be79.pth); "" for nothing.
+    """The hash that a file must have: the published one, else the first one seen,
+    else what its name says of it (model-7be5be79.pth); "" for nothing.
 
-    A name that ends in eight hexadecimal digits carries the beginning of the SHA-256 (torch.hub's convention).
+    A name that ends in eight hexadecimal digits carries the beginning of the SHA-256 (torch.hub's
+    convention).
     """
     if file.sha256:
         return file.sha256
@@ -149,7 +195,9 @@ def _named(weights: Weights, path: Path) -> Found:
     if not path.is_file():
         raise UserError(f"--weights {weights.name}={clean(str(path))}: there is no such file")
     sha256 = _sha256(path)
-    file = next((one for one in weights.files if wanted(one) and sha256.startswith(wanted(one))), None)
+    file = next(
+        (one for one in weights.files if wanted(one) and sha256.startswith(wanted(one))), None
+    )
     return Found(path, sha256, file is not None, file.form if file else "", "named")
 
 
@@ -157,7 +205,13 @@ def _wrong(one: Present) -> str:
     """What differs, with both hashes."""
     size = one.path.stat().st_size
     sizes = f", {size} bytes instead of {one.file.bytes}" if one.file.bytes not in (0, size) else ""
-    first = "" if one.file.sha256 else " (the first one seen)" if len(one.wanted) == 64 else " (as its name begins)"
+    first = (
+        ""
+        if one.file.sha256
+        else " (the first one seen)"
+        if len(one.wanted) == 64
+        else " (as its name begins)"
+    )
     return f"{one.path} has SHA-256 {one.sha256} instead of {one.wanted}{first}{sizes}"
 
 
@@ -165,7 +219,10 @@ def _bring(weights: Weights, file: File, why: str, option: str) -> str:
     hashed = f", SHA-256 {file.sha256}" if file.sha256 else ""
     place = f"${VARIABLE}" if os.environ.get(VARIABLE) else str(cache())
     by_hand = option or f"--weights {weights.name}="
-    return f"weights {weights.name} are missing ({why}): put {file.file} from {file.url}{hashed} into {place}, or name it: {by_hand}PATH"
+    return (
+        f"weights {weights.name} are missing ({why}): put {file.file} from {file.url}{hashed} into "
+        f"{place}, or name it: {by_hand}PATH"
+    )
 
 
 # The download
@@ -176,7 +233,9 @@ class Unreached(Exception):
 
 
 def _download(file: File) -> Iterator[bytes]:
-    """The bytes of a published file; whatever is wrong is raised before the last piece is taken for whole."""
+    """The bytes of a published file; whatever is wrong is raised before the last piece is
+    taken for whole.
+    """
     tell(f"weights: {file.url}")
     total, got, want = hashlib.sha256(), 0, wanted(file)
     with progress(f"weights {file.file}", file.bytes, "B") as done:
@@ -187,11 +246,16 @@ def _download(file: File) -> Iterator[bytes]:
             yield piece
     if not total.hexdigest().startswith(want) or file.bytes not in (0, got):
         size = f"{got} bytes" + (f" instead of {file.bytes}" if file.bytes not in (0, got) else "")
-        raise UserError(f"the download {file.url} has SHA-256 {total.hexdigest()} instead of {want or 'any'}, {size}; nothing was kept, bring the right file")
+        raise UserError(
+            f"the download {file.url} has SHA-256 {total.hexdigest()} instead of {want or 'any'}, "
+            f"{size}; nothing was kept, bring the right file"
+        )
 
 
 def pieces(url: str) -> Iterator[bytes]:
-    """The bytes behind a URL, piece by piece; a connection that breaks is taken up where it broke."""
+    """The bytes behind a URL, piece by piece; a connection that breaks is taken up where
+    it broke.
+    """
     import http.client
     import urllib.error
 
@@ -209,7 +273,10 @@ def pieces(url: str) -> Iterator[bytes]:
             error.close()
             raise Unreached(f"{url} answers {error.code} {error.reason}") from None
         except (OSError, http.client.HTTPException) as error:
-            why = f"{url} cannot be reached: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            why = (
+                f"{url} cannot be reached: "
+                f"{getattr(error, 'reason', None) or error or type(error).__name__}"
+            )
             if have == 0:
                 break
     raise Unreached(why)
@@ -219,8 +286,11 @@ def _opened(url: str, have: int) -> Any:
     """An open answer whose next byte is number `have`."""
     import urllib.request
 
-    request = urllib.request.Request(url, headers={"User-Agent": "genbench", **({"Range": f"bytes={have}-"} if have else {})})  # noqa: S310
-    answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310  URLs stand in rows, which are code
+    request = urllib.request.Request(  # noqa: S310
+        url, headers={"User-Agent": "genbench", **({"Range": f"bytes={have}-"} if have else {})}
+    )
+    # URLs stand in rows, which are code
+    answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
     if have and answer.status != 206:  # the server begins again
         left = have
         while left and (skipped := answer.read(min(left, PIECE))):
@@ -236,7 +306,9 @@ def _path() -> Path:
 
 
 def _ledger() -> dict[str, dict[str, Any]]:
-    """{"first": {file name: hash}, "files": {path: [bytes, mtime in ns, hash]}}; empty where there is none or it was damaged, which is said."""
+    """{"first": {file name: hash}, "files": {path: [bytes, mtime in ns, hash]}};
+    empty where there is none or it was damaged, which is said.
+    """
     try:
         content = files.read_json(_path())
     except FileNotFoundError:
@@ -248,12 +320,19 @@ def _ledger() -> dict[str, dict[str, Any]]:
 
 
 def _note(key: str, name: str, value: Any) -> None:
-    """Write a line into the ledger; a cache that cannot be written is told and changes nothing else."""
+    """Write a line into the ledger; a cache that cannot be written is told and changes
+    nothing else.
+    """
     try:
         files.folder_to_write(cache(), "the cache")
-        with locked(cache() / ".hashes.lock", "waiting for another genbench, which writes down hashes of weights"):
+        with locked(
+            cache() / ".hashes.lock",
+            "waiting for another genbench, which writes down hashes of weights",
+        ):
             ledger = _ledger()
-            ledger[key].setdefault(name, value) if key == "first" else ledger[key].update({name: value})
+            ledger[key].setdefault(name, value) if key == "first" else ledger[key].update(
+                {name: value}
+            )
             files.write_json(_path(), ledger)
     except UserError as error:
         tell(f"weights: {error}")
@@ -262,7 +341,10 @@ def _note(key: str, name: str, value: Any) -> None:
 def _hold(one: Present) -> None:
     """Write down the first hash seen of a file whose own is not published."""
     if not one.file.sha256 and len(one.wanted) < 64:
-        tell(f"weights: no SHA-256 is published for {one.file.file}; {one.sha256} is written down, and later files are held to it")
+        tell(
+            f"weights: no SHA-256 is published for {one.file.file}; {one.sha256} is written down, "
+            "and later files are held to it"
+        )
         _note("first", one.file.file, one.sha256)
 
 

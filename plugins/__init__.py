@@ -1,1 +1,3 @@
-"""The reference generators: one a file, importing only the public names of genbench; installed as genbench_plugins."""
+"""The reference generators: one a file, importing only the public names of genbench;
+installed as genbench_plugins.
+"""

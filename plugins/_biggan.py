@@ -1,4 +1,6 @@
-"""BigGAN and BigGAN-deep (Brock, Donahue & Simonyan 2019), written to be read: spectral norms are divided out and statistics chosen before it is built."""
+"""BigGAN and BigGAN-deep (Brock, Donahue & Simonyan 2019), written to be read:
+spectral norms are divided out and statistics chosen before it is built.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Stage:
-    """A residual block: channels in and out, whether it doubles the size, whether attention follows it."""
+    """A residual block: channels in and out, whether it doubles the size,
+    whether attention follows it.
+    """
 
     into: int
     out: int
@@ -33,8 +37,12 @@ class Architecture:
 
     @property
     def condition(self) -> int:
-        """Width of what the normalisations are told: the class, and with it z (deep) or a piece of it (hierarchical)."""
-        return self.embedding + (self.z_dim if self.deep else self.z_dim // self.pieces if self.pieces > 1 else 0)
+        """Width of what the normalisations are told: the class,
+        and with it z (deep) or a piece of it (hierarchical).
+        """
+        return self.embedding + (
+            self.z_dim if self.deep else self.z_dim // self.pieces if self.pieces > 1 else 0
+        )
 
     @property
     def start(self) -> int:
@@ -43,7 +51,9 @@ class Architecture:
 
 
 class Norm(nn.Module):
-    """Batch normalisation by stored statistics, [n, c, h, w] -> the same, its gain and shift linear in the condition [n, d]."""
+    """Batch normalisation by stored statistics, [n, c, h, w] -> the same,
+    its gain and shift linear in the condition [n, d].
+    """
 
     def __init__(self, channels: int, condition: int) -> None:
         super().__init__()
@@ -55,12 +65,17 @@ class Norm(nn.Module):
         self.shift = nn.Linear(condition, channels, bias=False)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        gain, shift = (1 + self.gain(condition))[:, :, None, None], self.shift(condition)[:, :, None, None]
+        gain, shift = (
+            (1 + self.gain(condition))[:, :, None, None],
+            self.shift(condition)[:, :, None, None],
+        )
         return (x - self.mean[:, None, None]) * self.rstd[:, None, None] * gain + shift
 
 
 class Attention(nn.Module):
-    """Self-attention as the released codes of SA-GAN and BigGAN have it (Zhang et al. 2019): keys and values at half the size."""
+    """Self-attention as the released codes of SA-GAN and BigGAN have it (Zhang et al. 2019):
+    keys and values at half the size.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,7 +93,9 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """BigGAN's residual block (the paper's figure 15): two convolutions, and one of a pixel on the way past them."""
+    """BigGAN's residual block (the paper's figure 15): two convolutions,
+    and one of a pixel on the way past them.
+    """
 
     def __init__(self, stage: Stage, condition: int) -> None:
         super().__init__()
@@ -86,7 +103,11 @@ class Block(nn.Module):
         self.norm1, self.norm2 = Norm(stage.into, condition), Norm(stage.out, condition)
         self.conv1 = nn.Conv2d(stage.into, stage.out, 3, padding=1)
         self.conv2 = nn.Conv2d(stage.out, stage.out, 3, padding=1)
-        self.skip = nn.Conv2d(stage.into, stage.out, 1) if stage.grows or stage.into != stage.out else nn.Identity()
+        self.skip = (
+            nn.Conv2d(stage.into, stage.out, 1)
+            if stage.grows or stage.into != stage.out
+            else nn.Identity()
+        )
         self.attention = Attention(stage.out) if stage.attends else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -98,12 +119,16 @@ class Block(nn.Module):
 
 
 class DeepBlock(nn.Module):
-    """BigGAN-deep's residual block (figure 16): a quarter of the channels inside, and a way past that drops channels and has no weights."""
+    """BigGAN-deep's residual block (figure 16): a quarter of the channels inside,
+    and a way past that drops channels and has no weights.
+    """
 
     def __init__(self, stage: Stage, condition: int) -> None:
         super().__init__()
         self.grows, self.out, inner = stage.grows, stage.out, stage.into // 4
-        self.norm1, self.norm2, self.norm3, self.norm4 = (Norm(width, condition) for width in (stage.into, inner, inner, inner))
+        self.norm1, self.norm2, self.norm3, self.norm4 = (
+            Norm(width, condition) for width in (stage.into, inner, inner, inner)
+        )
         self.conv1 = nn.Conv2d(stage.into, inner, 1)
         self.conv2 = nn.Conv2d(inner, inner, 3, padding=1)
         self.conv3 = nn.Conv2d(inner, inner, 3, padding=1)
@@ -129,8 +154,11 @@ class Generator(nn.Module):
         first, last = made.stages[0].into, made.stages[-1].out
         self.embedding = nn.Embedding(made.classes, made.embedding)
         self.start = nn.Linear(made.start, first * made.bottom**2)
-        self.blocks = nn.ModuleList((DeepBlock if made.deep else Block)(stage, made.condition) for stage in made.stages)
-        self.scale, self.shift = nn.Parameter(torch.ones(last)), nn.Parameter(torch.zeros(last))  # the last normalisation, whole
+        self.blocks = nn.ModuleList(
+            (DeepBlock if made.deep else Block)(stage, made.condition) for stage in made.stages
+        )
+        # the last normalisation, whole
+        self.scale, self.shift = nn.Parameter(torch.ones(last)), nn.Parameter(torch.zeros(last))
         self.paint = nn.Conv2d(last, 3, 3, padding=1)
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -138,7 +166,9 @@ class Generator(nn.Module):
         x = self.start(seen).unflatten(1, (-1, self.made.bottom, self.made.bottom))
         for block, condition in zip(self.blocks, conditions, strict=True):
             x = block(x, condition)
-        return torch.tanh(self.paint(F.relu(x * self.scale[:, None, None] + self.shift[:, None, None])))
+        return torch.tanh(
+            self.paint(F.relu(x * self.scale[:, None, None] + self.shift[:, None, None]))
+        )
 
     def conditions(self, z: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the first layer sees, and what each block's normalisations are told."""
@@ -146,7 +176,9 @@ class Generator(nn.Module):
             whole = torch.cat([y, z], 1)
             return whole, [whole] * len(self.blocks)
         first, *pieces = z.chunk(self.made.pieces, 1)
-        return first, [torch.cat([y, piece], 1) for piece in pieces] if pieces else [y] * len(self.blocks)
+        return first, [torch.cat([y, piece], 1) for piece in pieces] if pieces else [y] * len(
+            self.blocks
+        )
 
 
 def doubled(x: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""The losses of a GAN, by name: of the discriminator on real and generated images, and of the generator on what the discriminator says."""
+"""The losses of a GAN, by name: of the discriminator on real and generated images,
+and of the generator on what the discriminator says.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Score = Callable[[Tensor], Tensor]  # images of known classes -> the discriminat
 
 @dataclass(frozen=True)
 class Rule:
-    """discriminator(score, real, fake), generator(scores of fakes) -> a loss; turns: steps of the discriminator to one of the generator."""
+    """discriminator(score, real, fake), generator(scores of fakes) -> a loss; turns:
+    steps of the discriminator to one of the generator.
+    """
 
     discriminator: Callable[[Score, Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
@@ -39,7 +43,11 @@ def _wasserstein(score: Score, real: Tensor, fake: Tensor) -> Tensor:
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (share * real + (1 - share) * fake).requires_grad_()
     (slope,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
-    return score(fake).mean() - score(real).mean() + 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return (
+        score(fake).mean()
+        - score(real).mean()
+        + 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    )
 
 
 RULES: dict[str, Rule] = {

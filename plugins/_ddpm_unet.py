@@ -1,7 +1,9 @@
-"""The U-Net of Ho et al. as w86763777/pytorch-ddpm, CBDM and ermongroup/ddim write it: one network, built from the shapes of its tensors.
+"""The U-Net of Ho et al. as w86763777/pytorch-ddpm, CBDM and ermongroup/ddim write it:
+one network, built from the shapes of its tensors.
 
-What the codes differ in is a field of Kind. Names of tensors here: times [T, c], time.0 and .2, labels [classes, 4c], start, down.K, middle.K, up.K, end.0
-and .2; a layer is a Block (norm1, conv1, time, norm2, conv2, and where there are such: skip, attention) or a Resize (conv, or nothing).
+What the codes differ in is a field of Kind. Names of tensors here: times [T, c], time.0 and .2,
+labels [classes, 4c], start, down.K, middle.K, up.K, end.0 and .2; a layer is a Block (norm1, conv1,
+time, norm2, conv2, and where there are such: skip, attention) or a Resize (conv, or nothing).
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ class Kind:
     """How a code differs from the others in its layers."""
 
     eps: float  # of its normalisations
-    pads: tuple[int, int, int, int]  # around an image before it is halved by a convolution: left, right, above, below
+    # around an image before it is halved by a convolution: left, right, above, below
+    pads: tuple[int, int, int, int]
 
 
 class Attention(nn.Module):
@@ -36,7 +39,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normal = self.norm(x)
-        q, k, v = (layer(normal).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))  # [n, h w, c]
+        # [n, h w, c]
+        q, k, v = (layer(normal).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))
         weights = (q @ k.transpose(1, 2) * x.shape[1] ** -0.5).softmax(2)
         return x + self.out((weights @ v).transpose(1, 2).reshape(x.shape))
 
@@ -92,7 +96,9 @@ class Grow(nn.Module):
 
 
 class UNet(nn.Module):
-    """The noise in images x [n, channels, h, w], at times int64 [n], 0 to T-1, and for labels int64 [n] or None: without a class."""
+    """The noise in images x [n, channels, h, w], at times int64 [n], 0 to T-1,
+    and for labels int64 [n] or None: without a class.
+    """
 
     times: Tensor
 
@@ -103,15 +109,25 @@ class UNet(nn.Module):
         signal = tensors["time.0.weight"].shape[0]
         self.register_buffer("times", torch.empty(steps, width))
         self.time = nn.Sequential(nn.Linear(width, signal), nn.SiLU(), nn.Linear(signal, signal))
-        self.labels = nn.Embedding(*tensors["labels.weight"].shape) if "labels.weight" in tensors else None
+        self.labels = (
+            nn.Embedding(*tensors["labels.weight"].shape) if "labels.weight" in tensors else None
+        )
         first, channels = tensors["start.weight"].shape[:2]
         self.start = nn.Conv2d(channels, first, 3, 1, 1)
         sides = {side: layers(tensors, side) for side in ("down", "middle", "up")}
-        self.down = nn.ModuleList(Block(one, signal, kind.eps) if "conv1.weight" in one else Shrink(one, kind) for one in sides["down"])
+        self.down = nn.ModuleList(
+            Block(one, signal, kind.eps) if "conv1.weight" in one else Shrink(one, kind)
+            for one in sides["down"]
+        )
         self.middle = nn.ModuleList(Block(one, signal, kind.eps) for one in sides["middle"])
-        self.up = nn.ModuleList(Block(one, signal, kind.eps) if "conv1.weight" in one else Grow(one) for one in sides["up"])
+        self.up = nn.ModuleList(
+            Block(one, signal, kind.eps) if "conv1.weight" in one else Grow(one)
+            for one in sides["up"]
+        )
         last = tensors["end.0.weight"].shape[0]
-        self.end = nn.Sequential(nn.GroupNorm(GROUPS, last, kind.eps), nn.SiLU(), nn.Conv2d(last, channels, 3, 1, 1))
+        self.end = nn.Sequential(
+            nn.GroupNorm(GROUPS, last, kind.eps), nn.SiLU(), nn.Conv2d(last, channels, 3, 1, 1)
+        )
 
     def forward(self, x: Tensor, times: Tensor, labels: Tensor | None = None) -> Tensor:
         signal = self.time(self.times[times])
@@ -130,7 +146,9 @@ class UNet(nn.Module):
 
 
 def layers(tensors: Mapping[str, Tensor], side: str) -> list[dict[str, Tensor]]:
-    """The tensors of each layer of a side by their names within it, in order; {} of a layer that has none."""
+    """The tensors of each layer of a side by their names within it, in order;
+    {} of a layer that has none.
+    """
     found: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if match := re.fullmatch(rf"{side}\.(\d+)\.(.+)", name):
@@ -142,10 +160,16 @@ def layers(tensors: Mapping[str, Tensor], side: str) -> list[dict[str, Tensor]]:
 
 
 def filled(tensors: dict[str, Tensor], kind: Kind, size: int) -> UNet:
-    """The network with these tensors, once tried on an image of this size without a number in it; KeyError, ValueError or RuntimeError where it cannot be."""
+    """The network with these tensors, once tried on an image of this size without a number in it;
+    KeyError, ValueError or RuntimeError where it cannot be.
+    """
     with torch.device("meta"):
         net = UNet(tensors, kind)
         channels = net.start.in_channels
-        net(torch.empty(1, channels, size, size), torch.zeros(1, dtype=torch.int64), None if net.labels is None else torch.zeros(1, dtype=torch.int64))
+        net(
+            torch.empty(1, channels, size, size),
+            torch.zeros(1, dtype=torch.int64),
+            None if net.labels is None else torch.zeros(1, dtype=torch.int64),
+        )
     net.load_state_dict(tensors, assign=True)
     return net.eval().requires_grad_(False)

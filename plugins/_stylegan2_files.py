@@ -1,4 +1,6 @@
-"""What StyleGAN2's files hold: the architecture, in the words of NVIDIA's `init_kwargs`, and the generator's tensors under their names there."""
+"""What StyleGAN2's files hold: the architecture, in the words of NVIDIA's `init_kwargs`,
+and the generator's tensors under their names there.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,11 @@ from torch import Tensor
 import genbench
 from genbench_plugins._stylegan2_rosinality import is_rosinalitys, translated
 
-SETTINGS = "init_kwargs"  # the JSON's name in the metadata of safetensors, and of the tensor of its bytes among those of a trained network
-TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how a state dict of torch before 1.6 begins; another pickle is NVIDIA's
+# the JSON's name in the metadata of safetensors, and of the tensor of its bytes among those of a
+# trained network
+SETTINGS = "init_kwargs"
+# how a state dict of torch before 1.6 begins; another pickle is NVIDIA's
+TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LARGEST_JSON = 2**20  # bytes
 
 
@@ -33,15 +38,18 @@ class Architecture:
     embed_features: int | None = None  # width of a class's embedding; None: w_dim
     layer_features: int | None = None  # width between the mapping's layers; None: w_dim
     lr_multiplier: float = 0.01
-    w_avg_beta: float | None = 0.995  # None: the mean of w was not kept, and nothing can be truncated
+    # None: the mean of w was not kept, and nothing can be truncated
+    w_avg_beta: float | None = 0.995
     channel_base: int = 32768  # features of a resolution r: min(channel_base / r, channel_max)
     channel_max: int = 512
-    num_fp16_res: int = 0  # how many of the highest resolutions are computed in half precision (on a GPU)
+    # how many of the highest resolutions are computed in half precision (on a GPU)
+    num_fp16_res: int = 0
     conv_clamp: float | None = None
     architecture: str = "skip"
     resample_filter: tuple[float, ...] = (1, 3, 3, 1)
     use_noise: bool = True
-    enlarge: int = 1  # genbench's own: the images are enlarged so many times, bilinearly, as the digits are
+    # genbench's own: the images are enlarged so many times, bilinearly, as the digits are
+    enlarge: int = 1
 
     @property
     def half_from(self) -> int:
@@ -51,24 +59,48 @@ class Architecture:
     def settings(self) -> dict[str, Any]:
         """The nested dictionary that `architecture_of` reads."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
-        inner: dict[str, dict[str, Any]] = {name: {key: said.pop(key) for key in keys if key in said} for name, keys in INNER.items()}
+        inner: dict[str, dict[str, Any]] = {
+            name: {key: said.pop(key) for key in keys if key in said}
+            for name, keys in INNER.items()
+        }
         return {**said, **inner}
 
 
 NEEDED = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 OUTER = (*NEEDED, "enlarge")
 INNER = {
-    "mapping_kwargs": ("num_layers", "embed_features", "layer_features", "lr_multiplier", "w_avg_beta", "activation", "freeze_layers", "freeze_embed"),
+    "mapping_kwargs": (
+        "num_layers",
+        "embed_features",
+        "layer_features",
+        "lr_multiplier",
+        "w_avg_beta",
+        "activation",
+        "freeze_layers",
+        "freeze_embed",
+    ),
     "synthesis_kwargs": (
-        *("channel_base", "channel_max", "num_fp16_res", "conv_clamp", "architecture", "resample_filter", "use_noise"),
+        *(
+            "channel_base",
+            "channel_max",
+            "num_fp16_res",
+            "conv_clamp",
+            "architecture",
+            "resample_filter",
+            "use_noise",
+        ),
         *("activation", "fp16_channels_last", "fused_modconv_default"),
     ),
 }
-STYLEGAN3 = {"num_fp16_res": 4, "conv_clamp": 256}  # the defaults of its code for StyleGAN2, whose files have synthesis_kwargs at their top
+# the defaults of its code for StyleGAN2, whose files have synthesis_kwargs at their top
+STYLEGAN3 = {"num_fp16_res": 4, "conv_clamp": 256}
 
 
 def _whole(low: int, high: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: type(value) is int and low <= value <= high, f"a whole number, {low} to {high}"
+    return (
+        lambda value: type(value) is int and low <= value <= high,
+        f"a whole number, {low} to {high}",
+    )
 
 
 def _or_none(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
@@ -76,7 +108,9 @@ def _or_none(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], b
 
 
 def _one_of(*values: Any) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: any(value is one or (isinstance(one, str) and value == one) for one in values), " or ".join(map(json.dumps, values))
+    return lambda value: any(
+        value is one or (isinstance(one, str) and value == one) for one in values
+    ), " or ".join(map(json.dumps, values))
 
 
 POSITIVE = (lambda value: type(value) in (int, float) and 0 < value < 1e9, "a number above 0")
@@ -85,7 +119,10 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("z_dim", "w_dim", "channel_max"), WIDTH),
     **dict.fromkeys(("embed_features", "layer_features"), _or_none(WIDTH)),
     "c_dim": _whole(0, 2**14),
-    "img_resolution": (lambda value: type(value) is int and 4 <= value <= 2**12 and value.bit_count() == 1, "a power of two, 4 to 4096"),
+    "img_resolution": (
+        lambda value: type(value) is int and 4 <= value <= 2**12 and value.bit_count() == 1,
+        "a power of two, 4 to 4096",
+    ),
     "img_channels": (lambda value: type(value) is int and value in (1, 3), "1 or 3"),
     "num_layers": _whole(1, 64),
     "lr_multiplier": POSITIVE,
@@ -94,7 +131,12 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "conv_clamp": _or_none(POSITIVE),
     "architecture": _one_of("skip", "orig", "resnet"),
     "resample_filter": (
-        lambda value: isinstance(value, list) and 1 <= len(value) <= 32 and all(type(one) in (int, float) and 0 <= one < 1e9 for one in value) and any(value),
+        lambda value: (
+            isinstance(value, list)
+            and 1 <= len(value) <= 32
+            and all(type(one) in (int, float) and 0 <= one < 1e9 for one in value)
+            and any(value)
+        ),
         "a list of numbers from 0, not all of them 0",
     ),
     "use_noise": _one_of(True, False),
@@ -111,23 +153,44 @@ WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def architecture_of(settings: Any, path: Path) -> Architecture:
     """The architecture that a file's settings say; UserError in one line for what cannot be."""
-    if not isinstance(settings, Mapping) or not all(isinstance(settings.get(name, {}), Mapping) for name in INNER):
-        raise genbench.UserError(f"checkpoint {path}: its architecture is no JSON object of {', '.join((*NEEDED, *INNER))}")
+    if not isinstance(settings, Mapping) or not all(
+        isinstance(settings.get(name, {}), Mapping) for name in INNER
+    ):
+        raise genbench.UserError(
+            f"checkpoint {path}: its architecture is no JSON object of "
+            f"{', '.join((*NEEDED, *INNER))}"
+        )
     flat = {name: value for name, value in settings.items() if name in INNER["synthesis_kwargs"]}
-    inner = {name: settings.get(name, {}) for name in INNER} | ({"synthesis_kwargs": STYLEGAN3 | flat} if flat else {})
-    outer = {name: value for name, value in settings.items() if name not in INNER and name not in flat}
+    inner = {name: settings.get(name, {}) for name in INNER} | (
+        {"synthesis_kwargs": STYLEGAN3 | flat} if flat else {}
+    )
+    outer = {
+        name: value for name, value in settings.items() if name not in INNER and name not in flat
+    }
     for content, known in ((outer, OUTER), *((inner[name], INNER[name]) for name in INNER)):
         for name, value in content.items():
             if name not in known:
-                raise genbench.UserError(f"checkpoint {path}: its architecture says {str(name)[:40]!r}, which no StyleGAN2 of NVIDIA's has there")
+                raise genbench.UserError(
+                    f"checkpoint {path}: its architecture says {str(name)[:40]!r}, "
+                    "which no StyleGAN2 of NVIDIA's has there"
+                )
             right, wanted = WANTED[name]
             if not right(value):
-                raise genbench.UserError(f"checkpoint {path}: its architecture says {name}={str(value)[:40]!r}; wanted is {wanted}")
+                raise genbench.UserError(
+                    f"checkpoint {path}: its architecture says {name}={str(value)[:40]!r}; "
+                    f"wanted is {wanted}"
+                )
     missing = [name for name in NEEDED if name not in outer]
     if missing:
         raise genbench.UserError(f"checkpoint {path}: its architecture does not say {missing[0]}")
     found = {**outer, **inner["mapping_kwargs"], **inner["synthesis_kwargs"]}
-    return Architecture(**{field.name: _frozen(found[field.name]) for field in fields(Architecture) if field.name in found})
+    return Architecture(
+        **{
+            field.name: _frozen(found[field.name])
+            for field in fields(Architecture)
+            if field.name in found
+        }
+    )
 
 
 def _frozen(value: Any) -> Any:
@@ -135,28 +198,40 @@ def _frozen(value: Any) -> Any:
 
 
 def read(path: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """The architecture and the tensors of a file: NVIDIA's pickle (its G_ema), rosinality's (its g_ema), or safetensors or a state dict with its JSON."""
+    """The architecture and the tensors of a file: NVIDIA's pickle (its G_ema),
+    rosinality's (its g_ema), or safetensors or a state dict with its JSON.
+    """
     settings: Any
     if _is_pickle(path):
         network = genbench.load_network(path)
         settings, tensors = network.settings, dict(network.tensors)
         if network.kind != "Generator":
-            raise genbench.UserError(f"checkpoint {path}: its G_ema is a {network.kind[:40]!r}, not a Generator")
+            raise genbench.UserError(
+                f"checkpoint {path}: its G_ema is a {network.kind[:40]!r}, not a Generator"
+            )
     else:
         tensors = genbench.load_checkpoint(path, parts=("g_ema", "state_dict"))
         if is_rosinalitys(tensors):
             return _rosinalitys(path, tensors)
         settings = _settings(path, tensors)
     if any(name.startswith("synthesis.input.") for name in tensors):
-        raise genbench.UserError(f"checkpoint {path} is a generator of StyleGAN3; stylegan2 reads StyleGAN2 and StyleGAN2-ADA")
-    return architecture_of(settings, path), {name: tensor.float() for name, tensor in tensors.items()}
+        raise genbench.UserError(
+            f"checkpoint {path} is a generator of StyleGAN3; stylegan2 reads StyleGAN2 "
+            "and StyleGAN2-ADA"
+        )
+    return architecture_of(settings, path), {
+        name: tensor.float() for name, tensor in tensors.items()
+    }
 
 
 def _rosinalitys(path: Path, tensors: dict[str, Tensor]) -> tuple[Architecture, dict[str, Tensor]]:
     try:
         settings, found = translated({name: tensor.float() for name, tensor in tensors.items()})
     except (KeyError, ValueError, IndexError) as error:
-        raise genbench.UserError(f"checkpoint {path} is not a whole generator of rosinality's: {' '.join(str(error).split())[:120]}") from None
+        raise genbench.UserError(
+            f"checkpoint {path} is not a whole generator of rosinality's: "
+            f"{' '.join(str(error).split())[:120]}"
+        ) from None
     return architecture_of(settings, path), found
 
 
@@ -179,7 +254,9 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _settings(path: Path, tensors: dict[str, Tensor]) -> Any:
-    """The architecture's JSON: the bytes of a tensor, which is taken out; the safetensors' metadata; or the .json beside the file."""
+    """The architecture's JSON: the bytes of a tensor, which is taken out;
+    the safetensors' metadata; or the .json beside the file.
+    """
     beside = path.with_suffix(".json")
     if SETTINGS in tensors:
         text = bytes(tensors.pop(SETTINGS).flatten()[:LARGEST_JSON].to(torch.uint8).tolist())
@@ -189,11 +266,16 @@ def _settings(path: Path, tensors: dict[str, Tensor]) -> Any:
         with beside.open("rb") as file:
             text = file.read(LARGEST_JSON)
     else:
-        raise genbench.UserError(f"checkpoint {path} does not say its architecture: put the JSON of its {SETTINGS} into {beside.name} beside it")
+        raise genbench.UserError(
+            f"checkpoint {path} does not say its architecture: put the JSON of its {SETTINGS} into "
+            f"{beside.name} beside it"
+        )
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise genbench.UserError(f"checkpoint {path}: what says its architecture is not JSON") from None
+        raise genbench.UserError(
+            f"checkpoint {path}: what says its architecture is not JSON"
+        ) from None
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -1,6 +1,8 @@
-"""How a small StyleGAN2 is trained: a residual discriminator, the logistic loss and R1, after Karras et al. (2020a), sections 4.2 and B.
+"""How a small StyleGAN2 is trained: a residual discriminator, the logistic loss and R1,
+after Karras et al. (2020a), sections 4.2 and B.
 
-Left out, since the digits do not need them: path length regularisation, style mixing and half precision.
+Left out, since the digits do not need them: path length regularisation, style mixing and
+half precision.
 """
 
 from __future__ import annotations
@@ -20,16 +22,23 @@ from genbench_plugins._small import descend, follow, shrink
 from genbench_plugins._stylegan2 import EITHER, Dense, active, filtered, low_pass
 from genbench_plugins._stylegan2_files import Architecture
 
-RATE, MEMORY = 2e-3, 0.002  # the generator that is saved follows the trained one by this share a step
-GAMMA, LAZY = 1.0, 8  # of R1 (Mescheder et al. 2018), which is taken into account at every so many steps, so many times as strong
+# the generator that is saved follows the trained one by this share a step
+RATE, MEMORY = 2e-3, 0.002
+# of R1 (Mescheder et al. 2018), which is taken into account at every so many steps, so many
+# times as strong
+GAMMA, LAZY = 1.0, 8
 GROUP = 4  # images among which the last layer sees the deviation
 TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 class Plain(nn.Module):
-    """A convolution with equalised weights, and after it, where `activate`, a bias and the leaky ReLU; `down` halves the image's side, filtered before."""
+    """A convolution with equalised weights, and after it, where `activate`,
+    a bias and the leaky ReLU; `down` halves the image's side, filtered before.
+    """
 
-    def __init__(self, into: int, out: int, size: int, *, down: bool = False, activate: bool = True) -> None:
+    def __init__(
+        self, into: int, out: int, size: int, *, down: bool = False, activate: bool = True
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out, into, size, size))
         self.bias = nn.Parameter(torch.zeros(out)) if activate else None
@@ -56,14 +65,18 @@ class Halving(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A score for an image and its class, by projection on the class's embedding (Miyato & Koyama 2018)."""
+    """A score for an image and its class, by projection on the class's embedding (Miyato &
+    Koyama 2018).
+    """
 
     def __init__(self, of: Architecture) -> None:
         super().__init__()
         sizes = [2**i for i in range(of.img_resolution.bit_length() - 1, 1, -1)]
         widths = [min(of.channel_base // size, of.channel_max) for size in sizes]
         self.start = Plain(of.img_channels, widths[0], 1)
-        self.blocks = nn.Sequential(*(Halving(into, out) for into, out in itertools.pairwise(widths)))
+        self.blocks = nn.Sequential(
+            *(Halving(into, out) for into, out in itertools.pairwise(widths))
+        )
         self.last = Plain(widths[-1] + 1, widths[-1], 3)
         self.dense = Dense(widths[-1] * 4 * 4, widths[-1], activate=True)
         self.classes = max(of.c_dim, 1)
@@ -78,7 +91,9 @@ class Discriminator(nn.Module):
 
 
 def deviation(x: Tensor) -> Tensor:
-    """How much the images of a group differ, [n, 1, h, w], so that a generator without variety is found out (Karras et al. 2018, section 3)."""
+    """How much the images of a group differ, [n, 1, h, w],
+    so that a generator without variety is found out (Karras et al. 2018, section 3).
+    """
     n, _, h, w = x.shape
     size = GROUP if n % GROUP == 0 else n
     grouped = x.reshape(size, n // size, *x.shape[1:])
@@ -90,10 +105,15 @@ def painted(maker: Any, labels: Tensor, z_dim: int) -> tuple[Tensor, Tensor]:
     """Images of fresh latents and noise, and their w."""
     n, device = len(labels), labels.device
     w = maker.mapping(torch.randn(n, z_dim, device=device), labels)
-    return maker.synthesis(maker.truncated(w, 1.0, None), lambda layer: torch.randn(n, 1, layer.size, layer.size, device=device)), w
+    return maker.synthesis(
+        maker.truncated(w, 1.0, None),
+        lambda layer: torch.randn(n, 1, layer.size, layer.size, device=device),
+    ), w
 
 
-def penalty(judge: nn.Module, real: Tensor, labels: Tensor, shown: Callable[[Tensor], Tensor]) -> Tensor:
+def penalty(
+    judge: nn.Module, real: Tensor, labels: Tensor, shown: Callable[[Tensor], Tensor]
+) -> Tensor:
     """R1: half of gamma times the mean squared length of the score's gradient at real images."""
     real = real.requires_grad_()
     (slope,) = torch.autograd.grad(judge(shown(real), labels).sum(), real, create_graph=True)
@@ -107,22 +127,38 @@ def real_ones(images: Tensor, of: Architecture) -> Tensor:
     x = images.float() / 127.5 - 1
     if x.shape[2:] != (of.img_resolution, of.img_resolution):
         raise genbench.UserError(
-            f"the network makes images of {of.img_resolution} pixels and the data set's are {x.shape[2]}x{x.shape[3]}; choose one of its size"
+            f"the network makes images of {of.img_resolution} pixels and the data set's are "
+            f"{x.shape[2]}x{x.shape[3]}; choose one of its size"
         )
     return x if of.img_channels == 3 else x.mean(1, keepdim=True)
 
 
 def steps(
-    average: Any, judge: nn.Module, of: Architecture, batches: Collection[tuple[Tensor, Tensor]], shown: Callable[[Tensor], Tensor]
+    average: Any,
+    judge: nn.Module,
+    of: Architecture,
+    batches: Collection[tuple[Tensor, Tensor]],
+    shown: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """Train on batches of images uint8 [b, 3, h, w] and labels; `average` becomes the generator to be saved. shown: what the discriminator sees."""
+    """Train on batches of images uint8 [b, 3, h, w] and labels;
+    `average` becomes the generator to be saved.
+
+    shown: what the discriminator sees.
+    """
     maker = copy.deepcopy(average).requires_grad_(True)
-    makes, judges = (torch.optim.Adam(net.parameters(), RATE, betas=(0.0, 0.99)) for net in (maker, judge))
+    makes, judges = (
+        torch.optim.Adam(net.parameters(), RATE, betas=(0.0, 0.99)) for net in (maker, judge)
+    )
     for step, (images, labels) in enumerate(batches, 1):
         real = real_ones(images, of)
         fake, w = painted(maker, labels, of.z_dim)
-        judged = F.softplus(-judge(shown(real), labels)).mean() + F.softplus(judge(shown(fake.detach()), labels)).mean()
-        descend(judges, judged + (LAZY * penalty(judge, real, labels, shown) if step % LAZY == 1 else 0))
+        judged = (
+            F.softplus(-judge(shown(real), labels)).mean()
+            + F.softplus(judge(shown(fake.detach()), labels)).mean()
+        )
+        descend(
+            judges, judged + (LAZY * penalty(judge, real, labels, shown) if step % LAZY == 1 else 0)
+        )
         made = F.softplus(-judge(shown(fake), labels)).mean()
         descend(makes, made)
         share = max(MEMORY, 1 / step)

@@ -1,6 +1,8 @@
-"""The networks of VQGAN (Esser, Rombach & Ommer 2021, arXiv:2012.09841): a convolutional autoencoder with a codebook between, and a transformer over codes.
+"""The networks of VQGAN (Esser, Rombach & Ommer 2021, arXiv:2012.09841):
+a convolutional autoencoder with a codebook between, and a transformer over codes.
 
-Modules and tensors have the names of taming-transformers' files, so that a file's tensors are loaded as they are.
+Modules and tensors have the names of taming-transformers' files, so that a file's tensors are
+loaded as they are.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Architecture:
     classes: int = 0  # 0: unconditional, begun by the token `sos_token`
     sos_token: int = 0
     permuted: bool = False  # the order in which the transformer sees the codes is the file's
-    enlarge: int = 1  # genbench's own: images are enlarged so many times, bilinearly, as the digits are
+    # genbench's own: images are enlarged so many times, bilinearly, as the digits are
+    enlarge: int = 1
 
     @property
     def side(self) -> int:
@@ -84,8 +87,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x)
-        q, k, v = (layer(y).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))  # [n, h w, channels]
-        return x + self.proj_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
+        # [n, h w, channels]
+        q, k, v = (layer(y).flatten(2).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        return x + self.proj_out(
+            F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        )
 
 
 class Down(nn.Module):
@@ -114,7 +120,9 @@ class Up(nn.Module):
 
 
 def level(into: int, out: int, blocks: int, attends: bool) -> nn.Module:
-    """The residual blocks of one resolution, each with its attention where the resolution has any."""
+    """The residual blocks of one resolution, each with its attention where the resolution
+    has any.
+    """
     made = nn.Module()
     made.block = nn.ModuleList(Residual(into if i == 0 else out, out) for i in range(blocks))
     made.attn = nn.ModuleList(Attention(out) for _ in range(blocks if attends else 0))
@@ -132,7 +140,11 @@ def through(of: Any, x: Tensor) -> Tensor:
 
 def middle(channels: int) -> nn.Module:
     made = nn.Module()
-    made.block_1, made.attn_1, made.block_2 = Residual(channels, channels), Attention(channels), Residual(channels, channels)
+    made.block_1, made.attn_1, made.block_2 = (
+        Residual(channels, channels),
+        Attention(channels),
+        Residual(channels, channels),
+    )
     return made
 
 
@@ -141,7 +153,9 @@ def across(of: Any, x: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Images [n, in_channels, h, w] -> features [n, z_channels, h / f, w / f], f = 2^(levels - 1)."""
+    """Images [n, in_channels, h, w] -> features [n, z_channels, h / f, w / f],
+    f = 2^(levels - 1).
+    """
 
     def __init__(self, of: Architecture) -> None:
         super().__init__()
@@ -177,7 +191,12 @@ class Decoder(nn.Module):
         self.mid = middle(widths[-1])
         self.up = nn.ModuleList()  # from the full resolution down, as the files have them
         for i, out in enumerate(widths):
-            made = level(widths[min(i + 1, len(widths) - 1)], out, of.num_res_blocks + 1, of.resolution // 2**i in of.attn_resolutions)
+            made = level(
+                widths[min(i + 1, len(widths) - 1)],
+                out,
+                of.num_res_blocks + 1,
+                of.resolution // 2**i in of.attn_resolutions,
+            )
             if i:
                 made.upsample = Up(out, of.resamp_with_conv)
             self.up.append(made)
@@ -195,12 +214,17 @@ class Decoder(nn.Module):
 
 
 class Codebook(nn.Module):
-    """Vectors for codes: the nearest one's (van den Oord et al. 2017), or the likeliest by a linear layer (Gumbel, without its noise)."""
+    """Vectors for codes: the nearest one's (van den Oord et al. 2017),
+    or the likeliest by a linear layer (Gumbel, without its noise).
+    """
 
     def __init__(self, of: Architecture) -> None:
         super().__init__()
         if of.gumbel:
-            self.proj, self.embed = nn.Conv2d(of.embed_dim, of.n_embed, 1), nn.Embedding(of.n_embed, of.embed_dim)
+            self.proj, self.embed = (
+                nn.Conv2d(of.embed_dim, of.n_embed, 1),
+                nn.Embedding(of.n_embed, of.embed_dim),
+            )
         else:
             self.embedding = nn.Embedding(of.n_embed, of.embed_dim)
         if of.used:
@@ -216,7 +240,8 @@ class Codebook(nn.Module):
         if hasattr(self, "proj"):
             return self.proj(z).argmax(1)
         flat = z.movedim(1, -1)
-        return (self.vectors.square().sum(1) - 2 * flat @ self.vectors.T).argmin(-1)  # the square of z itself is equal for all codes
+        # the square of z itself is equal for all codes
+        return (self.vectors.square().sum(1) - 2 * flat @ self.vectors.T).argmin(-1)
 
     def forward(self, codes: Tensor) -> Tensor:
         """int64 [n, h, w] -> [n, embed_dim, h, w]."""

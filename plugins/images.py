@@ -1,4 +1,6 @@
-"""Images that were made elsewhere, judged as they are: `--checkpoint PATH`, a folder or zip of pictures, npz, idx or parquet."""
+"""Images that were made elsewhere, judged as they are: `--checkpoint PATH`,
+a folder or zip of pictures, npz, idx or parquet.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ class Images:
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         if checkpoint is None:
-            raise genbench.UserError("images judges pictures that lie somewhere: --checkpoint FOLDER (or .zip, .npz, .parquet)")
+            raise genbench.UserError(
+                "images judges pictures that lie somewhere: --checkpoint FOLDER (or .zip, "
+                ".npz, .parquet)"
+            )
         self.path = checkpoint
         self.pictures = genbench.open_images(checkpoint)
 
@@ -28,7 +33,10 @@ class Images:
     def sample(self, n: int, indices: Tensor) -> Tensor:
         there, wanted = len(self.pictures), int(indices.max()) + 1
         if wanted > there:
-            raise genbench.UserError(f"{self.path} holds {there} pictures and picture {wanted} is asked for: --n {there}, or fewer")
+            raise genbench.UserError(
+                f"{self.path} holds {there} pictures and picture {wanted} is asked for: "
+                f"--n {there}, or fewer"
+            )
         return self.pictures.read(indices.tolist())
 
     @genbench.hookimpl

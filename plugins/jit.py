@@ -1,4 +1,6 @@
-"""A TorchScript generator, as torch.jit.save wrote it: called with latents, and with labels where it takes two arguments."""
+"""A TorchScript generator, as torch.jit.save wrote it: called with latents,
+and with labels where it takes two arguments.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,17 @@ from typing import Annotated, Any
 import torch
 
 import genbench
-from genbench_plugins._exported import CLASSES_HELP, NOISE_HELP, OUTPUT_HELP, SIZE_HELP, Exported, Noise, Output, classes_of, positive
+from genbench_plugins._exported import (
+    CLASSES_HELP,
+    NOISE_HELP,
+    OUTPUT_HELP,
+    SIZE_HELP,
+    Exported,
+    Noise,
+    Output,
+    classes_of,
+    positive,
+)
 
 
 class Jit(Exported):
@@ -32,7 +44,14 @@ class Jit(Exported):
         if checkpoint is None:
             raise genbench.UserError("jit draws from a TorchScript file: --checkpoint FILE.pt")
         net = loaded(checkpoint)
-        super().__init__(net.to(device), positive(z_size), z_type, output, device, classes_of(takes_labels(net), num_classes, dataset))
+        super().__init__(
+            net.to(device),
+            positive(z_size),
+            z_type,
+            output,
+            device,
+            classes_of(takes_labels(net), num_classes, dataset),
+        )
 
     @staticmethod
     def classes(checkpoint: Path) -> int | None:
@@ -47,12 +66,16 @@ class Jit(Exported):
 def loaded(checkpoint: Path) -> Any:
     """The program of a file, in evaluation mode; one line when there is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls TorchScript outdated; the files are there all the same
+        # torch calls TorchScript outdated; the files are there all the same
+        warnings.simplefilter("ignore")
         try:
             return torch.jit.load(checkpoint, map_location="cpu").eval()
         except RuntimeError as error:
             why = str(error).strip().partition("\n")[0]
-            raise genbench.UserError(f"checkpoint {checkpoint} is no TorchScript program that torch can read: {why[:120]}") from None
+            raise genbench.UserError(
+                f"checkpoint {checkpoint} is no TorchScript program that torch can "
+                f"read: {why[:120]}"
+            ) from None
 
 
 def takes_labels(net: Any) -> bool:

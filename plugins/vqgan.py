@@ -1,4 +1,6 @@
-"""VQGAN: an autoencoder with a codebook and a transformer over its codes, from taming-transformers' files or trained here."""
+"""VQGAN: an autoencoder with a codebook and a transformer over its codes,
+from taming-transformers' files or trained here.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,16 @@ class VQGAN:
     """Esser, Rombach and Ommer's two stages: codes drawn one after another, then decoded."""
 
     range = (-1.0, 1.0)
-    paper = "Esser, Rombach & Ommer 2021, Taming transformers for high-resolution image synthesis, arXiv:2012.09841"
+    paper = (
+        "Esser, Rombach & Ommer 2021, Taming transformers for high-resolution image synthesis, "
+        "arXiv:2012.09841"
+    )
     licence = "the code MIT; published weights as their authors say"
     pretrained_on = ("digits",)
-    checkpoints: ClassVar = {"digits": {"file": "weights/vqgan-digits.safetensors", "licence": "MIT"}}  # genbench train -p vqgan
+    # genbench train -p vqgan
+    checkpoints: ClassVar = {
+        "digits": {"file": "weights/vqgan-digits.safetensors", "licence": "MIT"}
+    }
     training: ClassVar = {"epochs": 300, "batch": 64}
 
     def __init__(
@@ -38,10 +46,15 @@ class VQGAN:
         dataset: Any = None,
         temperature: Annotated[float, "of the softmax from which each code is drawn"] = 1.0,
         top_k: Annotated[int, "draw among the likeliest so many codes; 0: among all"] = 0,
-        top_p: Annotated[float, "then among the fewest likeliest of this probability together; 1: among all"] = 1.0,
+        top_p: Annotated[
+            float, "then among the fewest likeliest of this probability together; 1: among all"
+        ] = 1.0,
     ) -> None:
         if not temperature > 0 or top_k < 0 or not 0 < top_p <= 1:
-            raise genbench.UserError(f"vqgan's temperature {temperature:g}, top_k {top_k}, top_p {top_p:g}: above 0; 0 or more; above 0, at most 1")
+            raise genbench.UserError(
+                f"vqgan's temperature {temperature:g}, top_k {top_k}, top_p {top_p:g}: above 0; "
+                "0 or more; above 0, at most 1"
+            )
         self.temperature, self.top_k, self.top_p, self.device = temperature, top_k, top_p, device
         self.trained = checkpoint is not None
         if checkpoint is None:
@@ -68,10 +81,23 @@ class VQGAN:
     @genbench.hookimpl
     def sample(self, n: int, seeds: Tensor, labels: Tensor) -> Tensor:
         if not self.made.vocab_size:
-            raise genbench.UserError("this vqgan is an autoencoder alone, without the transformer that draws codes: it reconstructs, and cannot be sampled")
+            raise genbench.UserError(
+                "this vqgan is an autoencoder alone, without the transformer that draws codes: "
+                "it reconstructs, and cannot be sampled"
+            )
         uniform = genbench.uniform(seeds, (self.made.side**2,), device=self.device)
-        codes = min(self.made.n_embed if not self.made.used else self.made.used, self.made.vocab_size)
-        tokens = tokens_of(self.net.transformer, self.first(labels, n), uniform, codes, self.temperature, self.top_k, self.top_p)
+        codes = min(
+            self.made.n_embed if not self.made.used else self.made.used, self.made.vocab_size
+        )
+        tokens = tokens_of(
+            self.net.transformer,
+            self.first(labels, n),
+            uniform,
+            codes,
+            self.temperature,
+            self.top_k,
+            self.top_p,
+        )
         if self.made.permuted:
             tokens = tokens[:, self.net.permuter.backward_shuffle_idx]
         if self.made.used:
@@ -82,13 +108,17 @@ class VQGAN:
         """The token that each sequence begins with: the class, or the one that stands for none."""
         if self.made.classes and labels is not None:
             return labels
-        return torch.full((n if labels is None else len(labels),), self.made.sos_token, device=self.device)
+        return torch.full(
+            (n if labels is None else len(labels),), self.made.sos_token, device=self.device
+        )
 
     def painted(self, codes: Tensor) -> Tensor:
         """Codes int64 [n, side, side] -> images [n, 3, h, w] in -1 to 1."""
         images = self.coder.decode(self.coder.quantize(codes)).clamp(-1, 1)
         if self.made.enlarge > 1:
-            images = F.interpolate(images, scale_factor=self.made.enlarge, mode="bilinear", align_corners=False)
+            images = F.interpolate(
+                images, scale_factor=self.made.enlarge, mode="bilinear", align_corners=False
+            )
         return images.expand(-1, 3, -1, -1)
 
     @genbench.hookimpl
@@ -101,36 +131,54 @@ class VQGAN:
             return shrink(images)
         factor = self.made.resolution // self.made.side
         if images.shape[2] % factor or images.shape[3] % factor:
-            raise genbench.UserError(f"this vqgan halves images {factor.bit_length() - 1} times, and these are {images.shape[2]}x{images.shape[3]}")
+            raise genbench.UserError(
+                f"this vqgan halves images {factor.bit_length() - 1} times, and these are "
+                f"{images.shape[2]}x{images.shape[3]}"
+            )
         x = images.float() / 127.5 - 1
         return x if self.made.in_channels == 3 else x.mean(1, keepdim=True)
 
     @genbench.hookimpl
-    def train(self, batches: Collection[tuple[Tensor, Tensor]], seed: int) -> Iterator[tuple[int, int, dict[str, float]]]:
+    def train(
+        self, batches: Collection[tuple[Tensor, Tensor]], seed: int
+    ) -> Iterator[tuple[int, int, dict[str, float]]]:
         if not self.made.vocab_size or self.made.gumbel or self.made.permuted or self.made.used:
-            raise genbench.UserError("vqgan trains both stages of what it made itself: leave out --init")
+            raise genbench.UserError(
+                "vqgan trains both stages of what it made itself: leave out --init"
+            )
         torch.manual_seed(seed)
         if not self.trained:
             self.net = Networks(self.made).to(self.device).requires_grad_(False)
             self.coder = self.net.first_stage_model
             self.net.transformer.apply(_small_weights)
         yield from steps(self.net, batches, self.real, self.first)
-        for parameter in self.net.parameters():  # what is saved is then what was trained, in half the bytes
+        # what is saved is then what was trained, in half the bytes
+        for parameter in self.net.parameters():
             parameter.data = parameter.data.half().float()
 
     @genbench.hookimpl
     def state(self) -> dict[str, Tensor]:
-        return {**{name: _halved(tensor) for name, tensor in self.net.state_dict().items()}, SETTINGS: settings_of(self.made)}
+        return {
+            **{name: _halved(tensor) for name, tensor in self.net.state_dict().items()},
+            SETTINGS: settings_of(self.made),
+        }
 
     @genbench.hookimpl
     def cost(self) -> dict[str, float]:
         drawn = [self.net.transformer] if self.made.vocab_size else []
-        return {"parameters": sum(map(count, (*drawn, self.coder.decoder, self.coder.quantize))), "evaluations": self.made.side**2 + 1}
+        return {
+            "parameters": sum(map(count, (*drawn, self.coder.decoder, self.coder.quantize))),
+            "evaluations": self.made.side**2 + 1,
+        }
 
 
 def _halved(tensor: Tensor) -> Tensor:
     """A tensor in half precision, where that loses nothing."""
-    return tensor.half() if tensor.is_floating_point() and torch.equal(tensor.half().float(), tensor) else tensor
+    return (
+        tensor.half()
+        if tensor.is_floating_point() and torch.equal(tensor.half().float(), tensor)
+        else tensor
+    )
 
 
 def _small_weights(module: Any) -> None:
@@ -142,15 +190,23 @@ def _small_weights(module: Any) -> None:
 
 
 def _small_for(dataset: Any) -> Architecture:
-    """What `genbench train` makes: for the digits one of their 8x8 grey pixels, else one of the data set's size."""
+    """What `genbench train` makes: for the digits one of their 8x8 grey pixels,
+    else one of the data set's size.
+    """
     if dataset is None:
-        raise genbench.UserError("vqgan needs weights: --checkpoint FOLDER of a training of taming-transformers, its .ckpt beside its YAML, or safetensors")
+        raise genbench.UserError(
+            "vqgan needs weights: --checkpoint FOLDER of a training of taming-transformers, "
+            "its .ckpt beside its YAML, or safetensors"
+        )
     digits, classes = dataset.name.partition("-")[0] == "digits", len(dataset.classes)
     size, halved = (SIDE, 1) if digits else (dataset.resolution, 2)
     while size // 2**halved > LARGEST_SIDE:
         halved += 1
     if size % 2**halved:
-        raise genbench.UserError(f"vqgan halves images {halved} times, and {dataset.name} is {size} wide: name it at another size, {dataset.name}-32")
+        raise genbench.UserError(
+            f"vqgan halves images {halved} times, and {dataset.name} is {size} wide: "
+            f"name it at another size, {dataset.name}-32"
+        )
     codes = 64 if digits else 512
     return Architecture(
         resolution=size,

@@ -1,4 +1,6 @@
-"""What the tests share: one cache for the session, the command line in process and in processes of its own, the real material."""
+"""What the tests share: one cache for the session, the command line in process and in processes of
+its own, the real material.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,18 @@ import pytest
 
 from genbench import shelves
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small work on few cores: more threads only wait for each other
+# small work on few cores: more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 CHECKOUT = Path(__file__).parents[1]
 MISSING = "shared data missing"
 NO_BROWSER = "not run: no browser"
 NO_NAMESPACES = "not run: this system gives no user namespaces"
-VARIABLES = ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE")  # set by commands, for every process of theirs
+# set by commands, for every process of theirs
+VARIABLES = ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE")
 SLOW = ("test_parity_whole.py", "test_parity_distances.py")
 HEAVY = ("torch", "pandas", "scipy", "sklearn", "matplotlib", "numpy", "PIL", "jinja2")
-# Several commands in one process: [status, standard output, standard error, heavy libraries imported by then] of each, as JSON.
+# Several commands in one process: [status, standard output, standard error, heavy libraries
+# imported by then] of each, as JSON.
 SEVERAL = f"""
 import contextlib, io, json, sys
 import genbench
@@ -34,7 +39,7 @@ for words in json.loads(sys.argv[1]):
         status = main(words)
     found.append([status, out.getvalue(), err.getvalue(), [m for m in {HEAVY} if m in sys.modules]])
 print(json.dumps(found[1:] or found))
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,9 +53,11 @@ def home(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch):
-    """No test hears of another: --quiet is an environment variable, --with a list, and the command line handles SIGTERM.
+    """No test hears of another: --quiet is an environment variable, --with a list,
+    and the command line handles SIGTERM.
 
-    The variables are taken away, not put back: a module's fixture that ran a command with --quiet has set them for every later module.
+    The variables are taken away, not put back: a module's fixture that ran a command with --quiet
+    has set them for every later module.
     """
     for name in VARIABLES:
         os.environ.pop(name, None)
@@ -72,7 +79,9 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cli(capfd):
-    """The command line in this process: cli(*words) -> (status, standard output, standard error)."""
+    """The command line in this process:
+    cli(*words) -> (status, standard output, standard error).
+    """
     from genbench.cli import main
 
     def call(*words):
@@ -85,12 +94,22 @@ def cli(capfd):
 
 def _process(words, env, cwd):
     whole = {**os.environ, **{name: str(value) for name, value in (env or {}).items()}}
-    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False, env=whole, cwd=cwd, timeout=280)
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=whole,
+        cwd=cwd,
+        timeout=280,
+    )
 
 
 @pytest.fixture(scope="session")
 def cli_process():
-    """The command line in a process of its own: cli_process(*words, env={...}, cwd=...) -> the completed process, its streams as text."""
+    """The command line in a process of its own: cli_process(*words, env={...}, cwd=...) -> the
+    completed process, its streams as text.
+    """
 
     def call(*words, env=None, cwd=None):
         return _process(["-m", "genbench", *words], env, cwd)
@@ -100,13 +119,18 @@ def cli_process():
 
 @pytest.fixture(scope="session")
 def several():
-    """Several commands in one fresh process: several(words, words, ..., env, cwd) -> [(status, out, err, heavy libraries imported by then)] of each.
+    """Several commands in one fresh process: several(words, words, ..., env, cwd) -> [(status, out,
+    err, heavy libraries imported by then)] of each.
 
     Without commands: the one answer of `import genbench`.
     """
 
     def call(*commands, env=None, cwd=None):
-        done = _process(["-c", SEVERAL, json.dumps([[str(word) for word in words] for words in commands])], env, cwd)
+        done = _process(
+            ["-c", SEVERAL, json.dumps([[str(word) for word in words] for words in commands])],
+            env,
+            cwd,
+        )
         assert done.returncode == 0, done.stderr
         return [tuple(one) for one in json.loads(done.stdout.splitlines()[-1])]
 
@@ -114,7 +138,9 @@ def several():
 
 
 def _shared():
-    """The folder of real material: $GENBENCH_TEST_DATA, else shared/data beside the checkout; None where there is none."""
+    """The folder of real material: $GENBENCH_TEST_DATA, else shared/data beside the checkout;
+    None where there is none.
+    """
     named = os.environ.get("GENBENCH_TEST_DATA")
     folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
     return folder if folder.is_dir() else None
@@ -129,8 +155,14 @@ def shared_data():
 
 
 def chromium():
-    """The browser that tests drive: $GENBENCH_CHROMIUM, else Debian's; None where it or playwright is missing."""
-    named = os.environ.get("GENBENCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    """The browser that tests drive: $GENBENCH_CHROMIUM, else Debian's;
+    None where it or playwright is missing.
+    """
+    named = (
+        os.environ.get("GENBENCH_CHROMIUM")
+        or shutil.which("chromium")
+        or shutil.which("chromium-browser")
+    )
     return named if named and importlib.util.find_spec("playwright") else None
 
 
@@ -147,12 +179,24 @@ def pytest_runtest_setup(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    left_out = [report.nodeid for report in terminalreporter.getreports("skipped") if MISSING in str(report.longrepr)]
+    left_out = [
+        report.nodeid
+        for report in terminalreporter.getreports("skipped")
+        if MISSING in str(report.longrepr)
+    ]
     if left_out:
         terminalreporter.write_line(f"not run: {MISSING}: {', '.join(left_out)}")
-    unseen = [report.nodeid for report in terminalreporter.getreports("skipped") if NO_BROWSER in str(report.longrepr)]
+    unseen = [
+        report.nodeid
+        for report in terminalreporter.getreports("skipped")
+        if NO_BROWSER in str(report.longrepr)
+    ]
     if unseen:
         terminalreporter.write_line(f"{NO_BROWSER}: {', '.join(unseen)}")
-    closed = [report.nodeid for report in terminalreporter.getreports("skipped") if NO_NAMESPACES in str(report.longrepr)]
+    closed = [
+        report.nodeid
+        for report in terminalreporter.getreports("skipped")
+        if NO_NAMESPACES in str(report.longrepr)
+    ]
     if closed:
         terminalreporter.write_line(f"{NO_NAMESPACES}: {', '.join(closed)}")

@@ -1,20 +1,23 @@
-"""A small run in which the k-th call of a kind fails or kills, and the same command again; a script of its own, so that it may fork before anything has
-threads.
+"""A small run in which the k-th call of a kind fails or kills, and the same command again;
+a script of its own, so that it may fork before anything has threads.
 
     python tests/fault_driver.py [--calls replace,write] [--faults kill,ENOSPC] [--stride 1] [--from 0] [--whole replace] [--cold] FOLDER WORD...
 
-WORD...: the words after `genbench`. The calls are those that files.py writes by (and reads): `open`, `write`, `fsync`, `replace`, `mkdir`, `unlink`,
-`lock`, `read`, each counted where it concerns the working folder or the cache. For every k of a run and every fault a child runs the command and is killed
-by SIGKILL in that call, or gets its error; a write does half of its work before. A second child runs the same command to its end. One JSON line each:
+WORD...: the words after `genbench`. The calls are those that files.py writes by (and reads):
+`open`, `write`, `fsync`, `replace`, `mkdir`, `unlink`, `lock`, `read`, each counted where it
+concerns the working folder or the cache. For every k of a run and every fault a child runs the
+command and is killed by SIGKILL in that call, or gets its error; a write does half of its work
+before. A second child runs the same command to its end. One JSON line each:
 
     {"call", "k", "fault", "path", "status", "line", "torn", "same", "left", "for_gc"}
 
-status and line (the last of standard error): of the first child; torn: files at their final names that are not whole after it; same: whether every shard
-file is equal to the byte, and the scores of record and entry are equal, to an unbroken run's after the second; left: temporary files after it;
+status and line (the last of standard error): of the first child; torn: files at their final names
+that are not whole after it; same: whether every shard file is equal to the byte, and the scores of
+record and entry are equal, to an unbroken run's after the second; left: temporary files after it;
 for_gc: those in the cache, which `genbench cache gc` removes.
---stride, --from: every so-manieth of these points only, from that one on. --whole: and every kill in this call. --cold: an empty cache for each, and its
-files alone.
-"""
+--stride, --from: every so-manieth of these points only, from that one on. --whole: and every kill
+in this call. --cold: an empty cache for each, and its files alone.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -47,12 +50,20 @@ class Faults:
     """Counts the calls of each kind and lets one of them fail; `installed` in a child."""
 
     def __init__(self, folders: list[Path], call: str, k: int, fault: str) -> None:
-        self.folders, self.at, self.fault = [str(folder.resolve()) for folder in folders], (call, k), fault
+        self.folders, self.at, self.fault = (
+            [str(folder.resolve()) for folder in folders],
+            (call, k),
+            fault,
+        )
         self.seen: dict[str, list[str]] = {name: [] for name in CALLS}
 
     def hit(self, call: str, path: object, before: Callable[[], object] = lambda: None) -> None:
         """Called before a call is made. before: what it has done when it fails."""
-        where = str(Path(f"/proc/self/fd/{path}").readlink() if isinstance(path, int) else Path.cwd() / str(path))
+        where = str(
+            Path(f"/proc/self/fd/{path}").readlink()
+            if isinstance(path, int)
+            else Path.cwd() / str(path)
+        )
         if not where.startswith(tuple(self.folders)):
             return
         self.seen[call].append(where)
@@ -67,7 +78,12 @@ class Faults:
 
     def installed(self) -> None:
         """Put this before the system's calls, as pathlib, filelock and files.py name them."""
-        for module, name, call in ((os, "fsync", "fsync"), (os, "replace", "replace"), (os, "mkdir", "mkdir"), (os, "unlink", "unlink")):
+        for module, name, call in (
+            (os, "fsync", "fsync"),
+            (os, "replace", "replace"),
+            (os, "mkdir", "mkdir"),
+            (os, "unlink", "unlink"),
+        ):
             true = getattr(module, name)
             setattr(module, name, self._before(true, call))
         opened, opened_file = os.open, io.open
@@ -102,7 +118,9 @@ class Written:
         self.file, self.path, self.faults = file, path, faults
 
     def write(self, data: bytes) -> int:
-        self.faults.hit("write", self.path, lambda: (self.file.write(data[: len(data) // 2]), self.file.flush()))
+        self.faults.hit(
+            "write", self.path, lambda: (self.file.write(data[: len(data) // 2]), self.file.flush())
+        )
         return int(self.file.write(data))
 
     def __enter__(self) -> Written:
@@ -115,8 +133,12 @@ class Written:
         return getattr(self.file, name)
 
 
-def child(folder: Path, words: list[str], home: Path, point: tuple[str, int, str] = ("", 0, "")) -> tuple[int, dict[str, list[str]]]:
-    """Run in a fork with a fault at a point: the wait status, and of which paths each call was made."""
+def child(
+    folder: Path, words: list[str], home: Path, point: tuple[str, int, str] = ("", 0, "")
+) -> tuple[int, dict[str, list[str]]]:
+    """Run in a fork with a fault at a point: the wait status,
+    and of which paths each call was made.
+    """
     pid = os.fork()
     if pid == 0:
         os.chdir(folder)
@@ -135,10 +157,17 @@ def child(folder: Path, words: list[str], home: Path, point: tuple[str, int, str
 
 
 def found(folder: Path) -> dict[str, object]:
-    """What a run left that must not depend on interruptions: every shard's bytes, and the scores."""
-    shards = {path.name: path.read_bytes() for path in sorted(folder.glob("runs/*/shards/*.safetensors"))}
+    """What a run left that must not depend on interruptions: every shard's bytes,
+    and the scores.
+    """
+    shards = {
+        path.name: path.read_bytes() for path in sorted(folder.glob("runs/*/shards/*.safetensors"))
+    }
     records = [json.loads(path.read_text())["scores"] for path in folder.glob("runs/*/run.json")]
-    entries = [json.loads(path.read_text())["scores"] for path in folder.glob("leaderboards/*/entries/*.json")]
+    entries = [
+        json.loads(path.read_text())["scores"]
+        for path in folder.glob("leaderboards/*/entries/*.json")
+    ]
     return {"shards": shards, "scores": records, "entries": entries}
 
 
@@ -158,10 +187,22 @@ def torn(*folders: Path) -> list[str]:
 
 def left(*folders: Path) -> list[str]:
     """What nobody shall find after a run."""
-    return [path.name for folder in folders for path in folder.rglob(".*") if path.is_file() and not path.name.endswith(".lock")]
+    return [
+        path.name
+        for folder in folders
+        for path in folder.rglob(".*")
+        if path.is_file() and not path.name.endswith(".lock")
+    ]
 
 
-def one_point(root: Path, words: list[str], home: Path, point: tuple[str, int, str], whole: dict[str, object], cold: bool) -> dict[str, object]:
+def one_point(
+    root: Path,
+    words: list[str],
+    home: Path,
+    point: tuple[str, int, str],
+    whole: dict[str, object],
+    cold: bool,
+) -> dict[str, object]:
     """One fault and the same command again."""
     shutil.rmtree(root / "point", ignore_errors=True)
     folder = root / "point" / "work"
@@ -179,7 +220,12 @@ def one_point(root: Path, words: list[str], home: Path, point: tuple[str, int, s
         "torn": torn(folder, own),
     }
     again, _ = child(folder, words, own)
-    return {**done, "same": again == 0 and found(folder) == whole, "left": left(folder), "for_gc": left(own)}
+    return {
+        **done,
+        "same": again == 0 and found(folder) == whole,
+        "left": left(folder),
+        "for_gc": left(own),
+    }
 
 
 def drive(words: argparse.Namespace) -> None:
@@ -188,7 +234,8 @@ def drive(words: argparse.Namespace) -> None:
     unbroken.mkdir(parents=True)
     os.chdir(unbroken)
     with contextlib.redirect_stdout(sys.stderr):
-        assert main(words.words) == 0  # in this process: the children then fork with everything bound
+        # in this process: the children then fork with everything bound
+        assert main(words.words) == 0
     whole = found(unbroken)
     assert whole["shards"]
     assert whole["entries"]
@@ -198,8 +245,16 @@ def drive(words: argparse.Namespace) -> None:
     assert status == 0
     calls, faults = words.calls.split(","), words.faults.split(",")
     of = str(own) if words.cold else ""
-    points = [(call, k, fault) for call in calls for k, path in enumerate(seen[call], 1) if path.startswith(of) for fault in faults]
-    chosen = set(points[words.begin :: words.stride]) | {point for point in points if point[::2] == (words.whole, "kill")}
+    points = [
+        (call, k, fault)
+        for call in calls
+        for k, path in enumerate(seen[call], 1)
+        if path.startswith(of)
+        for fault in faults
+    ]
+    chosen = set(points[words.begin :: words.stride]) | {
+        point for point in points if point[::2] == (words.whole, "kill")
+    }
     for point in (point for point in points if point in chosen):
         print(json.dumps(one_point(root, words.words, home, point, whole, words.cold)), flush=True)
 

@@ -1,4 +1,6 @@
-"""What the tests of hostile files share: a thing that pickles as a call, and the container that torch.storage._load_from_bytes is given."""
+"""What the tests of hostile files share: a thing that pickles as a call,
+and the container that torch.storage._load_from_bytes is given.
+"""
 
 from __future__ import annotations
 

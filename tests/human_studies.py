@@ -1,4 +1,6 @@
-"""What the tests of human studies share: small finished runs, studies made of them, and raters who answer without a browser."""
+"""What the tests of human studies share: small finished runs, studies made of them,
+and raters who answer without a browser.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,28 @@ def study(folder, runs, **given):
 def truths(store, rater):
     """For each trial of a rater: (first model, second, catch, expected, swapped)."""
     return store.rows(
-        "SELECT p.model, q.model, catch, expected, swapped FROM trials JOIN items USING(item) JOIN pictures p ON p.blind = first "
-        "LEFT JOIN pictures q ON q.blind = second WHERE rater = ? ORDER BY trial",
+        "SELECT p.model, q.model, catch, expected, swapped FROM trials JOIN items USING(item) JOIN "
+        "pictures p ON p.blind = first LEFT JOIN pictures q ON q.blind = second WHERE rater = ? "
+        "ORDER BY trial",
         rater,
     )
 
 
 def rated(path, choose, *, upto=None, ms=700.0):
-    """One rater who answers every trial by choose(session, rater, k, truth); the rater's number and key."""
+    """One rater who answers every trial by choose(session, rater, k, truth);
+    the rater's number and key.
+    """
     session = Session(Store(path))
     key = session.join()
     rater = session.store.rater_of(key)
     for k, truth in enumerate(truths(session.store, rater)[:upto]):
         pressed = choose(session, rater, k, truth)
-        assert session.answer(rater, {"trial": k, "pressed": pressed, "reaction_ms": ms, "shown_ms": ms}) == ""
+        assert (
+            session.answer(
+                rater, {"trial": k, "pressed": pressed, "reaction_ms": ms, "shown_ms": ms}
+            )
+            == ""
+        )
     return rater, key
 
 

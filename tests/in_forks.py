@@ -1,11 +1,14 @@
-"""Runs commands in forks of one process that has everything imported, each under a fault of its surroundings; a script, so that nothing has threads.
+"""Runs commands in forks of one process that has everything imported,
+each under a fault of its surroundings; a script, so that nothing has threads.
 
     python tests/in_forks.py        reads a line of JSON a command, answers with one
 
-    {"words": after `genbench`, "cwd": where, "file_size": bytes of the largest file, "memory": MiB beyond what is in use, "tmpfs": [folder, bytes],
-    "read_only": folder, "stdout": file, "offline": true} -> {"status": exit status, or minus the signal, "out", "err"}
+    {"words": after `genbench`, "cwd": where, "file_size": bytes of the largest file, "memory": MiB
+    beyond what is in use, "tmpfs": [folder, bytes], "read_only": folder, "stdout": file, "offline":
+    true} -> {"status": exit status, or minus the signal, "out", "err"}
 
-Mounts are in a user namespace of the fork's own, so that they need no rights and are gone with it; where the system gives none, the status is "forbidden".
+Mounts are in a user namespace of the fork's own, so that they need no rights and are gone with it;
+where the system gives none, the status is "forbidden".
 """
 
 from __future__ import annotations
@@ -27,7 +30,16 @@ import torch
 from genbench import __main__, cli
 
 torch.set_num_threads(1)
-NEW_USER, NEW_NETWORK, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 0x10000000, 0x40000000, 0x20000, 1, 32, 4096, 16384, 1 << 18
+NEW_USER, NEW_NETWORK, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = (
+    0x10000000,
+    0x40000000,
+    0x20000,
+    1,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 FORBIDDEN = 77
 C = ctypes.CDLL(None, use_errno=True)
 
@@ -39,13 +51,19 @@ def called(name, *words):
 
 def surrounded(asked):
     """This process in the surroundings that are asked for."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    # what a shell starts in the background ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["cwd"])
     if asked.keys() & {"tmpfs", "read_only", "offline"}:
         user, group = os.getuid(), os.getgid()
         if C.unshare(NEW_USER | NEW_MOUNTS | (NEW_NETWORK if asked.get("offline") else 0)) != 0:
             os._exit(FORBIDDEN)
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):  # the same there as here
+        # the same there as here
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
             Path(f"/proc/self/{name}").write_text(text)
         called("mount", "none", "/", None, RECURSIVE | PRIVATE, None)
     if asked.get("tmpfs"):
@@ -68,9 +86,14 @@ def answered(asked):
         pid = os.fork()
         if pid == 0:
             try:
-                os.dup2(os.open(asked["stdout"], os.O_WRONLY) if "stdout" in asked else out.fileno(), 1)
+                os.dup2(
+                    os.open(asked["stdout"], os.O_WRONLY) if "stdout" in asked else out.fileno(), 1
+                )
                 os.dup2(err.fileno(), 2)
-                sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+                sys.stdout, sys.stderr = (
+                    os.fdopen(1, "w", closefd=False),
+                    os.fdopen(2, "w", closefd=False),
+                )
                 surrounded(asked)
                 sys.argv = ["genbench", *asked["words"]]
                 status = __main__.main()
@@ -83,13 +106,18 @@ def answered(asked):
                 os._exit(99)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         texts = [(file.seek(0), file.read().decode(errors="replace"))[1] for file in (out, err)]
-    return {"status": "forbidden" if status == FORBIDDEN else status, "out": texts[0], "err": texts[1]}
+    return {
+        "status": "forbidden" if status == FORBIDDEN else status,
+        "out": texts[0],
+        "err": texts[1],
+    }
 
 
 WARM = ("run", "--plugin", "noise", "--n", "6", "--metrics", "fd,label_accuracy")
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):  # a run in this process: the forks then begin with everything bound
+    # a run in this process: the forks then begin with everything bound
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
         assert cli.main([*WARM, "--out", f"{name}/runs", "--leaderboards", f"{name}/boards"]) == 0
     for line in sys.stdin:
         print(json.dumps(answered(json.loads(line))), flush=True)

@@ -1,4 +1,6 @@
-"""Pickles of the form that NVIDIA's training code writes, made without it: every module is reduced to a call of torch_utils.persistence."""
+"""Pickles of the form that NVIDIA's training code writes, made without it:
+every module is reduced to a call of torch_utils.persistence.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-SOURCE = "from pathlib import Path\nPath('owned.ed').touch()\nprint('I ran')\n"  # what NVIDIA's own loader would execute
+# what NVIDIA's own loader would execute
+SOURCE = "from pathlib import Path\nPath('owned.ed').touch()\nprint('I ran')\n"
 
 
 def _module(name, **content):
@@ -32,7 +35,9 @@ class EasyDict(dict):
 
 FAKES = {
     "torch_utils": _module("torch_utils"),
-    "torch_utils.persistence": _module("torch_utils.persistence", _reconstruct_persistent_obj=_reconstruct_persistent_obj),
+    "torch_utils.persistence": _module(
+        "torch_utils.persistence", _reconstruct_persistent_obj=_reconstruct_persistent_obj
+    ),
     "dnnlib": _module("dnnlib"),
     "dnnlib.util": _module("dnnlib.util", EasyDict=EasyDict),
 }
@@ -57,20 +62,39 @@ class _Pickler(pickle.Pickler):
         if not isinstance(obj, nn.Module):
             return NotImplemented
         state = {**vars(obj), "weight_gain": np.float64(0.5), "_init_args": ()}
-        meta = {"type": "class", "version": self.version, "module_src": SOURCE, "class_name": type(obj).__name__, "state": state}
+        meta = {
+            "type": "class",
+            "version": self.version,
+            "module_src": SOURCE,
+            "class_name": type(obj).__name__,
+            "state": state,
+        }
         return _reconstruct_persistent_obj, (meta,)
 
 
 def easy(settings):
     """Nested dictionaries as theirs."""
-    return EasyDict({key: easy(value) if isinstance(value, dict) else value for key, value in settings.items()})
+    return EasyDict(
+        {key: easy(value) if isinstance(value, dict) else value for key, value in settings.items()}
+    )
 
 
 def write_pickle(path, network, settings, *, protocol=4, version=6, **others):
-    """A file whose G_ema is a module made with these settings; others: what else the file's dictionary holds."""
+    """A file whose G_ema is a module made with these settings; others:
+    what else the file's dictionary holds.
+    """
     network._init_kwargs = easy(settings)
     with their_names(), Path(path).open("wb") as file:
         pickler = _Pickler(file, protocol)
         pickler.version = version
-        pickler.dump({"training_set_kwargs": EasyDict(path="theirs.zip"), "G": None, "D": None, "augment_pipe": None, "G_ema": network, **others})
+        pickler.dump(
+            {
+                "training_set_kwargs": EasyDict(path="theirs.zip"),
+                "G": None,
+                "D": None,
+                "augment_pipe": None,
+                "G_ema": network,
+                **others,
+            }
+        )
     return Path(path)

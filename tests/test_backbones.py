@@ -1,4 +1,6 @@
-"""torchvision's networks, and what holds for every network of a package: rows stand alone, a wrong file is one clear line."""
+"""torchvision's networks, and what holds for every network of a package:
+rows stand alone, a wrong file is one clear line.
+"""
 
 import sys
 
@@ -35,8 +37,12 @@ def inception_file(tmp_path_factory):
 
 @pytest.mark.parametrize("shape", [(32, 32), (300, 250)])
 def test_vgg16_equals_torch_fidelity(vgg_file, shape):
-    """fc2 is torch-fidelity's "fc2_relu", from the same file and uint8 images, enlarged and shrunk."""
-    theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], feature_extractor_weights_path=str(vgg_file))
+    """fc2 is torch-fidelity's "fc2_relu", from the same file and uint8 images,
+    enlarged and shrunk.
+    """
+    theirs = FeatureExtractorVGG16(
+        "vgg16", ["fc2_relu"], feature_extractor_weights_path=str(vgg_file)
+    )
     batch = images(2, *shape)
     (expected,) = theirs(batch)
     ours = backbones.VGG16.load("cpu", vgg_file)(batch)["fc2"]
@@ -46,7 +52,9 @@ def test_vgg16_equals_torch_fidelity(vgg_file, shape):
 
 @pytest.mark.parametrize("shape", [(32, 32), (299, 299), (310, 280)])
 def test_inception_tv_equals_torchvision(inception_file, shape):
-    """Pool and logits are torchvision's own network's on inputs made as BigGAN-PyTorch makes them; a resized 299 would show."""
+    """Pool and logits are torchvision's own network's on inputs made as BigGAN-PyTorch makes them;
+    a resized 299 would show.
+    """
     net = torchvision.models.inception_v3(init_weights=False, transform_input=False).eval()
     net.load_state_dict(torch.load(inception_file, weights_only=True), strict=False)
     batch, pooled = images(2, *shape), []
@@ -58,7 +66,10 @@ def test_inception_tv_equals_torchvision(inception_file, shape):
     with torch.no_grad():
         logits = net(x)
     ours = backbones.INCEPTION_TV.load("cpu", inception_file)(batch)
-    assert {name: tuple(rows.shape) for name, rows in ours.items()} == {"pool": (2, 2048), "logits": (2, 1000)}
+    assert {name: tuple(rows.shape) for name, rows in ours.items()} == {
+        "pool": (2, 2048),
+        "logits": (2, 1000),
+    }
     assert apart(ours["pool"], pooled[0]) < 1e-5
     assert apart(ours["logits"], logits) < 1e-5
 
@@ -77,18 +88,30 @@ def small(tmp_path, vgg_file, inception_file, monkeypatch):
     monkeypatch.setattr(clip, "B_32", SMALL_CLIP)
     torch.save(dinov2_parameters(), tmp_path / "dinov2.pth")
     torch.save(clip_parameters(128, 2, 32, 224, 512), tmp_path / "clip.pt")
-    files = dict.fromkeys((dinov2.DGM.name, dinov2.EDM2.name, dinov2.TF1.name), tmp_path / "dinov2.pth")
+    files = dict.fromkeys(
+        (dinov2.DGM.name, dinov2.EDM2.name, dinov2.TF1.name), tmp_path / "dinov2.pth"
+    )
     files |= dict.fromkeys((clip.CLIP_B_32.name, clip.CLIP_B_32_TF1.name), tmp_path / "clip.pt")
     files |= {backbones.VGG16.name: vgg_file, backbones.INCEPTION_TV.name: inception_file}
     return {name: (shelves.find("extractors", name), path) for name, path in files.items()}
 
 
-NAMES = ["dinov2-vit-l-14", "dinov2-vit-l-14-edm2", "dinov2-vit-l-14-tf1", "clip-vit-b-32", "clip-vit-b-32-tf1", "vgg16", "inception-tv"]
+NAMES = [
+    "dinov2-vit-l-14",
+    "dinov2-vit-l-14-edm2",
+    "dinov2-vit-l-14-tf1",
+    "clip-vit-b-32",
+    "clip-vit-b-32-tf1",
+    "vgg16",
+    "inception-tv",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_stand_alone(small, name):
-    """Features of an image do not depend on its batch, are float32 without gradients, and whole numbers as floats are the same image."""
+    """Features of an image do not depend on its batch, are float32 without gradients,
+    and whole numbers as floats are the same image.
+    """
     row, path = small[name]
     extract, batch = row.load("cpu", path), images(4, 40, 50)
     together, floats = extract(batch), extract(batch[:1].float())
@@ -103,17 +126,34 @@ def test_rows_stand_alone(small, name):
 
 WRONG = {
     "missing": (lambda p: p.pop("blocks.1.norm1.weight"), "lack 'blocks.1.norm1.weight'"),
-    "another shape": (lambda p: p.update({"norm.bias": torch.zeros(65)}), "hold 'norm.bias' of shape (65,), wanted is (64,)"),
-    "turned": (lambda p: p.update({"blocks.0.mlp.fc1.weight": p["blocks.0.mlp.fc1.weight"].T}), "hold 'blocks.0.mlp.fc1.weight' of shape (64, 256)"),
-    "registers": (lambda p: p.update({"register_tokens": torch.zeros(1, 4, 64)}), "hold 'register_tokens', which this network does not have"),
-    "integers": (lambda p: p.update({"norm.bias": torch.zeros(64, dtype=torch.int64)}), "hold 'norm.bias' as int64"),
-    "positions": (lambda p: p.update({"pos_embed": torch.zeros(1, 1025, 64)}), "hold 'pos_embed' of shape (1, 1025, 64), wanted is (1, 257, 64)"),
+    "another shape": (
+        lambda p: p.update({"norm.bias": torch.zeros(65)}),
+        "hold 'norm.bias' of shape (65,), wanted is (64,)",
+    ),
+    "turned": (
+        lambda p: p.update({"blocks.0.mlp.fc1.weight": p["blocks.0.mlp.fc1.weight"].T}),
+        "hold 'blocks.0.mlp.fc1.weight' of shape (64, 256)",
+    ),
+    "registers": (
+        lambda p: p.update({"register_tokens": torch.zeros(1, 4, 64)}),
+        "hold 'register_tokens', which this network does not have",
+    ),
+    "integers": (
+        lambda p: p.update({"norm.bias": torch.zeros(64, dtype=torch.int64)}),
+        "hold 'norm.bias' as int64",
+    ),
+    "positions": (
+        lambda p: p.update({"pos_embed": torch.zeros(1, 1025, 64)}),
+        "hold 'pos_embed' of shape (1, 1025, 64), wanted is (1, 257, 64)",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_file_is_one_line(tmp_path, case):
-    """A file of another network is refused in one line that names the file and the first key that is wrong."""
+    """A file of another network is refused in one line that names the file and the first key
+    that is wrong.
+    """
     parameters, (spoil, words) = dinov2_parameters(), WRONG[case]
     spoil(parameters)
     torch.save(parameters, tmp_path / "wrong.pth")
@@ -124,13 +164,24 @@ def test_a_wrong_file_is_one_line(tmp_path, case):
 
 
 def test_networks_are_not_taken_for_each_other(tmp_path, vgg_file, inception_file):
-    """Each row refuses the other rows' files; torchvision's Inception refuses the one of FID, which has 1008 classes."""
-    torch.save({**torch.load(inception_file), "fc.weight": torch.zeros(1008, 2048)}, tmp_path / "fid.pth")
-    loads = [(backbones.VGG16, inception_file), (backbones.INCEPTION_TV, vgg_file), (clip.CLIP_B_32, vgg_file), (dinov2.DGM, inception_file)]
+    """Each row refuses the other rows' files; torchvision's Inception refuses the one of FID,
+    which has 1008 classes.
+    """
+    torch.save(
+        {**torch.load(inception_file), "fc.weight": torch.zeros(1008, 2048)}, tmp_path / "fid.pth"
+    )
+    loads = [
+        (backbones.VGG16, inception_file),
+        (backbones.INCEPTION_TV, vgg_file),
+        (clip.CLIP_B_32, vgg_file),
+        (dinov2.DGM, inception_file),
+    ]
     for row, path in loads:
         with pytest.raises(UserError, match="lack '"):
             row.load("cpu", path)
-    with pytest.raises(UserError, match=r"'fc.weight' of shape \(1008, 2048\), wanted is \(1000, 2048\)"):
+    with pytest.raises(
+        UserError, match=r"'fc.weight' of shape \(1008, 2048\), wanted is \(1000, 2048\)"
+    ):
         backbones.INCEPTION_TV.load("cpu", tmp_path / "fid.pth")
 
 

@@ -1,4 +1,6 @@
-"""The files that a generator reads beside a checkpoint of one file are part of the run's identity, and nothing else beside it is."""
+"""The files that a generator reads beside a checkpoint of one file are part of the run's identity,
+and nothing else beside it is.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def ddim(folder):
 def vqgan(folder):
     (folder / "configs").mkdir()
     (folder / "checkpoints").mkdir()
-    torch.save({"state_dict": {"quantize.embedding.weight": ONE}}, folder / "checkpoints" / "last.ckpt")
+    torch.save(
+        {"state_dict": {"quantize.embedding.weight": ONE}}, folder / "checkpoints" / "last.ckpt"
+    )
     return folder / "checkpoints" / "last.ckpt", folder / "configs" / "2021-project.yaml"
 
 
@@ -50,17 +54,34 @@ def large(folder):
     """An ONNX network with two tensors in a file of its own."""
     values = [numpy_helper.from_array(np.ones(300, dtype=np.float32), name) for name in ("a", "b")]
     out = helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, [300])
-    made = helper.make_model(helper.make_graph([helper.make_node("Add", ["a", "b"], ["sum"])], "g", [], [out], values))
-    onnx.save(made, folder / "net.onnx", save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+    made = helper.make_model(
+        helper.make_graph([helper.make_node("Add", ["a", "b"], ["sum"])], "g", [], [out], values)
+    )
+    onnx.save(
+        made,
+        folder / "net.onnx",
+        save_as_external_data=True,
+        location="net.onnx.data",
+        size_threshold=0,
+    )
     return folder / "net.onnx", folder / "net.onnx.data"
 
 
-READS = {cbdm: "ddpm", ddim: "ddpm", vqgan: "vqgan", biggan: "biggan", stylegan2: "stylegan2", large: "onnx"}
+READS = {
+    cbdm: "ddpm",
+    ddim: "ddpm",
+    vqgan: "vqgan",
+    biggan: "biggan",
+    stylegan2: "stylegan2",
+    large: "onnx",
+}
 
 
 @pytest.mark.parametrize("made", READS, ids=lambda made: made.__name__)
 def test_what_is_read_beside_a_file_is_in_its_seal(made, tmp_path):
-    """With it another seal than without, and another with each of its contents; a file of notes changes nothing."""
+    """With it another seal than without, and another with each of its contents;
+    a file of notes changes nothing.
+    """
     (file, side), description = made(tmp_path), locate(READS[made])
     seals = []
     for content in ("a: 1\n", "a: 2\n"):
@@ -74,9 +95,17 @@ def test_what_is_read_beside_a_file_is_in_its_seal(made, tmp_path):
 
 
 def test_a_file_that_says_all_itself_has_its_own_hash_whatever_lies_beside(tmp_path):
-    """Our own weights beside YAML, JSON and flagfile; a generator that reads nothing beside; a folder."""
+    """Our own weights beside YAML, JSON and flagfile; a generator that reads nothing beside;
+    a folder.
+    """
     settings = torch.tensor(list(b"{}"), dtype=torch.uint8)
-    own = {"ddpm": "settings", "vqgan": "architecture", "stylegan2": "init_kwargs", "biggan": "linear.weight", "dcgan": "any"}
+    own = {
+        "ddpm": "settings",
+        "vqgan": "architecture",
+        "stylegan2": "init_kwargs",
+        "biggan": "linear.weight",
+        "dcgan": "any",
+    }
     for name, tensor in own.items():
         file = tmp_path / f"{name}.safetensors"
         save_file({tensor: settings, "times": ONE}, file)
@@ -93,7 +122,10 @@ def test_two_settings_of_one_checkpoint_are_two_runs(tmp_path):
     ids = set()
     for variance in ("fixedlarge", "fixedsmall"):
         (tmp_path / "flagfile.txt").write_text(f"--var_type={variance}\n")
-        plan = settle(Request(checkpoint=tmp_path / "ckpt.pt", n=40, metrics=("precision_digits",)), locate("ddpm"))
+        plan = settle(
+            Request(checkpoint=tmp_path / "ckpt.pt", n=40, metrics=("precision_digits",)),
+            locate("ddpm"),
+        )
         assert plan.label.endswith(f"[ckpt.pt {plan.identity['checkpoint'][:6]}]")
         ids.add(plan.id)
     assert len(ids) == 2
@@ -119,12 +151,23 @@ BESIDE = """
 
 
 def test_a_strangers_plugin_says_it_likewise_and_saying_it_is_no_other_code(tmp_path):
-    """What is in the files counts; the method itself decides no image, so that runs of before keep their identity. A mere function of the name counts."""
+    """What is in the files counts; the method itself decides no image,
+    so that runs of before keep their identity.
+
+    A mere function of the name counts.
+    """
     file = tmp_path / "net.bin"
     file.write_bytes(b"x")
     file.with_suffix(".txt").write_text("y")
     codes, seals = [], []
-    for number, source in enumerate((PLUGIN, PLUGIN + BESIDE, PLUGIN + BESIDE.replace("    @staticmethod\n", ""), PLUGIN.replace("zeros", "ones"))):
+    for number, source in enumerate(
+        (
+            PLUGIN,
+            PLUGIN + BESIDE,
+            PLUGIN + BESIDE.replace("    @staticmethod\n", ""),
+            PLUGIN.replace("zeros", "ones"),
+        )
+    ):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "mine.py").write_text(source)
         description = locate(str(tmp_path / str(number) / "mine.py"))

@@ -1,4 +1,6 @@
-"""`genbench classes`: what is printed, what is left in the run's folder, labels that are read, groups of one's own, and what is refused."""
+"""`genbench classes`: what is printed, what is left in the run's folder, labels that are read,
+groups of one's own, and what is refused.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,12 @@ def runs(tmp_path_factory):
     (folder / "unlabelled.py").write_text(UNLABELLED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GENBENCH_QUIET", "1")
-        dcgan = genbench.evaluate("dcgan", out=folder / "runs", n=200, metrics=("kd", "label_accuracy"))
-        other = genbench.evaluate(folder / "unlabelled.py", out=folder / "runs", n=783, metrics=("kd", "is"))
+        dcgan = genbench.evaluate(
+            "dcgan", out=folder / "runs", n=200, metrics=("kd", "label_accuracy")
+        )
+        other = genbench.evaluate(
+            folder / "unlabelled.py", out=folder / "runs", n=783, metrics=("kd", "is")
+        )
     return folder / "runs", dcgan.id, other.id
 
 
@@ -48,7 +54,9 @@ def _answer(cli, *words):
 
 
 def test_the_table_is_printed_and_left_in_the_runs_folder(runs, cli):
-    """One line to a class, the worst first; classes.csv has the same numbers as --json, and the pictures are pictures."""
+    """One line to a class, the worst first; classes.csv has the same numbers as --json,
+    and the pictures are pictures.
+    """
     folder, run, _ = runs
     out, err = _answer(cli, run, "--out", folder)
     lines = out.splitlines()
@@ -56,7 +64,10 @@ def test_the_table_is_printed_and_left_in_the_runs_folder(runs, cli):
     assert max(map(len, lines[:11])) <= 80
     assert sorted(line.split()[0] for line in lines[1:11]) == list("0123456789")
     assert "flags (Holm at 5 % over 40 tests): " in out
-    assert "missing classes: none shown (too few samples to call: 599 are needed for 10 classes)" in out
+    assert (
+        "missing classes: none shown (too few samples to call: 599 are needed for 10 classes)"
+        in out
+    )
     assert "classes.csv" in err
     found = json.loads(_answer(cli, run, "--out", folder, "--json")[0])
     assert found["over"][run]["classifier"]["name"] == "digits"
@@ -77,7 +88,9 @@ def test_the_table_is_printed_and_left_in_the_runs_folder(runs, cli):
 
 
 def test_shares_of_the_distance_and_what_is_bias_are_printed(runs, cli):
-    """Below the rows, within 80 columns: fd's total and the two classes that carry most, how many classes' fd is bias, and kd by its scale."""
+    """Below the rows, within 80 columns: fd's total and the two classes that carry most,
+    how many classes' fd is bias, and kd by its scale.
+    """
     folder, run, _ = runs
     lines = _answer(cli, run, "--out", folder)[0].splitlines()
     found = json.loads(_answer(cli, run, "--out", folder, "--json")[0])
@@ -85,10 +98,18 @@ def test_shares_of_the_distance_and_what_is_bias_are_printed(runs, cli):
     most = " and ".join(f"{row['fd_share']:.1%} ({row['name']})" for row in (first, second))
     biased = sum(row["fd_bias"] for row in found["classes"])
     relative = max(found["classes"], key=lambda row: row["kd_relative"])
-    assert f"fd_share: adds up to fd {found['over'][run]['fd_total']:.4g}; the worst two: {most}" in lines
+    assert (
+        f"fd_share: adds up to fd {found['over'][run]['fd_total']:.4g}; the worst two: {most}"
+        in lines
+    )
     assert biased > 0
-    assert f"fd by class: mostly small-sample bias, more of n than of the class, in {biased} of 10" in lines
-    scale = next(line for line in lines if line.startswith("kd over the class's own real kernel mean: "))
+    assert (
+        f"fd by class: mostly small-sample bias, more of n than of the class, in {biased} of 10"
+        in lines
+    )
+    scale = next(
+        line for line in lines if line.startswith("kd over the class's own real kernel mean: ")
+    )
     assert scale.endswith(f"worst {relative['kd_relative']:.3g} ({relative['name']})")
     assert max(len(line) for line in lines if line.startswith(("fd", "kd over", "medium"))) <= 80
 
@@ -114,19 +135,26 @@ def test_the_worst_say_how_many_would_stand_there_by_chance(runs, cli):
     assert lines[4] == ""
     assert "worst 3: " in out
     assert "classes would stand at z" in out
-    by_class = json.loads(_answer(cli, run, "--out", folder, "--sort", "class", "--worst", 4, "--json")[0])["classes"]
+    by_class = json.loads(
+        _answer(cli, run, "--out", folder, "--sort", "class", "--worst", 4, "--json")[0]
+    )["classes"]
     assert [row["class"] for row in by_class] == [0, 1, 2, 3]
 
 
 def test_samples_without_labels_are_read_and_a_class_that_is_never_drawn_is_missing(runs, cli):
-    """783 images without labels and without a 4: the recogniser labels them; 4 is missing and its share named; accuracy is left out, with its reason."""
+    """783 images without labels and without a 4: the recogniser labels them;
+    4 is missing and its share named; accuracy is left out, with its reason.
+    """
     folder, _, run = runs
     assert "share" in _answer(cli, run, "--out", folder)[0].splitlines()[0].split()
     found = json.loads(_answer(cli, run, "--out", folder, "--json")[0])
     four = next(row for row in found["classes"] if row["class"] == 4)
     assert "missing" in four["flags"]
     assert found["over"][run]["missing"] == [4]
-    assert all(row["accuracy"] is None and any("classifier's own" in note for note in row["notes"]) for row in found["classes"])
+    assert all(
+        row["accuracy"] is None and any("classifier's own" in note for note in row["notes"])
+        for row in found["classes"]
+    )
     assert found["over"][run]["classifier"]["accuracy"] > 0.95
     assert np.sum(found["over"][run]["classifier"]["confusion"]) == 870
 
@@ -137,7 +165,10 @@ def test_several_runs_stand_side_by_side(runs, cli):
     out, _ = _answer(cli, first, second, "--out", folder)
     assert {"kd 1", "kd 2"} <= {part.strip() for part in out.splitlines()[0].split("  ")}
     assert "\n\n1  dcgan · digits · protocol digits: digits.pool against heldout\nkd: mean" in out
-    assert "\n\n2  unlabelled.py · digits · protocol digits: digits.pool against heldout\nkd: mean" in out
+    assert (
+        "\n\n2  unlabelled.py · digits · protocol digits: digits.pool against heldout\nkd: mean"
+        in out
+    )
     found = json.loads(_answer(cli, first, second, "--out", folder, "--json")[0])
     assert [row["run"] for row in found["classes"]] == [first] * 10 + [second] * 10
 
@@ -164,7 +195,7 @@ FIVE = Dataset(name="five", title="", classes=("a", "b", "c", "d", "e"), resolut
 PIXELS = Protocol(name="pixels", title="", dataset="any", n=100, labels="balanced", quantise="round", measures=(Measure("kd", "look.pixels", "test"),))
 HELD = Protocol(name="held", title="", dataset="digits", n=100, labels="balanced", quantise="round", measures=(Measure("kd", "look.pixels", "heldout"),))
 BROKEN = Protocol(name="broken", title="", dataset="any", n=100, labels="balanced", quantise="round", measures=(Measure("kd", "look.broken", "test"),))
-"""
+"""  # noqa: E501
 LABELLED = """
 import torch, genbench
 from genbench.datasets import digits
@@ -178,13 +209,27 @@ def sample(n, seeds, labels):
 
 @pytest.fixture
 def own(tmp_path, runs, cli, monkeypatch):
-    """Rows of one's own: a data set of five classes without a training split; and runs of it, and of digits by the same features."""
+    """Rows of one's own: a data set of five classes without a training split;
+    and runs of it, and of digits by the same features.
+    """
     monkeypatch.setenv("GENBENCH_QUIET", "1")
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "labelled.py").write_text(LABELLED)
 
     def run(dataset, protocol):
-        words = ("--dataset", dataset, "--protocol", protocol, "--with", tmp_path / "own.py", "--out", runs[0], "--leaderboards", "none", "--json")
+        words = (
+            "--dataset",
+            dataset,
+            "--protocol",
+            protocol,
+            "--with",
+            tmp_path / "own.py",
+            "--out",
+            runs[0],
+            "--leaderboards",
+            "none",
+            "--json",
+        )
         _, out, _ = cli("run", "--plugin", tmp_path / "labelled.py", *words)
         return json.loads(out)["id"]
 
@@ -196,15 +241,27 @@ def test_a_data_set_without_a_training_split_has_a_table(own, cli):
     run, words = own
     first = run("five", "pixels")
     found = json.loads(_answer(cli, first, *words, "--json")[0])
-    assert [row["name"] for row in found["classes"] if row["kd"] is not None and row["nearest_train"] is None and row["train_count"] is None] != []
+    assert [
+        row["name"]
+        for row in found["classes"]
+        if row["kd"] is not None and row["nearest_train"] is None and row["train_count"] is None
+    ] != []
     assert len(found["classes"]) == 5
-    assert (found["over"][first]["features"], found["over"][first]["reference"]) == ("look.pixels", "test")
+    assert (found["over"][first]["features"], found["over"][first]["reference"]) == (
+        "look.pixels",
+        "test",
+    )
 
 
 def test_runs_of_other_classes_or_features_do_not_stand_side_by_side(own, runs, cli):
-    """Class 0 of one set is not class 0 of another, and distances of two features have two scales: status 2, one line that names both runs."""
+    """Class 0 of one set is not class 0 of another, and distances of two features have two scales:
+    status 2, one line that names both runs.
+    """
     run, words = own
-    for other, said in ((run("five", "pixels"), "other classes"), (run("digits", "held"), "other features")):
+    for other, said in (
+        (run("five", "pixels"), "other classes"),
+        (run("digits", "held"), "other features"),
+    ):
         status, out, err = cli("classes", runs[1], other, *words)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert f"runs of {said} cannot stand side by side" in err
@@ -220,14 +277,24 @@ def test_features_that_are_no_numbers_make_no_table(own, cli):
 
 
 def test_groups_of_ones_own_are_pooled_or_counted(runs, cli, tmp_path):
-    """A CSV of classes pools them; one of samples has each group's share with an interval; a wrong line is named."""
+    """A CSV of classes pools them; one of samples has each group's share with an interval;
+    a wrong line is named.
+    """
     folder, run, _ = runs
-    (tmp_path / "classes.csv").write_text("class,group\n0,round\n6,round\n8,round\n1,straight\n7,straight\n")
-    found = json.loads(_answer(cli, run, "--out", folder, "--groups", tmp_path / "classes.csv", "--json")[0])["over"][run]
+    (tmp_path / "classes.csv").write_text(
+        "class,group\n0,round\n6,round\n8,round\n1,straight\n7,straight\n"
+    )
+    found = json.loads(
+        _answer(cli, run, "--out", folder, "--groups", tmp_path / "classes.csv", "--json")[0]
+    )["over"][run]
     assert found["groups"]["round"]["classes"] == [0, 6, 8]
     assert found["groups"]["straight"]["n"] == 40
-    (tmp_path / "samples.csv").write_text("sample,group\n" + "".join(f"{i},{'dark' if i % 4 == 0 else 'light'}\n" for i in range(200)))
-    shares = json.loads(_answer(cli, run, "--out", folder, "--groups", tmp_path / "samples.csv", "--json")[0])["over"][run]["attributes"]
+    (tmp_path / "samples.csv").write_text(
+        "sample,group\n" + "".join(f"{i},{'dark' if i % 4 == 0 else 'light'}\n" for i in range(200))
+    )
+    shares = json.loads(
+        _answer(cli, run, "--out", folder, "--groups", tmp_path / "samples.csv", "--json")[0]
+    )["over"][run]["attributes"]
     assert shares["dark"]["share"] == 0.25
     assert shares["dark"]["share_low"] < 0.25 < shares["dark"]["share_high"]
 
@@ -242,7 +309,10 @@ def test_groups_of_ones_own_are_pooled_or_counted(runs, cli, tmp_path):
         ("class,group\n0\n", "line 2: class 0 has no group"),
         ("class,group\n0, \n", "line 2: class 0 has no group"),
         ("class,group\n0,few\n", "line 2: 'few' is a group by training images; take another name"),
-        ("klass;group\n0;a\n", "wanted is a CSV with the columns class,group or sample,group; it has klass;group"),
+        (
+            "klass;group\n0;a\n",
+            "wanted is a CSV with the columns class,group or sample,group; it has klass;group",
+        ),
         ("class,group\n", "it has class,group and no lines below"),
         ("", "it is empty"),
     ],
@@ -256,9 +326,14 @@ def test_a_wrong_file_of_groups_is_refused_by_its_line(runs, tmp_path, written, 
 
 
 def test_groups_of_classes_may_overlap_and_excel_may_write_them(tmp_path):
-    """A class may stand in two groups, by its number or its name; the mark that Excel puts first is no part of a column's name."""
+    """A class may stand in two groups, by its number or its name;
+    the mark that Excel puts first is no part of a column's name.
+    """
     (tmp_path / "g.csv").write_bytes(b"\xef\xbb\xbfclass,group\r\n0,old\r\ncat,old\r\n0,furry\r\n")
-    assert classes_groups.listed(tmp_path / "g.csv", ("dog", "cat"), 9) == ({"old": (0, 1), "furry": (0,)}, {})
+    assert classes_groups.listed(tmp_path / "g.csv", ("dog", "cat"), 9) == (
+        {"old": (0, 1), "furry": (0,)},
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -280,7 +355,9 @@ def test_what_is_wrong_is_said_in_one_line(runs, cli, words, said):
 
 
 def test_a_run_without_rows_to_compare_is_refused(tmp_path, cli):
-    """A run of scores alone has nothing to hold classes against: the line names the metrics that have."""
+    """A run of scores alone has nothing to hold classes against:
+    the line names the metrics that have.
+    """
     genbench.evaluate("dcgan", out=tmp_path, n=100, metrics=("is",))
     status, _, err = cli("classes", "--out", tmp_path)
     assert status == 2

@@ -1,4 +1,6 @@
-"""Faults planted in single classes of real digits: each named by the table, and nothing else; and the null."""
+"""Faults planted in single classes of real digits: each named by the table, and nothing else;
+and the null.
+"""
 
 from __future__ import annotations
 
@@ -61,25 +63,35 @@ def test_one_repeated_image_is_named(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_swapped_labels_are_named_and_the_whole_does_not_see_them(seed):
-    """5 and 8 under each other's label: both classes' accuracy and distance; what is taken over all, and over 5 and 8 pooled, is the same."""
+    """5 and 8 under each other's label: both classes' accuracy and distance;
+    what is taken over all, and over 5 and 8 pooled, is the same.
+    """
     pool, logits, labels, theirs = _drawn(seed)
     swapped = np.where(labels == 5, 8, np.where(labels == 8, 5, labels))
-    right, wrong = (table(sides(pool, logits, of, theirs, pools={"both": (5, 8)})) for of in (labels, swapped))
+    right, wrong = (
+        table(sides(pool, logits, of, theirs, pools={"both": (5, 8)})) for of in (labels, swapped)
+    )
     assert _flags(wrong) == {5: ["distance", "label"], 8: ["distance", "label"]}
     assert wrong.over["fd_total"] == right.over["fd_total"]
     for name, group in right.over["groups"].items():  # its rows in another order, so to rounding
         assert wrong.over["groups"][name]["fd"] == pytest.approx(group["fd"], rel=1e-9)
         assert wrong.over["groups"][name]["kd"] == pytest.approx(group["kd"], abs=1e-9)
-    assert [(name, of["n"]) for name, of in wrong.over["groups"].items()] == [("medium", len(labels)), ("both", (labels == 5).sum() + (labels == 8).sum())]
+    assert [(name, of["n"]) for name, of in wrong.over["groups"].items()] == [
+        ("medium", len(labels)),
+        ("both", (labels == 5).sum() + (labels == 8).sum()),
+    ]
     for c in set(range(CLASSES)) - {5, 8}:  # the others at their numbers exactly
         assert wrong.rows[c]["fd"] == right.rows[c]["fd"]
 
 
-NAMED = {3: ["distance", "spread"], 5: ["distance", "label"], 8: ["distance", "label"]}  # what the trio is called, without the class that is dropped
+# what the trio is called, without the class that is dropped
+NAMED = {3: ["distance", "spread"], 5: ["distance", "label"], 8: ["distance", "label"]}
 
 
 def _trio(pool, logits, labels):
-    """Three faults at once: class 3 one image again and again, 5 and 8 under each other's label, 7 dropped."""
+    """Three faults at once: class 3 one image again and again, 5 and 8 under each other's label,
+    7 dropped.
+    """
     pool, logits = pool.copy(), logits.copy()
     places = np.flatnonzero(labels == 3)
     pool[places], logits[places] = pool[places[0]], logits[places[0]]
@@ -89,20 +101,39 @@ def _trio(pool, logits, labels):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_three_faults_at_once_are_each_named(seed):
-    """The trio at 43 a class: each fault by its own flags, no other class; the six others have the numbers that they have without it, exactly."""
+    """The trio at 43 a class: each fault by its own flags, no other class;
+    the six others have the numbers that they have without it, exactly.
+    """
     pool, logits, labels, theirs = _drawn(seed)
-    clean, found = table(sides(pool, logits, labels, theirs)), table(sides(*_trio(pool, logits, labels), theirs))
+    clean, found = (
+        table(sides(pool, logits, labels, theirs)),
+        table(sides(*_trio(pool, logits, labels), theirs)),
+    )
     assert _flags(found) == {**NAMED, 7: ["too few samples"]}
     assert (found.rows[3]["spread_ratio"], found.rows[3]["accuracy"]) == (0, 1)
     assert (found.rows[5]["accuracy"], found.rows[8]["accuracy"], found.rows[7]["n"]) == (0, 0, 0)
     for c in (0, 1, 2, 4, 6, 9):
-        for key in ("n", "kd", "fd", "spread_ratio", "precision", "recall", "accuracy", "nearest_ratio", "z"):
+        for key in (
+            "n",
+            "kd",
+            "fd",
+            "spread_ratio",
+            "precision",
+            "recall",
+            "accuracy",
+            "nearest_ratio",
+            "z",
+        ):
             assert found.rows[c][key] == clean.rows[c][key], (c, key)
 
 
-@pytest.mark.parametrize(("each", "said"), [(66, "too few samples"), (67, "missing"), (87, "missing")])
+@pytest.mark.parametrize(
+    ("each", "said"), [(66, "too few samples"), (67, "missing"), (87, "missing")]
+)
 def test_the_dropped_one_of_three_is_missing_from_599_samples_on(each, said):
-    """The trio of 66, 67 and 87 a class: at 594 samples there are too few to call class 7 missing, at 603 and 783 it is; 3, 5 and 8 are named at each."""
+    """The trio of 66, 67 and 87 a class: at 594 samples there are too few to call class 7 missing,
+    at 603 and 783 it is; 3, 5 and 8 are named at each.
+    """
     pool, logits, labels = digits()["heldout"]
     ours = np.concatenate([np.flatnonzero(labels == c)[:each] for c in range(CLASSES)])
     found = table(sides(*_trio(pool[ours], logits[ours], labels[ours]), halves(0)[1]))
@@ -111,10 +142,12 @@ def test_the_dropped_one_of_three_is_missing_from_599_samples_on(each, said):
 
 
 def test_what_the_distances_over_all_hide():
-    """Halves drawn at random, 200 times: a class of one image is often inside the null's 95 % over all, never in its own; a dropped class is outside it.
+    """Halves drawn at random, 200 times: a class of one image is often inside the null's 95 % over
+    all, never in its own; a dropped class is outside it.
 
-    Kernel and Fréchet distance over all: the collapsed class 3 is inside in 57.5 and 42.5 % of draws, the dropped class 7 in 0.5 and 0 %. The class's own
-    kernel distance is 0.54 or more, where that of the null is 0.17 at the most.
+    Kernel and Fréchet distance over all: the collapsed class 3 is inside in 57.5 and 42.5 % of
+    draws, the dropped class 7 in 0.5 and 0 %. The class's own kernel distance is 0.54 or more,
+    where that of the null is 0.17 at the most.
     """
     pool, _, labels = digits()["heldout"]
     over, own = [], []
@@ -123,11 +156,18 @@ def test_what_the_distances_over_all_hide():
         x, y, of = pool[ours], pool[theirs], labels[ours]
         narrow = x.copy()
         narrow[of == 3] = x[of == 3][0]
-        over.append([[take(rows, y) for rows in (x, narrow, x[of != 7])] for take in (kernel_distance, classes_pooled.distance)])
+        over.append(
+            [
+                [take(rows, y) for rows in (x, narrow, x[of != 7])]
+                for take in (kernel_distance, classes_pooled.distance)
+            ]
+        )
         own.append([kernel_distance(rows[of == 3], y[labels[theirs] == 3]) for rows in (x, narrow)])
     null, collapsed, dropped = np.moveaxis(np.array(over), 2, 0)
     low, high = np.percentile(null, [2.5, 97.5], axis=0)
-    assert ((low <= collapsed) & (collapsed <= high)).mean(0) == pytest.approx([0.575, 0.425], abs=0.03)
+    assert ((low <= collapsed) & (collapsed <= high)).mean(0) == pytest.approx(
+        [0.575, 0.425], abs=0.03
+    )
     assert (dropped > high).mean(0) == pytest.approx([0.995, 1], abs=0.006)
     of_null, of_collapsed = np.array(own).T
     assert of_collapsed.min() > 2 * of_null.max()
@@ -144,12 +184,16 @@ def test_a_shrunken_class_is_named(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_memorised_tail_is_named(seed):
-    """Classes 7, 8 and 9 as copies of 4, 2 and 1 training images, as many as a tail of imbalance 50 has: copied, and too narrow; no other class."""
+    """Classes 7, 8 and 9 as copies of 4, 2 and 1 training images,
+    as many as a tail of imbalance 50 has: copied, and too narrow; no other class.
+    """
     pool, logits, labels, theirs = _drawn(seed)
     for of, sources in ((7, 4), (8, 2), (9, 1)):
         _copied(pool, logits, labels, of, sources)
     rows, _, of = digits()["train"]
-    kept = np.concatenate([np.flatnonzero(of == c)[: {7: 4, 8: 2, 9: 1}.get(c)] for c in range(CLASSES)])
+    kept = np.concatenate(
+        [np.flatnonzero(of == c)[: {7: 4, 8: 2, 9: 1}.get(c)] for c in range(CLASSES)]
+    )
     found = _flags(table(sides(pool, logits, labels, theirs, train=(rows[kept], of[kept]))))
     assert set(found) == {7, 8, 9}
     assert all("memorised" in flags for flags in found.values())
@@ -157,13 +201,17 @@ def test_a_memorised_tail_is_named(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_memorised_tail_has_no_recall_and_costs_the_whole_less_than_a_dropped_class(seed):
-    """Copies of the training images of digits of imbalance 50: each class is called copied, those of 6 images or fewer recall nothing.
+    """Copies of the training images of digits of imbalance 50:
+    each class is called copied, those of 6 images or fewer recall nothing.
 
-    Recall of classes of 15 images or more is 0.68 at the least. The distance over all is 2.9 to 3.2 (0.6 to 0.8 of real digits): it
-    sees four classes without any recall as less than one dropped class, of 3.4 to 3.7.
+    Recall of classes of 15 images or more is 0.68 at the least. The distance over all is 2.9 to 3.2
+    (0.6 to 0.8 of real digits): it sees four classes without any recall as less than one dropped
+    class, of 3.4 to 3.7.
     """
     pool, logits, labels, theirs = _drawn(seed)
-    dropped = table(sides(pool[labels != 7], logits[labels != 7], labels[labels != 7], theirs)).over["fd_total"]
+    dropped = table(
+        sides(pool[labels != 7], logits[labels != 7], labels[labels != 7], theirs)
+    ).over["fd_total"]
     rows, _, of = digits()["train"]
     for c, sources in enumerate(TAIL):
         _copied(pool, logits, labels, c, sources)
@@ -179,7 +227,9 @@ def test_a_memorised_tail_has_no_recall_and_costs_the_whole_less_than_a_dropped_
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_tail_of_copies_is_named_where_the_distance_over_all_is_that_of_real_images(seed):
-    """Classes 7, 8 and 9 as copies of 20 training images each: the distance over all is in the range of 40 halves; the copying is named, nothing else."""
+    """Classes 7, 8 and 9 as copies of 20 training images each:
+    the distance over all is in the range of 40 halves; the copying is named, nothing else.
+    """
     pool, logits, labels, theirs = _drawn(seed)
     for c in (7, 8, 9):
         _copied(pool, logits, labels, c, 20)
@@ -193,14 +243,18 @@ def test_a_tail_of_copies_is_named_where_the_distance_over_all_is_that_of_real_i
 
 
 def test_copies_of_twenty_images_are_no_other_fault():
-    """A class of 20 training images again and again has the right distance and spread: only the copying is named."""
+    """A class of 20 training images again and again has the right distance and spread:
+    only the copying is named.
+    """
     pool, logits, labels, theirs = _drawn(0)
     _copied(pool, logits, labels, 8, 20)
     assert _flags(table(sides(pool, logits, labels, theirs))) == {8: ["memorised"]}
 
 
 def test_a_dropped_class_is_missing_where_the_samples_suffice_to_say_so():
-    """Without class 7: of 783 samples it is missing; of 387 there are too few to call; no other class, and it carries most of the whole distance."""
+    """Without class 7: of 783 samples it is missing; of 387 there are too few to call;
+    no other class, and it carries most of the whole distance.
+    """
     pool, logits, labels, theirs = _drawn(0)
     few = table(sides(pool[labels != 7], logits[labels != 7], labels[labels != 7], theirs))
     assert _flags(few) == {7: ["too few samples"]}
@@ -213,21 +267,31 @@ def test_a_dropped_class_is_missing_where_the_samples_suffice_to_say_so():
 
 
 def test_a_class_that_is_drawn_half_as_often_is_named_without_labels():
-    """Unlabelled samples, class 2 at a quarter of its share: its share, by the labels that the recogniser gives, and nothing else."""
+    """Unlabelled samples, class 2 at a quarter of its share:
+    its share, by the labels that the recogniser gives, and nothing else.
+    """
     pool, logits, labels, theirs = _drawn(0)
     kept = (labels != 2) | (np.cumsum(labels == 2) % 4 == 0)
     whole = sides(pool[kept], logits[kept], labels[kept], theirs)
     reader = whole.reader
-    found = table(replace(whole, labels=reader.samples, reference_labels=reader.reference, conditional=False))
-    assert {c: flags for c, flags in _flags(found).items() if flags != ["too few samples"]} == {2: ["share"]}
+    found = table(
+        replace(whole, labels=reader.samples, reference_labels=reader.reference, conditional=False)
+    )
+    assert {c: flags for c, flags in _flags(found).items() if flags != ["too few samples"]} == {
+        2: ["share"]
+    }
 
 
 def test_frechet_rewards_collapse_and_the_kernel_distance_does_not():
-    """Half the variance: smaller Fréchet distance at 5 and 10, larger at 40 and 80; spread half and kernel distance larger at each n of 5 to 80.
+    """Half the variance: smaller Fréchet distance at 5 and 10, larger at 40 and 80;
+    spread half and kernel distance larger at each n of 5 to 80.
 
-    Of held-out and training digits together, since a class has 87 of either; means of 12 draws of each class, by three standard errors.
+    Of held-out and training digits together, since a class has 87 of either; means of 12 draws of
+    each class, by three standard errors.
     """
-    pool, labels = (np.concatenate([digits()[split][at] for split in ("heldout", "train")]) for at in (0, 2))
+    pool, labels = (
+        np.concatenate([digits()[split][at] for split in ("heldout", "train")]) for at in (0, 2)
+    )
     rng, found = np.random.default_rng(0), {n: [] for n in (5, 10, 20, 40, 80)}
     for c in range(CLASSES):
         for _ in range(12):
@@ -236,28 +300,42 @@ def test_frechet_rewards_collapse_and_the_kernel_distance_does_not():
             for n, kept in found.items():
                 x = pool[members[:n]]
                 narrow = _narrow(x)
-                differences = [take(narrow, y) - take(x, y) for take in (classes_pooled.distance, kernel_distance)]
+                differences = [
+                    take(narrow, y) - take(x, y)
+                    for take in (classes_pooled.distance, kernel_distance)
+                ]
                 kept.append((*differences, narrow.var(0, ddof=1).sum() / y.var(0, ddof=1).sum()))
     for n, kept in found.items():
-        (fd, kd, spread), (fd_error, kd_error, _) = np.mean(kept, 0), np.std(kept, 0, ddof=1) / np.sqrt(len(kept))
+        (fd, kd, spread), (fd_error, kd_error, _) = (
+            np.mean(kept, 0),
+            np.std(kept, 0, ddof=1) / np.sqrt(len(kept)),
+        )
         assert spread == pytest.approx(0.5, abs=0.015), n
         assert kd > 3 * kd_error, n
         if n != 20:  # there it turns
             assert (fd if n > 20 else -fd) > 3 * fd_error, n
 
 
-@pytest.mark.parametrize(("n", "by_z", "by_spread", "by_fd", "better"), [(10, 24, 28, 2, 26), (20, 30, 30, 3, 14)])
-def test_the_table_ranks_a_shrunken_class_worst_and_intra_class_frechet_does_not(n, by_z, by_spread, by_fd, better):
-    """Each class in turn with half its variance, in 3 draws: the table's order has it first, by fd it is first no more often than by chance.
+@pytest.mark.parametrize(
+    ("n", "by_z", "by_spread", "by_fd", "better"), [(10, 24, 28, 2, 26), (20, 30, 30, 3, 14)]
+)
+def test_the_table_ranks_a_shrunken_class_worst_and_intra_class_frechet_does_not(
+    n, by_z, by_spread, by_fd, better
+):
+    """Each class in turn with half its variance, in 3 draws:
+    the table's order has it first, by fd it is first no more often than by chance.
 
-    Of 30, at 10 samples a class and at 20: first by z in 25 and 30, by spread in 29 and 30, by fd in 1 and 3. Intra-class FID (StudioGAN's) calls the
-    shrunken generator the better one in 27 and 15.
+    Of 30, at 10 samples a class and at 20: first by z in 25 and 30, by spread in 29 and 30, by fd
+    in 1 and 3. Intra-class FID (StudioGAN's) calls the shrunken generator the better one
+    in 27 and 15.
     """
     first, falls = {"z": 0, "spread_ratio": 0, "fd": 0}, 0
     for seed in range(3):
         pool, logits, labels, theirs = _drawn(seed)
         some = np.concatenate([np.flatnonzero(labels == c)[:n] for c in range(CLASSES)])
-        clean = table(sides(pool[some], logits[some], labels[some], theirs, permutations=9)).over["intra_fid"]["studiogan"]["mean"]
+        clean = table(sides(pool[some], logits[some], labels[some], theirs, permutations=9)).over[
+            "intra_fid"
+        ]["studiogan"]["mean"]
         for c in range(CLASSES):
             rows, inside = pool[some].copy(), labels[some] == c
             rows[inside] = _narrow(rows[inside])

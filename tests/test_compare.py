@@ -1,4 +1,6 @@
-"""`genbench compare` of different models: what shares a protocol is compared with intervals, what does not is never ranked, and no name does harm."""
+"""`genbench compare` of different models: what shares a protocol is compared with intervals,
+what does not is never ranked, and no name does harm.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,37 @@ from genbench.commands.compare import FORMATS
 BOARD = Path(__file__).parents[1] / "leaderboards" / "digits"
 ENTRIES = {entry.label: entry for entry in standings.entries(BOARD)}
 DDPM, VAE = ENTRIES["ddpm"].record, ENTRIES["vae"].record
-HOSTILE = ["</script><script>alert(1)</script>", "x\r\n::error file=a::b", "\x1b[31mred\x9b31m", "=cmd|' /C calc'!A0", "a | b", "\\input{x} $ % _"]
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "x\r\n::error file=a::b",
+    "\x1b[31mred\x9b31m",
+    "=cmd|' /C calc'!A0",
+    "a | b",
+    "\\input{x} $ % _",
+]
 
 
 def made(name, blocks=None, *, of=DDPM, seed=0, metric="fd_digits", parts=(), **plan):
-    """A record of one number from the values of its blocks [B], under a label; its mean is the number."""
+    """A record of one number from the values of its blocks [B], under a label;
+    its mean is the number.
+    """
     identity = {**of.plan["identity"], "first_seed": seed * 2**20, **plan.pop("identity", {})}
-    scores = [score_from(one, "all" if part is None else part, metric, of) for part, one in [(None, blocks), *parts]] if blocks is not None else of.scores
+    scores = (
+        [
+            score_from(one, "all" if part is None else part, metric, of)
+            for part, one in [(None, blocks), *parts]
+        ]
+        if blocks is not None
+        else of.scores
+    )
     whole = {**of.plan, "label": name, "identity": identity, "block_sizes": [44] * 20, **plan}
-    return replace(of, id=f"{abs(hash((name, seed, str(identity)))):016x}"[:16], plan=whole, scores=tuple(scores), folder="")
+    return replace(
+        of,
+        id=f"{abs(hash((name, seed, str(identity)))):016x}"[:16],
+        plan=whole,
+        scores=tuple(scores),
+        folder="",
+    )
 
 
 def score_from(blocks, part, metric, of):
@@ -40,7 +64,16 @@ def score_from(blocks, part, metric, of):
     left_out = (blocks.sum() - blocks) / (len(blocks) - 1)
     base = next(one for one in of.scores if one.metric == metric)
     se, low, high = intervals.interval("jackknife", value, left_out, np.full(len(blocks), 44))
-    return replace(base, part=part, value=value, se=se, low=low, high=high, left_out=tuple(left_out.tolist()), sizes=(44,) * len(blocks))
+    return replace(
+        base,
+        part=part,
+        value=value,
+        se=se,
+        low=low,
+        high=high,
+        left_out=tuple(left_out.tolist()),
+        sizes=(44,) * len(blocks),
+    )
 
 
 def written(folder, *records):
@@ -62,7 +95,9 @@ def compared(*records, metric="fd_digits"):
 
 
 def test_the_difference_of_two_blockwise_means_is_the_paired_t_test():
-    """Of a mean the jackknife over blocks is exact: the interval and p are scipy's paired t test of the blocks."""
+    """Of a mean the jackknife over blocks is exact: the interval and p are scipy's paired t test
+    of the blocks.
+    """
     rng = np.random.default_rng(0)
     a, b = rng.normal(1.0, 0.3, 20), rng.normal(1.2, 0.3, 20)
     (row,) = compared(made("one", a), made("other", b))
@@ -74,7 +109,9 @@ def test_the_difference_of_two_blockwise_means_is_the_paired_t_test():
 
 
 def test_pairing_by_seed_narrows_the_interval():
-    """Two models that follow their seeds alike: the paired interval is a fraction of what the same numbers have with other seeds."""
+    """Two models that follow their seeds alike: the paired interval is a fraction of what the same
+    numbers have with other seeds.
+    """
     rng = np.random.default_rng(1)
     common = rng.normal(1.0, 0.5, 20)
     a, b = common + rng.normal(0, 0.05, 20), common + 0.1 + rng.normal(0, 0.05, 20)
@@ -94,36 +131,63 @@ def test_runs_that_draw_other_labels_or_take_no_seeds_are_not_paired():
     a, b = rng.normal(1, 0.3, 20), rng.normal(1, 0.3, 20)
     (row,) = compared(made("one", a), made("other", b, seeding="per call"))
     assert (row["paired"], row["how"]) == (False, "unpaired: other takes no seeds")
-    unconditional = {key: value for key, value in DDPM.plan["identity"].items() if key != "conditions"} | {"conditions": {}}
+    unconditional = {
+        key: value for key, value in DDPM.plan["identity"].items() if key != "conditions"
+    } | {"conditions": {}}
     (row,) = compared(made("one", a), made("other", b, identity=unconditional))
     assert (row["paired"], row["how"]) == (False, "unpaired: other labels")
 
 
 @pytest.mark.parametrize("models", [2, 5])
 def test_models_of_equal_quality_are_separated_in_five_of_a_hundred_comparisons(models):
-    """Family-wise: of boards of equal models, paired by seed, at most 5 % name any better, and the true ranks lie in all ranges in 95 %."""
+    """Family-wise: of boards of equal models, paired by seed, at most 5 % name any better,
+    and the true ranks lie in all ranges in 95 %.
+    """
     rng, wrong, tried = np.random.default_rng(3), 0, 400
     for _ in range(tried):
         common = rng.normal(1.0, 0.3, 20)
-        (block,) = comparisons.blocks([made(f"m{k}", common + rng.normal(0, 0.2, 20)) for k in range(models)])
+        (block,) = comparisons.blocks(
+            [made(f"m{k}", common + rng.normal(0, 0.2, 20)) for k in range(models)]
+        )
         wrong += any(row["better"] for row in comparisons.differences(block, "fd_digits"))
-        assert all(low == 1 and high == models for low, high in comparisons.ranks(block, "fd_digits").values()) or wrong
+        assert (
+            all(
+                low == 1 and high == models
+                for low, high in comparisons.ranks(block, "fd_digits").values()
+            )
+            or wrong
+        )
     assert wrong <= tried * 0.05 + 2.5 * math.sqrt(tried * 0.05 * 0.95)
 
 
 def test_a_true_difference_is_found_and_the_ranks_say_so():
     rng = np.random.default_rng(4)
     common = rng.normal(1.0, 0.3, 20)
-    (block,) = comparisons.blocks([made(name, common + add + rng.normal(0, 0.05, 20)) for name, add in (("best", 0), ("mid", 0.3), ("last", 0.6))])
+    (block,) = comparisons.blocks(
+        [
+            made(name, common + add + rng.normal(0, 0.05, 20))
+            for name, add in (("best", 0), ("mid", 0.3), ("last", 0.6))
+        ]
+    )
     assert comparisons.ranks(block, "fd_digits") == {"best": (1, 1), "mid": (2, 2), "last": (3, 3)}
 
 
 def test_ranks_are_those_of_the_boards_where_all_pairs_are_paired():
-    """On the committed board, among runs of the same seeds and labels, both ways of ranking agree."""
-    labelled = [entry for entry in ENTRIES.values() if entry.ranked and entry.record.plan["identity"]["conditions"]]
+    """On the committed board, among runs of the same seeds and labels,
+    both ways of ranking agree.
+    """
+    labelled = [
+        entry
+        for entry in ENTRIES.values()
+        if entry.ranked and entry.record.plan["identity"]["conditions"]
+    ]
     (block,) = comparisons.blocks_of(labelled)
     for metric in ("fd_digits", "recall_digits"):
-        theirs = {entry.label: pair for entry in labelled for pair in [standings.ranks(labelled, metric)[entry.id]]}
+        theirs = {
+            entry.label: pair
+            for entry in labelled
+            for pair in [standings.ranks(labelled, metric)[entry.id]]
+        }
         assert comparisons.ranks(block, metric) == theirs
 
 
@@ -135,13 +199,24 @@ def off(protocol, **changed):
 
 
 def test_what_does_not_share_a_protocol_is_in_blocks_of_its_own():
-    """Other real images, extractors, formulas, n, labels or rounding: each a block by itself; the same under another label is not."""
+    """Other real images, extractors, formulas, n, labels or rounding: each a block by itself;
+    the same under another label is not.
+    """
     protocol = DDPM.plan["protocols"]["digits"]
     identity = DDPM.plan["identity"]
     others = [
         made("splits", **off(protocol, splits={**protocol["splits"], "heldout": "other"})),
-        made("extractor", **off(protocol, extractors={"digits": {**protocol["extractors"]["digits"], "weights": "other"}})),
-        made("formula", **off(protocol, measures=[{**one, "formula": "other"} for one in protocol["measures"]])),
+        made(
+            "extractor",
+            **off(
+                protocol,
+                extractors={"digits": {**protocol["extractors"]["digits"], "weights": "other"}},
+            ),
+        ),
+        made(
+            "formula",
+            **off(protocol, measures=[{**one, "formula": "other"} for one in protocol["measures"]]),
+        ),
         made("data", **off(protocol, dataset="other")),
         made("reducer", **off(protocol, reducer="min")),
         made("n", identity={**identity, "n": 200}),
@@ -151,13 +226,17 @@ def test_what_does_not_share_a_protocol_is_in_blocks_of_its_own():
     for one in others:
         found = comparisons.blocks([DDPM, one])
         assert [len(block.entries) for block in found] == [1, 1], one.plan["label"]
-        with pytest.raises(comparisons.NotComparable, match="nothing to compare: no two share a protocol"):
+        with pytest.raises(
+            comparisons.NotComparable, match="nothing to compare: no two share a protocol"
+        ):
             comparisons.refuse(found)
     assert len(comparisons.blocks([DDPM, made("the same")])) == 1
 
 
 def test_exit_statuses(cli, here):
-    """0 where something is compared, with blocks beside it; 3 with one line where nothing is, or a run is missing; 2 for an unknown number."""
+    """0 where something is compared, with blocks beside it;
+    3 with one line where nothing is, or a run is missing; 2 for an unknown number.
+    """
     small = made("small", of=VAE, identity={"n": 200})
     paths = written(here, DDPM, VAE, small)
     status, out, err = cli("compare", *paths)
@@ -173,13 +252,26 @@ def test_exit_statuses(cli, here):
 
 
 def test_an_unranked_block_has_no_rank_of_the_other(cli, here):
-    """A run off the protocol's n stands below, and the ranks of the first block are out of its own two."""
-    paths = written(here, DDPM, VAE, made("small", of=VAE, identity={"n": 200}), made("smaller", of=DDPM, identity={"n": 200}))
+    """A run off the protocol's n stands below, and the ranks of the first block are out of
+    its own two.
+    """
+    paths = written(
+        here,
+        DDPM,
+        VAE,
+        made("small", of=VAE, identity={"n": 200}),
+        made("smaller", of=DDPM, identity={"n": 200}),
+    )
     told = json.loads(cli("compare", *paths, "--json")[1])["blocks"]
     assert [block["n"] for block in told] == [870, 200]
     for block in told:
-        assert {row["rank_high"] for row in block["value"] if row["metric"] == "fd_digits"} <= {1, 2}
-        assert {(row["first"], row["second"]) for row in block["difference"]} == {tuple(one["label"] for one in sorted(block["runs"], key=order))}
+        assert {row["rank_high"] for row in block["value"] if row["metric"] == "fd_digits"} <= {
+            1,
+            2,
+        }
+        assert {(row["first"], row["second"]) for row in block["difference"]} == {
+            tuple(one["label"] for one in sorted(block["runs"], key=order))
+        }
 
 
 def order(run):
@@ -187,7 +279,9 @@ def order(run):
 
 
 def test_runs_of_one_model_are_still_read_as_readings(cli, here):
-    """The same words but for the seeds: how far the numbers lie apart, and no comparison of models."""
+    """The same words but for the seeds: how far the numbers lie apart,
+    and no comparison of models.
+    """
     paths = written(here, DDPM, made("ddpm", seed=1))
     status, out, _ = cli("compare", *paths)
     assert status == 0
@@ -200,21 +294,33 @@ def test_a_line_of_reference_is_compared_and_not_ranked():
     (block,) = comparisons.blocks(rows)
     assert set(comparisons.ranks(block, "fd_digits")) == {"ddpm", "vae"}
     found = comparisons.differences(block, "fd_digits")
-    assert {frozenset((row["first"], row["second"])) for row in found} == {frozenset(pair) for pair in itertools.combinations(("ddpm", "vae", "real"), 2)}
+    assert {frozenset((row["first"], row["second"])) for row in found} == {
+        frozenset(pair) for pair in itertools.combinations(("ddpm", "vae", "real"), 2)
+    }
 
 
 # Classes
 
 
 def test_classes_are_compared_one_by_one_with_their_names_and_holm_over_all():
-    """One class of ten is worse by much: it alone is named, first; in equal models no class is, at 5 % over all classes."""
+    """One class of ten is worse by much: it alone is named, first;
+    in equal models no class is, at 5 % over all classes.
+    """
     rng = np.random.default_rng(5)
     common = {c: rng.normal(1.0, 0.3, 20) for c in range(10)}
 
     def own(worse):
-        return [(f"class {c}", common[c] + (1.0 if c == worse else 0) + rng.normal(0, 0.1, 20)) for c in range(10)]
+        return [
+            (f"class {c}", common[c] + (1.0 if c == worse else 0) + rng.normal(0, 0.1, 20))
+            for c in range(10)
+        ]
 
-    (block,) = comparisons.blocks([made("one", common[0], parts=own(-1)), made("other", common[0] + 1e-3 * rng.normal(size=20), parts=own(7))])
+    (block,) = comparisons.blocks(
+        [
+            made("one", common[0], parts=own(-1)),
+            made("other", common[0] + 1e-3 * rng.normal(size=20), parts=own(7)),
+        ]
+    )
     rows = comparisons.class_differences(block, "fd_digits")
     assert [row["class"] for row in rows if row["better"]] == ["7"]
     assert rows[0]["better"] == "one"
@@ -228,14 +334,27 @@ def trained(name, values, steps="100", **more):
     """A record to each training of a method."""
     rng = np.random.default_rng(int(100 * sum(values)))
     for seed, value in enumerate(values):
-        training = {"dataset": "digits", "steps": steps, "batch_size": "64", "seed": str(seed), **more}
+        training = {
+            "dataset": "digits",
+            "steps": steps,
+            "batch_size": "64",
+            "seed": str(seed),
+            **more,
+        }
         identity = {"checkpoint": f"{name}{steps}{seed}", "generator": name}
         wobble = rng.normal(0, 0.05, 20)
-        yield made(f"{name} [c{seed}.safetensors {seed:06d}]", value + wobble - wobble.mean(), identity=identity, training=training)
+        yield made(
+            f"{name} [c{seed}.safetensors {seed:06d}]",
+            value + wobble - wobble.mean(),
+            identity=identity,
+            training=training,
+        )
 
 
 def test_a_method_is_the_mean_of_its_trainings_with_the_t_interval():
-    """Mean, sd and interval over three trainings are the textbook's, and two methods are compared by Welch's t over trainings."""
+    """Mean, sd and interval over three trainings are the textbook's,
+    and two methods are compared by Welch's t over trainings.
+    """
     a, b = [1.0, 1.2, 1.1], [2.0, 2.3, 1.9, 2.2]
     (block,) = comparisons.blocks([*trained("alpha", a), *trained("beta", b)])
     rows = {row["first"]: row for row in comparisons.spreads(block, "fd_digits")}
@@ -253,13 +372,17 @@ def test_a_method_is_the_mean_of_its_trainings_with_the_t_interval():
 def test_methods_of_one_quality_are_separated_in_five_of_a_hundred():
     rng, wrong = np.random.default_rng(6), 0
     for _ in range(200):
-        (block,) = comparisons.blocks([*trained("alpha", rng.normal(1, 0.2, 3)), *trained("beta", rng.normal(1, 0.2, 3))])
+        (block,) = comparisons.blocks(
+            [*trained("alpha", rng.normal(1, 0.2, 3)), *trained("beta", rng.normal(1, 0.2, 3))]
+        )
         wrong += bool(comparisons.differences(block, "fd_digits")[0]["better"])
     assert wrong <= 10 + 2.5 * math.sqrt(9.5)
 
 
 def test_one_training_is_no_method(cli, here):
-    """Two trainings are shown and not compared; against a method of three nothing is said, unless checkpoints are asked for."""
+    """Two trainings are shown and not compared; against a method of three nothing is said,
+    unless checkpoints are asked for.
+    """
     three, one = list(trained("alpha", [1.0, 1.2, 1.1])), next(trained("beta", [2.0]))
     (block,) = comparisons.blocks([*three, one])
     assert comparisons.differences(block, "fd_digits") == []
@@ -277,10 +400,16 @@ def test_one_training_is_no_method(cli, here):
 
 def test_another_recipe_is_another_method_and_another_seed_of_sampling_is_no_training():
     """Steps are part of the recipe; the same checkpoint drawn under two seeds is one training."""
-    (block,) = comparisons.blocks([*trained("alpha", [1.0, 1.2, 1.1]), *trained("alpha", [1.5, 1.6, 1.4], steps="900")])
+    (block,) = comparisons.blocks(
+        [*trained("alpha", [1.0, 1.2, 1.1]), *trained("alpha", [1.5, 1.6, 1.4], steps="900")]
+    )
     assert sorted(unit.name for unit in block.units) == ["alpha 100 steps", "alpha 900 steps"]
     one = next(trained("alpha", [1.0]))
-    again = replace(one, id="0" * 16, plan={**one.plan, "identity": {**one.plan["identity"], "first_seed": 2**20}})
+    again = replace(
+        one,
+        id="0" * 16,
+        plan={**one.plan, "identity": {**one.plan["identity"], "first_seed": 2**20}},
+    )
     (block,) = comparisons.blocks([one, again, *list(trained("alpha", [1.0, 1.2]))[1:]])
     assert [row["trainings"] for row in comparisons.spreads(block, "fd_digits")] == [2]
 
@@ -290,7 +419,13 @@ def test_checkpoints_of_strangers_are_a_method_where_the_user_says_so():
 
     def strangers(method):
         return [
-            made(f"alpha [{k}]", np.full(20, value) + np.arange(20) / 100, identity={"checkpoint": f"{k}"}, training={}, method=method)
+            made(
+                f"alpha [{k}]",
+                np.full(20, value) + np.arange(20) / 100,
+                identity={"checkpoint": f"{k}"},
+                training={},
+                method=method,
+            )
             for k, value in enumerate((1.0, 1.2, 1.1))
         ]
 
@@ -312,9 +447,20 @@ def hostile(here):
         parts = [("class 0", rng.normal(1, 0.3, 20))]
         protocol = {**DDPM.plan["protocols"]["digits"], "dataset": name}
         for side in "ab":
-            own = {"identity": {"checkpoint": side}, "training": {}, "protocols": {"digits": protocol}, "method": name}
+            own = {
+                "identity": {"checkpoint": side},
+                "training": {},
+                "protocols": {"digits": protocol},
+                "method": name,
+            }
             one = made(name + side, rng.normal(1, 0.3, 20), parts=parts, **own)
-            found.append(replace(one, dataset={**one.dataset, "classes": [name]}, environment={**one.environment, "device": name}))
+            found.append(
+                replace(
+                    one,
+                    dataset={**one.dataset, "classes": [name]},
+                    environment={**one.environment, "device": name},
+                )
+            )
     return written(here, *found)
 
 
@@ -329,7 +475,9 @@ class _Tags(HTMLParser):
 
 @pytest.mark.parametrize("how", FORMATS)
 def test_hostile_names_do_no_harm(cli, hostile, how):
-    """No format has a control character, a workflow command at a line's beginning, a formula, an open tag or a torn table."""
+    """No format has a control character, a workflow command at a line's beginning, a formula,
+    an open tag or a torn table.
+    """
     status, out, err = cli("compare", *hostile, "--format", how)
     assert status == 0, err
     assert all(c == "\n" or c.isprintable() for c in out)
@@ -337,7 +485,21 @@ def test_hostile_names_do_no_harm(cli, hostile, how):
     if how == "html":
         tags = _Tags()
         tags.feed(out)
-        assert tags.tags <= {"html", "meta", "title", "style", "h1", "p", "table", "thead", "tbody", "tr", "th", "td", "img"}
+        assert tags.tags <= {
+            "html",
+            "meta",
+            "title",
+            "style",
+            "h1",
+            "p",
+            "table",
+            "thead",
+            "tbody",
+            "tr",
+            "th",
+            "td",
+            "img",
+        }
         assert "default-src 'none'" in out
         assert re.findall(r"https?://", re.sub(r'base64,[^"]*', "", out)) == []
     if how == "csv":
@@ -347,7 +509,10 @@ def test_hostile_names_do_no_harm(cli, hostile, how):
     if how == "markdown":
         assert "<script" not in out
         tables = re.findall(r"(?:^\|.*\n?)+", out, re.MULTILINE)
-        assert all(len({len(re.findall(r"(?<!\\)\|", line)) for line in one.splitlines()}) == 1 for one in tables)
+        assert all(
+            len({len(re.findall(r"(?<!\\)\|", line)) for line in one.splitlines()}) == 1
+            for one in tables
+        )
     if how == "latex":
         typeset = [line for line in out.splitlines() if not line.startswith("%")]
         assert not any(re.search(r"\\input|(?<!\\)[%#]", line) for line in typeset)
@@ -358,13 +523,28 @@ def test_hostile_names_do_no_harm(cli, hostile, how):
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_the_trade_off_plane_is_a_picture_whatever_the_names(cli, here):
     """A point to a run; names that matplotlib would read as mathematics are letters."""
-    paths = written(here, DDPM, VAE, replace(VAE, id="1" * 16, plan={**VAE.plan, "label": "$\\frac{", "identity": {**VAE.plan["identity"], "checkpoint": "x"}}))
+    paths = written(
+        here,
+        DDPM,
+        VAE,
+        replace(
+            VAE,
+            id="1" * 16,
+            plan={
+                **VAE.plan,
+                "label": "$\\frac{",
+                "identity": {**VAE.plan["identity"], "checkpoint": "x"},
+            },
+        ),
+    )
     assert cli("compare", *paths, "--picture", "plane.png")[0] == 0
     assert (here / "plane.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_shows_the_plane_of_each_block(cli, here):
-    """One picture to a block of several runs, in the page itself, with words for those who do not see it."""
+    """One picture to a block of several runs, in the page itself,
+    with words for those who do not see it.
+    """
     status, out, _ = cli("compare", *written(here, DDPM, VAE), "--format", "html")
     assert status == 0
     (found,) = re.findall(r'<img alt="([^"]*)" src="data:image/png;base64,([^"]*)">', out)

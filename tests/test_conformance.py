@@ -1,4 +1,6 @@
-"""`genbench test-plugin`: shipped generators pass every check, and each planted fault is found by the check made for it."""
+"""`genbench test-plugin`: shipped generators pass every check,
+and each planted fault is found by the check made for it.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,44 @@ from genbench.generator import locate
 
 HEAD = "import random\nimport genbench\nimport torch\n\nS = (3, 8, 8)\n\n\n@genbench.hookimpl\n"
 GOOD = "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n"
-BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}  # they draw nothing without a file that somebody brings
+# they draw nothing without a file that somebody brings
+BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}
 FAULTS = {
     "count": "def sample(n):\n    return torch.zeros(max(n, 2), *S, dtype=torch.uint8)\n",
     "images": "def sample(n):\n    return torch.zeros(n, *S, dtype=torch.uint8)\n",
-    "seeds repeat": "def sample(n, seeds):\n    return torch.tensor(list(random.SystemRandom().randbytes(192 * n)), dtype=torch.uint8).reshape(n, *S)\n",
-    "seeds differ": "def sample(n, labels):\n    return (labels * 20).to(torch.uint8)[:, None, None, None].expand(n, *S)\n",
-    "batch size": "def sample(n, seeds):\n    x = genbench.uniform(seeds, S)\n    return ((x - x.mean(0) + 0.5) * 255).clamp(0, 255).to(torch.uint8)\n",
-    "labels": "def sample(n, seeds, labels):\n    return (genbench.uniform(seeds, (3, 32, 32)) * 255).to(torch.uint8)\n",
-    "global state": "def sample(n, seeds):\n    random.random()\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n",
+    "seeds repeat": (
+        "def sample(n, seeds):\n    return torch.tensor(list(random.SystemRandom().randbytes(192 * "
+        "n)), dtype=torch.uint8).reshape(n, *S)\n"
+    ),
+    "seeds differ": (
+        "def sample(n, labels):\n"
+        "    return (labels * 20).to(torch.uint8)[:, None, None, None].expand(n, *S)\n"
+    ),
+    "batch size": (
+        "def sample(n, seeds):\n    x = genbench.uniform(seeds, S)\n"
+        "    return ((x - x.mean(0) + 0.5) * 255).clamp(0, 255).to(torch.uint8)\n"
+    ),
+    "labels": (
+        "def sample(n, seeds, labels):\n"
+        "    return (genbench.uniform(seeds, (3, 32, 32)) * 255).to(torch.uint8)\n"
+    ),
+    "global state": (
+        "def sample(n, seeds):\n"
+        "    random.random()\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n"
+    ),
     "latents": (
         GOOD + "\n\n@genbench.hookimpl\ndef latents(seeds):\n"
-        "    return genbench.noise(seeds, (4,))\n\n\n@genbench.hookimpl\ndef synthesize(latents):\n    return torch.full((len(latents), *S), 7.0)\n"
+        "    return genbench.noise(seeds, (4,))\n\n\n@genbench.hookimpl\n"
+        "def synthesize(latents):\n    return torch.full((len(latents), *S), 7.0)\n"
     ),
-    "reconstruct": GOOD + "\n\n@genbench.hookimpl\ndef reconstruct(images):\n    return images.flip(0)\n",
+    "reconstruct": GOOD
+    + "\n\n@genbench.hookimpl\ndef reconstruct(images):\n    return images.flip(0)\n",
     "cost": GOOD + "\n\n@genbench.hookimpl\ndef cost():\n    return 'much'\n",
     "checkpoint": (
-        "class G:\n    def __init__(self, checkpoint=None):\n        self.w = torch.tensor([random.SystemRandom().random()])\n\n"
-        "    @genbench.hookimpl\n    def sample(self, n, seeds):\n        return (genbench.uniform(seeds, S) * self.w * 255).to(torch.uint8)\n\n"
+        "class G:\n    def __init__(self, checkpoint=None):\n"
+        "        self.w = torch.tensor([random.SystemRandom().random()])\n\n"
+        "    @genbench.hookimpl\n    def sample(self, n, seeds):\n"
+        "        return (genbench.uniform(seeds, S) * self.w * 255).to(torch.uint8)\n\n"
         "    @genbench.hookimpl\n    def state(self):\n        return {'w': self.w}\n"
     ),
 }
@@ -50,16 +72,31 @@ def test_no_check_escapes_its_fault():
     assert set(FAULTS) == set(CHECKS)
 
 
-@pytest.mark.parametrize("name", [name for name, one in shelves.standing("generators").items() if one.origin == "built in" and name not in BROUGHT])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, one in shelves.standing("generators").items()
+        if one.origin == "built in" and name not in BROUGHT
+    ],
+)
 def test_every_shipped_generator_conforms(name):
-    """No check fails on a generator that the package ships; those of brought files are checked where their files are made."""
+    """No check fails on a generator that the package ships;
+    those of brought files are checked where their files are made.
+    """
     assert [r for r in check(locate(name)) if r.verdict == "fail"] == []
 
 
 def test_the_command_prints_a_line_per_check(cli, here):
-    """`genbench test-plugin` prints one line per check and exits 0; a plugin with a fault exits 5 and names the remedy."""
+    """`genbench test-plugin` prints one line per check and exits 0;
+    a plugin with a fault exits 5 and names the remedy.
+    """
     status, out, _ = cli("test-plugin", "noise")
-    assert (status, [line.split()[0] for line in out.splitlines()].count("fail"), len(out.splitlines())) == (0, 0, len(CHECKS))
+    assert (
+        status,
+        [line.split()[0] for line in out.splitlines()].count("fail"),
+        len(out.splitlines()),
+    ) == (0, 0, len(CHECKS))
     (here / "same.py").write_text(HEAD + FAULTS["seeds differ"])
     status, out, _ = cli("test-plugin", "same.py", "--json")
     assert status == 5

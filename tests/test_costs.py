@@ -1,4 +1,6 @@
-"""The cost of a sample: what a run measures of it, where it is shown, and that none of it is made up."""
+"""The cost of a sample: what a run measures of it, where it is shown,
+and that none of it is made up.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ def sample(n, seeds):
     time.sleep(0.01 * n)
     return (genbench.uniform(seeds, (3, 8, 8)) * 255).to(torch.uint8)
 """
-MEASURED = ("seconds_per_image", "images_per_second", "images_per_second_whole", "latency_p50_seconds", "latency_p95_seconds", "peak_memory_bytes")
+MEASURED = (
+    "seconds_per_image",
+    "images_per_second",
+    "images_per_second_whole",
+    "latency_p50_seconds",
+    "latency_p95_seconds",
+    "peak_memory_bytes",
+)
 
 
 @pytest.fixture
@@ -31,7 +40,9 @@ def sleeper(tmp_path):
 
 
 def test_a_run_measures_what_a_sample_costs(tmp_path, sleeper):
-    """A hundredth of a second an image: alone and in batches, and the whole with features is slower; the call that draws nothing keeps it."""
+    """A hundredth of a second an image: alone and in batches,
+    and the whole with features is slower; the call that draws nothing keeps it.
+    """
     first = evaluate(sleeper, n=60, metrics=("kd",), out=tmp_path)
     cost = first.cost
     assert all(cost[key] > 0 for key in MEASURED)
@@ -63,17 +74,26 @@ def test_the_bytes_of_a_folder_are_those_of_its_files(tmp_path):
 
 def test_the_types_of_a_mixed_network_are_both_named(tmp_path):
     (tmp_path / "mixed.py").write_text(
-        "import torch, genbench\n\nclass Mixed:\n    def __init__(self):\n        self.a, self.b = torch.nn.Linear(2, 2).half(), torch.nn.Linear(2, 2)\n\n"
-        "    @genbench.hookimpl\n    def sample(self, n):\n        return torch.zeros(n, 3, 8, 8, dtype=torch.uint8)\n"
+        "import torch, genbench\n\nclass Mixed:\n    def __init__(self):\n"
+        "        self.a, self.b = torch.nn.Linear(2, 2).half(), torch.nn.Linear(2, 2)\n\n"
+        "    @genbench.hookimpl\n"
+        "    def sample(self, n):\n        return torch.zeros(n, 3, 8, 8, dtype=torch.uint8)\n"
     )
-    assert costs.precision(construct(locate(str(tmp_path / "mixed.py")), {}, None, "cpu", None)) == "float16, float32"
+    assert (
+        costs.precision(construct(locate(str(tmp_path / "mixed.py")), {}, None, "cpu", None))
+        == "float16, float32"
+    )
     assert costs.precision(construct(locate("noise"), {}, None, "cpu", None)) is None
 
 
 def test_a_generator_that_cannot_draw_one_has_no_latency(tmp_path, capsys):
     """The run stands, and the reason is said."""
-    (tmp_path / "pairs.py").write_text(SLEEPER.replace("    time.sleep(0.01 * n)\n", "    assert n > 1, 'batch norm'\n"))
-    cost = evaluate(str(tmp_path / "pairs.py"), n=40, metrics=("kd",), out=tmp_path, batch_size=2).cost
+    (tmp_path / "pairs.py").write_text(
+        SLEEPER.replace("    time.sleep(0.01 * n)\n", "    assert n > 1, 'batch norm'\n")
+    )
+    cost = evaluate(
+        str(tmp_path / "pairs.py"), n=40, metrics=("kd",), out=tmp_path, batch_size=2
+    ).cost
     assert (cost["latency_p50_seconds"], cost["latency_p95_seconds"]) == (None, None)
     assert cost["seconds_per_image"] > 0
     assert "no latency of one image" in capsys.readouterr().err
@@ -84,7 +104,9 @@ def test_latency_is_bounded(monkeypatch, sleeper):
     monkeypatch.setattr(costs, "PATIENCE", 0.001)
     generator, calls = construct(locate(sleeper), {}, None, "cpu", None), []
     draw = generator.draw
-    monkeypatch.setattr(generator, "draw", lambda *args: calls.append(time.monotonic()) or draw(*args))
+    monkeypatch.setattr(
+        generator, "draw", lambda *args: calls.append(time.monotonic()) or draw(*args)
+    )
     found = costs.latency(generator, 0, None, "round")
     assert len(calls) == 4
     assert 0.0095 < found["latency_p50_seconds"] < 0.2
@@ -92,13 +114,36 @@ def test_latency_is_bounded(monkeypatch, sleeper):
 
 def test_cost_is_a_column_of_the_board(tmp_path, sleeper, capsys):
     """Seconds per image for people, everything for programs; nothing of it is ranked."""
-    words = ["--n", "40", "--metrics", "kd", "--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
+    words = [
+        "--n",
+        "40",
+        "--metrics",
+        "kd",
+        "--out",
+        str(tmp_path / "runs"),
+        "--leaderboards",
+        str(tmp_path / "boards"),
+    ]
     assert main(["run", "--plugin", sleeper, *words]) == 0
     (entry,) = standings.entries(tmp_path / "boards" / "digits")
     shown = standings.people([entry], "kd_digits")
-    assert float(shown[standings.SECONDS][0]) == pytest.approx(entry.record.cost["seconds_per_image"], rel=0.1)
+    assert float(shown[standings.SECONDS][0]) == pytest.approx(
+        entry.record.cost["seconds_per_image"], rel=0.1
+    )
     capsys.readouterr()
-    assert main(["leaderboard", "digits", "--leaderboards", str(tmp_path / "boards"), "--format", "json"]) == 0
+    assert (
+        main(
+            [
+                "leaderboard",
+                "digits",
+                "--leaderboards",
+                str(tmp_path / "boards"),
+                "--format",
+                "json",
+            ]
+        )
+        == 0
+    )
     (row,) = json.loads(capsys.readouterr().out)
     assert {"seconds", *costs.DRAWN[1:3]} - set(row) == {"seconds"}
     assert row["latency_p50_seconds"] == entry.record.cost["latency_p50_seconds"]
@@ -112,7 +157,9 @@ def test_an_entry_from_before_has_an_empty_cell(tmp_path, sleeper):
 
     found = evaluate(sleeper, n=40, metrics=("kd",), out=tmp_path)
     old = replace(found, id="0" * 16, cost={}, plan={**found.plan, "label": "old"})
-    both = [standings.entry_of(one, "digits", found.plan["protocols"]["digits"]) for one in (found, old)]
+    both = [
+        standings.entry_of(one, "digits", found.plan["protocols"]["digits"]) for one in (found, old)
+    ]
     shown = standings.people(both, "kd_digits").set_index("generator")[standings.SECONDS]
     assert shown.tolist().count("") == 1
     assert standings.SECONDS not in standings.people(both[1:], "kd_digits").columns
@@ -121,6 +168,11 @@ def test_an_entry_from_before_has_an_empty_cell(tmp_path, sleeper):
 def test_memory_counts_the_largest_moment():
     """A tensor of 100 MB raises the peak by no less than that."""
     generator = construct(locate("noise"), {}, None, "cpu", None)
-    before = costs.cost(generator, costs.Clock({"sample": 1.0}, 1), {}, None, {})["peak_memory_bytes"]
+    before = costs.cost(generator, costs.Clock({"sample": 1.0}, 1), {}, None, {})[
+        "peak_memory_bytes"
+    ]
     torch.ones(before // 4 + 25_000_000)
-    assert costs.cost(generator, costs.Clock({"sample": 1.0}, 1), {}, None, {})["peak_memory_bytes"] > before
+    assert (
+        costs.cost(generator, costs.Clock({"sample": 1.0}, 1), {}, None, {})["peak_memory_bytes"]
+        > before
+    )

@@ -1,4 +1,6 @@
-"""ddpm reads public checkpoints: what their own codes made of the same weights and noise, laws of the steps, and files that are something else."""
+"""ddpm reads public checkpoints: what their own codes made of the same weights and noise,
+laws of the steps, and files that are something else.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def drawn(file, labels=None, **options):
 def test_their_networks_see_the_same_noise(name, tmp_path):
     file, found = saved(name, tmp_path)
     labels = torch.from_numpy(found["labels"]) if "labels" in found else None
-    eps = DDPM(file).foreign.net(torch.from_numpy(found["x"]), torch.from_numpy(found["times"]), labels)
+    eps = DDPM(file).foreign.net(
+        torch.from_numpy(found["x"]), torch.from_numpy(found["times"]), labels
+    )
     assert found["eps"].std() > 0.1
     assert np.abs(eps.numpy() - found["eps"]).max() < CLOSE
 
@@ -57,7 +61,9 @@ SAMPLED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "key", "options"), SAMPLED, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "key", "options"), SAMPLED, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_their_samplers_make_the_same_images(name, key, options, tmp_path):
     """Of the same noise: x_T, then a stream of each image's seed for every step."""
     file, found = saved(name, tmp_path)
@@ -65,11 +71,14 @@ def test_their_samplers_make_the_same_images(name, key, options, tmp_path):
     images = drawn(file, labels, **options).numpy()
     assert np.abs(images - found[key]).max() < CLOSE
     others = [other for other in found if other.startswith("images_") and other != key]
-    assert all(np.abs(images - found[other]).max() > 100 * CLOSE for other in others)  # what was chosen matters
+    # what was chosen matters
+    assert all(np.abs(images - found[other]).max() > 100 * CLOSE for other in others)
 
 
 def test_an_ancestral_step_is_bayes_rule():
-    """The step's mean and variance are those of q(x_there | x_here, image), by multiplying the two normal densities that it is made of."""
+    """The step's mean and variance are those of q(x_there | x_here, image),
+    by multiplying the two normal densities that it is made of.
+    """
     bars = alpha_bars(SCHEDULES["linear"](1e-4, 0.02, 1000))
     x, image = torch.tensor([0.3], dtype=torch.float64), 0.8
     for time in (2, 500, 1000):
@@ -81,13 +90,17 @@ def test_an_ancestral_step_is_bayes_rule():
         found, sigma = ancestral(x, eps, here, there, "fixedsmall", clips=False)
         assert found.item() == pytest.approx(mean.item(), abs=1e-9)
         assert sigma**2 == pytest.approx(1 / precision)
-        assert ancestral(x, eps, here, there, "fixedlarge", clips=False)[1] ** 2 == pytest.approx(1 - alpha)
+        assert ancestral(x, eps, here, there, "fixedlarge", clips=False)[1] ** 2 == pytest.approx(
+            1 - alpha
+        )
     assert ancestral(x, eps, bars[1], 1.0, "fixedlarge", clips=False)[1] == 0.0
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_a_ddim_step_keeps_the_marginal(eta):
-    """Told the true noise, x goes from N(sqrt(a) image, 1 - a) to N(sqrt(b) image, 1 - b), however much of it is drawn again."""
+    """Told the true noise, x goes from N(sqrt(a) image, 1 - a) to N(sqrt(b) image, 1 - b),
+    however much of it is drawn again.
+    """
     here, there, image = 0.4, 0.7, 0.8
     eps = torch.randn(200_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     mean, sigma = ddim(here**0.5 * image + (1 - here) ** 0.5 * eps, eps, here, there, eta)
@@ -99,16 +112,22 @@ def test_a_ddim_step_keeps_the_marginal(eta):
 def test_paths_are_ddims():
     assert path(1000, 10, "uniform") == list(range(900, -1, -100))
     assert path(10, 3, "uniform") == [9, 6, 3, 0]  # four, as theirs
-    assert path(1000, 10, "quad") == [800, 632, 483, 355, 246, 158, 88, 39, 9, 0]  # numpy's roundings
+    # numpy's roundings
+    assert path(1000, 10, "quad") == [800, 632, 483, 355, 246, 158, 88, 39, 9, 0]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_converted_to_the_same_images(name, cli, here):
-    """`genbench convert`: the same network to the bit, without the file beside it, and of the same classes."""
+    """`genbench convert`: the same network to the bit, without the file beside it,
+    and of the same classes.
+    """
     file, found = saved(name, here / "theirs")
     labels = torch.from_numpy(found["labels"]) if "labels" in found else None
     status, out, err = cli("convert", "--plugin", "ddpm", file, "ours.safetensors")
-    assert (status, f"weights of ddpm of {file} (SHA-256 {file_sha256(file)})" in out) == (0, True), err
+    assert (status, f"weights of ddpm of {file} (SHA-256 {file_sha256(file)})" in out) == (
+        0,
+        True,
+    ), err
     ours = here / "ours.safetensors"
     assert torch.equal(drawn(ours, labels), drawn(file, labels))
     assert DDPM.classes(file) == DDPM.classes(ours) == (10 if name == "cbdm" else 0)
@@ -123,19 +142,32 @@ def test_it_passes_the_conformance_checks(name, tmp_path):
 
 @pytest.mark.parametrize("name", CASES)
 def test_without_the_file_beside_it_shapes_and_defaults_are_taken(name, tmp_path):
-    """T of the table of times, 1000 where there is none; the side on which the network attends to 16 x 16 places; the linear schedule."""
+    """T of the table of times, 1000 where there is none; the side on which the network attends to
+    16 x 16 places; the linear schedule.
+    """
     made = DDPM(saved(name, tmp_path, settings=False)[0], steps=1).foreign
-    assert (made.settings.size, len(made.net.times)) == (16, 1000 if name.startswith("ddim") else 10)
-    assert made.bars[:3] == pytest.approx([1.0, 1 - 1e-4, (1 - 1e-4) * (1 - 1e-4 - 0.0199 / (len(made.net.times) - 1))], rel=1e-12)
+    assert (made.settings.size, len(made.net.times)) == (
+        16,
+        1000 if name.startswith("ddim") else 10,
+    )
+    assert made.bars[:3] == pytest.approx(
+        [1.0, 1 - 1e-4, (1 - 1e-4) * (1 - 1e-4 - 0.0199 / (len(made.net.times) - 1))], rel=1e-12
+    )
 
 
 def test_guidance_is_cbdms_form(tmp_path):
     """(1 + w) eps(x, y) - w eps(x), and twice the network's evaluations."""
     file, _ = saved("cbdm", tmp_path)
-    made, x, labels = DDPM(file, w=0.5), torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([1, 2])
+    made, x, labels = (
+        DDPM(file, w=0.5),
+        torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([1, 2]),
+    )
     with torch.no_grad():
         told, untold = (made.foreign.net(x, torch.tensor([4, 4]), of) for of in (labels, None))
-        assert torch.allclose(made.foreign.noise_in(x, 4, labels), 1.5 * told - 0.5 * untold, atol=1e-6)
+        assert torch.allclose(
+            made.foreign.noise_in(x, 4, labels), 1.5 * told - 0.5 * untold, atol=1e-6
+        )
     assert (made.cost()["evaluations"], DDPM(file).cost()["evaluations"]) == (20, 10)
 
 
@@ -164,7 +196,9 @@ BESIDE = {
     "--var_type=learned\n": "var_type is 'learned'",
     "--img_size=1000000\n": "size is '1000000'",
     "--img_size=17\n": "is no whole diffusion model for images of 17x17",
-    "data: !!python/object/apply:os.system ['touch owned.ed']\n": "is no plain YAML: could not determine a constructor for the tag",
+    "data: !!python/object/apply:os.system ['touch owned.ed']\n": (
+        "is no plain YAML: could not determine a constructor for the tag"
+    ),
     "model: !!python/name:os.system\n": "is no plain YAML",
     "[1]\n": "is no dictionary",
     "data: 3\n": "no dictionaries data, model and diffusion",
@@ -179,19 +213,38 @@ def test_what_lies_beside_is_read_as_data_and_refused_in_a_line(text, line, cli,
     name = "pytorch-ddpm" if text.startswith("--") else "ddim"
     file, _ = saved(name, here / "a")
     (here / "a" / ("flagfile.txt" if name == "pytorch-ddpm" else "config.yml")).write_text(text)
-    status, out, err = cli("run", "--plugin", "ddpm", "--checkpoint", file, "--n", "20", "--metrics", "kd_digits")
+    status, out, err = cli(
+        "run", "--plugin", "ddpm", "--checkpoint", file, "--n", "20", "--metrics", "kd_digits"
+    )
     assert (status, out, len(err.strip().splitlines())) == (2, "", 1), err
     assert line in err
     assert not list(here.rglob("owned.ed"))
 
 
 def test_a_folder_of_a_training_is_its_checkpoint_with_its_settings(cli, here):
-    """Named as a folder or as a file, what lies beside is read, and is part of the run's identity (test_beside.py)."""
+    """Named as a folder or as a file, what lies beside is read,
+    and is part of the run's identity (test_beside.py).
+    """
     file, _ = saved("pytorch-ddpm", here / "a")
     assert torch.equal(drawn(here / "a"), drawn(file))
-    words = ("run", "--plugin", "ddpm", "--checkpoint", here / "a", "--n", 20, "--metrics", "kd_digits", "--leaderboards", "none", "--json")
+    words = (
+        "run",
+        "--plugin",
+        "ddpm",
+        "--checkpoint",
+        here / "a",
+        "--n",
+        20,
+        "--metrics",
+        "kd_digits",
+        "--leaderboards",
+        "none",
+        "--json",
+    )
     first = json.loads(cli(*words)[1])["id"]
-    (here / "a" / "flagfile.txt").write_text(FLAGS["pytorch-ddpm"].replace("fixedlarge", "fixedsmall"))
+    (here / "a" / "flagfile.txt").write_text(
+        FLAGS["pytorch-ddpm"].replace("fixedlarge", "fixedsmall")
+    )
     assert json.loads(cli(*words)[1])["id"] != first
     for name in ("ckpt_1.pt", "ckpt_2.pt"):
         (here / "a" / name).write_bytes(file.read_bytes())
@@ -206,10 +259,14 @@ def test_several_yamls_beside_it_are_asked_about_and_none_needs_pyyaml(tmp_path,
     monkeypatch.setitem(sys.modules, "yaml", None)
     assert DDPM(file, steps=1).foreign.settings.size == 16
     (tmp_path / "cifar10.yml").write_text(str(found["config"]))
-    with pytest.raises(genbench.UserError, match=r'needs PyYAML to be read: pip install "genbench\[yaml\]"'):
+    with pytest.raises(
+        genbench.UserError, match=r'needs PyYAML to be read: pip install "genbench\[yaml\]"'
+    ):
         DDPM(file)
     (tmp_path / "celeba.yml").write_text(str(found["config"]))
-    with pytest.raises(genbench.UserError, match=r"several YAMLs lie beside it.*celeba\.yml, cifar10\.yml"):
+    with pytest.raises(
+        genbench.UserError, match=r"several YAMLs lie beside it.*celeba\.yml, cifar10\.yml"
+    ):
         DDPM(file)
 
 
@@ -217,15 +274,37 @@ def test_wrong_files_are_one_line_each(cli, here):
     whole, _ = kept("ddpm-pytorch-ddpm")
     cases = {
         "cut": ({k: v for k, v in whole.items() if k != "head.weight"}, "lacks 'start.weight'"),
-        "more": (whole | {"extra.weight": torch.ones(3)}, "has 'extra.weight', which no such network has"),
-        "far": (whole | {"downblocks.999999999.block1.2.weight": torch.ones(32, 32, 3, 3)}, "layers down, and 1 to 256 are usual"),
-        "apart": (whole | {"upblocks.0.block1.2.weight": torch.ones(64, 32, 3, 3)}, "is no whole diffusion model"),
+        "more": (
+            whole | {"extra.weight": torch.ones(3)},
+            "has 'extra.weight', which no such network has",
+        ),
+        "far": (
+            whole | {"downblocks.999999999.block1.2.weight": torch.ones(32, 32, 3, 3)},
+            "layers down, and 1 to 256 are usual",
+        ),
+        "apart": (
+            whole | {"upblocks.0.block1.2.weight": torch.ones(64, 32, 3, 3)},
+            "is no whole diffusion model",
+        ),
         "flat": (whole | {"head.weight": torch.ones(3)}, "is no whole diffusion model"),
-        "text": ({SETTINGS: torch.tensor(list(b"{}"), dtype=torch.uint8), "times": torch.ones(1, 2)}, "its settings are not those of genbench"),
+        "text": (
+            {SETTINGS: torch.tensor(list(b"{}"), dtype=torch.uint8), "times": torch.ones(1, 2)},
+            "its settings are not those of genbench",
+        ),
         "other": ({"weight": torch.zeros(3)}, "is another network's: "),
     }
     for name, (tensors, line) in cases.items():
         torch.save(tensors if name == "other" else {"ema_model": tensors}, here / f"{name}.pt")
-        status, out, err = cli("run", "--plugin", "ddpm", "--checkpoint", f"{name}.pt", "--n", "20", "--metrics", "kd_digits")
+        status, out, err = cli(
+            "run",
+            "--plugin",
+            "ddpm",
+            "--checkpoint",
+            f"{name}.pt",
+            "--n",
+            "20",
+            "--metrics",
+            "kd_digits",
+        )
         assert (status, out, len(err.strip().splitlines())) == (2, "", 1), (name, err)
         assert line in err, name

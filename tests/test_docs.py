@@ -1,4 +1,6 @@
-"""README says what is true: its commands exist and run, its table is what they print, its example is the manual's."""
+"""README says what is true: its commands exist and run, its table is what they print,
+its example is the manual's.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from genbench.standings import entries
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}  # generators that judge files which somebody brings
+# generators that judge files which somebody brings
+BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}
 BOARD = ROOT / "leaderboards" / "digits"
 COMMANDS = sorted(set(re.findall(r"`(genbench [^`]+)`", README)))
 
@@ -29,12 +32,17 @@ def test_the_two_commands_stand_on_the_first_screen_and_in_ci():
     """README's two commands are its first code, and CI runs both as they stand."""
     first = re.findall(r"^    (\S.*)$", README, re.MULTILINE)[:2]
     script = (ROOT / ".ci" / "run").read_text()
-    assert first == ["pip install . && genbench run --plugin ddpm --dataset digits", 'pip install -e ".[test]" && pytest']
+    assert first == [
+        "pip install . && genbench run --plugin ddpm --dataset digits",
+        'pip install -e ".[test]" && pytest',
+    ]
     assert all(command in script for command in first)
 
 
 def test_the_table_of_the_first_screen_is_what_the_command_prints(cli, here):
-    """Alone on an empty board, the committed ddpm entry prints README's table to the letter; CI compares the entry with a fresh run."""
+    """Alone on an empty board, the committed ddpm entry prints README's table to the letter;
+    CI compares the entry with a fresh run.
+    """
     entry = next(e for e in entries(BOARD) if e.label == "ddpm")
     folder = here / "leaderboards" / "digits" / "entries"
     folder.mkdir(parents=True)
@@ -55,12 +63,19 @@ def test_the_least_plugin_is_the_manuals_and_runs(cli, here):
     manual = re.sub(r"^    ", "", hookspecs.__doc__ or "", flags=re.MULTILINE)
     assert least.strip() in manual
     (here / "file.py").write_text(least)
-    assert cli("run", "--plugin", "file.py", "--dataset", "digits", "--n", "60", "--metrics", "fd")[0] == 0
+    assert (
+        cli("run", "--plugin", "file.py", "--dataset", "digits", "--n", "60", "--metrics", "fd")[0]
+        == 0
+    )
 
 
 def test_the_python_example_runs(cli, here):
-    """README's example of genbench.evaluate runs as it stands (with fewer samples and one metric, for time)."""
-    example = next(block for block in blocks("python") if "evaluate" in block).replace('dataset="digits"', 'dataset="digits", n=40, metrics=("fd",)')
+    """README's example of genbench.evaluate runs as it stands (with fewer samples and one
+    metric, for time).
+    """
+    example = next(block for block in blocks("python") if "evaluate" in block).replace(
+        'dataset="digits"', 'dataset="digits", n=40, metrics=("fd",)'
+    )
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - our own README
 
 
@@ -81,8 +96,12 @@ def test_every_command_and_option_named_in_readme_exists(words):
 
 
 def test_every_shipped_generator_is_named_in_readme_and_on_the_board():
-    """The generators that ship are in README, and each has an entry on the committed board; `images` draws nothing of its own."""
-    names = {name for name, one in shelves.standing("generators").items() if one.origin == "built in"}
+    """The generators that ship are in README, and each has an entry on the committed board;
+    `images` draws nothing of its own.
+    """
+    names = {
+        name for name, one in shelves.standing("generators").items() if one.origin == "built in"
+    }
     assert names <= set(re.findall(r"`([a-z0-9]+)`", README))
     assert names - BROUGHT <= {entry.label for entry in entries(BOARD)}
 
@@ -98,7 +117,9 @@ def test_every_hook_has_a_text_and_every_argument_is_in_it():
 
 
 def test_noise_is_last_and_the_order_is_the_metrics():
-    """On the committed board noise is last by the first metric, and no generator is ranked before a better value."""
+    """On the committed board noise is last by the first metric,
+    and no generator is ranked before a better value.
+    """
     from genbench.standings import ordered, ranks, sorting
 
     found = entries(BOARD)

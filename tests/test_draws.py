@@ -1,4 +1,6 @@
-"""Seeds, noise, labels and blocks: each depends on a sample's own seed or place alone, and is distributed as it says."""
+"""Seeds, noise, labels and blocks: each depends on a sample's own seed or place alone,
+and is distributed as it says.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,31 @@ import pytest
 import torch
 from scipy import stats
 
-from genbench.draws import BLOCKS, LARGEST_N, LARGEST_SEED, blocks_of, first_seed, labels_of, noise, rank_in_class, uniform
+from genbench.draws import (
+    BLOCKS,
+    LARGEST_N,
+    LARGEST_SEED,
+    blocks_of,
+    first_seed,
+    labels_of,
+    noise,
+    rank_in_class,
+    uniform,
+)
 
 SEEDS = torch.arange(4000)
 SHARES = (0.5, 0.3, 0.15, 0.05)
 UNIFORM = [[0.16820025444030762, 0.8344265818595886], [0.3061119318008423, 0.0388948917388916]]
 NOISE = [[0.9553, -1.62868], [1.49298, 0.3723]]
-FAR = 5.0  # standard errors; a fixed draw, so a bound that a sound generator meets and a flawed one does not
+# standard errors; a fixed draw, so a bound that a sound generator meets and a flawed one does not
+FAR = 5.0
 
 
 @pytest.mark.parametrize("draw", [noise, uniform])
 def test_a_seed_alone_gives_what_it_gives_among_many(draw):
-    """Row i of a batch of 64 in any order equals the row drawn alone, to the bit, at even and odd counts."""
+    """Row i of a batch of 64 in any order equals the row drawn alone, to the bit,
+    at even and odd counts.
+    """
     seeds = torch.cat([torch.arange(61), torch.tensor([2**32 - 1, 2**32, 2**52 + 1])])
     for shape in ((3, 5, 5), (7,), (1,)):
         together = draw(seeds, shape, stream=3)
@@ -37,13 +52,19 @@ def test_number_j_does_not_depend_on_how_many_are_drawn(draw):
 
 
 def test_the_numbers_are_these():
-    """The first numbers of seeds 0 and 1 are what they were when the first record was written: a change here makes every run another run."""
+    """The first numbers of seeds 0 and 1 are what they were when the first record was written:
+    a change here makes every run another run.
+    """
     assert uniform(torch.tensor([0, 1]), (2,)).tolist() == UNIFORM
-    assert [[round(x, 5) for x in row] for row in noise(torch.tensor([0, 1]), (2,)).tolist()] == NOISE
+    assert [
+        [round(x, 5) for x in row] for row in noise(torch.tensor([0, 1]), (2,)).tolist()
+    ] == NOISE
 
 
 def test_noise_has_a_normal_distribution():
-    """Mean, variance, skewness and kurtosis lie within 5 standard errors of 0, 1, 0 and 3, and a Kolmogorov-Smirnov test finds nothing."""
+    """Mean, variance, skewness and kurtosis lie within 5 standard errors of 0, 1, 0 and 3,
+    and a Kolmogorov-Smirnov test finds nothing.
+    """
     x = noise(SEEDS, (50,)).numpy().astype(np.float64).ravel()
     n = len(x)
     assert abs(x.mean()) < FAR * n**-0.5
@@ -54,7 +75,9 @@ def test_noise_has_a_normal_distribution():
 
 
 def test_uniform_fills_its_range_evenly():
-    """Every number lies in [0, 1), in steps of 2^-24; a chi-square test over 64 bins of all, and of each of the first positions, finds nothing."""
+    """Every number lies in [0, 1), in steps of 2^-24; a chi-square test over 64 bins of all, and of
+    each of the first positions, finds nothing.
+    """
     x = uniform(SEEDS, (50,)).numpy().astype(np.float64)
     assert x.min() >= 0
     assert x.max() < 1
@@ -70,7 +93,9 @@ def _near_zero(a, b):
 
 @pytest.mark.parametrize("draw", [noise, uniform])
 def test_seeds_streams_and_positions_are_independent(draw):
-    """Neighbouring seeds, far seeds, neighbouring streams and positions, and their squares, are uncorrelated, also shifted against each other."""
+    """Neighbouring seeds, far seeds, neighbouring streams and positions, and their squares,
+    are uncorrelated, also shifted against each other.
+    """
     x = draw(SEEDS, (50,)).numpy().astype(np.float64)
     others = {
         "next seed": draw(SEEDS + 1, (50,)),
@@ -91,7 +116,9 @@ def test_seeds_streams_and_positions_are_independent(draw):
 
 @pytest.mark.parametrize("seed", [0, 1, 2**20, 2**32 - 1])
 def test_streams_of_one_seed_are_no_mirror_of_each_other(seed):
-    """Number j of stream s is not number s of stream j, and none is exactly 0: what seed 0 gave while stream and counter shared a multiplier."""
+    """Number j of stream s is not number s of stream j, and none is exactly 0:
+    what seed 0 gave while stream and counter shared a multiplier.
+    """
     one = torch.tensor([seed])
     table = torch.cat([uniform(one, (60,), stream=stream) for stream in range(-1, 59)]).numpy()
     assert (table > 0).all()
@@ -102,8 +129,12 @@ def test_streams_of_one_seed_are_no_mirror_of_each_other(seed):
 
 
 def test_no_two_streams_share_their_numbers():
-    """Among 200 seeds and 20 streams, no row of 8 numbers comes twice, not even shifted by a place: every run of 7 is another."""
-    rows = np.concatenate([uniform(SEEDS[:200], (8,), stream=stream).numpy() for stream in range(-1, 19)])
+    """Among 200 seeds and 20 streams, no row of 8 numbers comes twice, not even shifted by a place:
+    every run of 7 is another.
+    """
+    rows = np.concatenate(
+        [uniform(SEEDS[:200], (8,), stream=stream).numpy() for stream in range(-1, 19)]
+    )
     runs = np.concatenate([rows[:, :7], rows[:, 1:]])
     assert len(np.unique(runs, axis=0)) == len(runs)
 
@@ -119,7 +150,9 @@ def test_labels_of_a_longer_run_begin_with_those_of_a_shorter(policy):
 
 @pytest.mark.parametrize(("policy", "shares"), [("iid", (0.25,) * 4), ("training", SHARES)])
 def test_labels_follow_their_frequencies(policy, shares):
-    """iid draws the classes alike and training as often as the training set has them (chi-square), independent of the noise of the same seeds."""
+    """iid draws the classes alike and training as often as the training set has them (chi-square),
+    independent of the noise of the same seeds.
+    """
     labels = labels_of(policy, 4000, 4, SEEDS.numpy(), SHARES)
     assert stats.chisquare(np.bincount(labels, minlength=4), np.array(shares) * 4000).pvalue > 1e-4
     assert _near_zero(labels, uniform(SEEDS, (1,)).numpy())
@@ -131,14 +164,18 @@ def test_balanced_labels_go_through_the_classes_in_turn():
 
 
 def test_a_class_that_the_training_set_lacks_is_never_asked_for():
-    """A frequency of 0 gives no label, also at the end of the list, and frequencies whose sum is rounded below 1 give no label beyond the last."""
+    """A frequency of 0 gives no label, also at the end of the list,
+    and frequencies whose sum is rounded below 1 give no label beyond the last.
+    """
     assert set(labels_of("training", 4000, 4, SEEDS.numpy(), (0.0, 0.5, 0.5, 0.0))) == {1, 2}
     assert labels_of("training", 4000, 3, SEEDS.numpy(), (0.1, 0.2, 0.6)).max() == 2
 
 
 @pytest.mark.parametrize("policy", ["balanced", "iid"])
 def test_every_prefix_is_balanced_over_the_blocks(policy):
-    """In every prefix and every class, two blocks differ by at most one sample; the blocks of a longer run begin with those of a shorter."""
+    """In every prefix and every class, two blocks differ by at most one sample;
+    the blocks of a longer run begin with those of a shorter.
+    """
     labels = labels_of(policy, 600, 7, SEEDS.numpy()[:600])
     blocks = blocks_of(labels)
     for n in (1, 39, 140, 333, 600):
@@ -155,6 +192,10 @@ def test_rank_in_class_counts_earlier_ones():
 
 
 def test_ranges_of_seeds_do_not_touch():
-    """--seed 0 begins at 0, and the largest run of one --seed ends right before the next begins, to the last one allowed."""
+    """--seed 0 begins at 0, and the largest run of one --seed ends right before the next begins,
+    to the last one allowed.
+    """
     assert first_seed(0) == 0
-    assert all(first_seed(seed) + LARGEST_N == first_seed(seed + 1) for seed in range(LARGEST_SEED + 1))
+    assert all(
+        first_seed(seed) + LARGEST_N == first_seed(seed + 1) for seed in range(LARGEST_SEED + 1)
+    )

@@ -1,4 +1,6 @@
-"""`genbench run --on`: every engine makes the same bytes, one that loses a worker loses nothing, and results roots may be URLs."""
+"""`genbench run --on`: every engine makes the same bytes, one that loses a worker loses nothing,
+and results roots may be URLs.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def sample(n, seeds, labels):
         (here / "begun").touch()
         time.sleep(1)
     return (noise(seeds, (3, 32, 32)) * 40 + 20 * labels[:, None, None, None] + 60).clip(0, 255).to(torch.uint8)
-"""
+"""  # noqa: E501
 N = 200  # 20 shards of ten
 WORDS = ("--n", N, "--metrics", "kd", "--leaderboards", "none")
 
@@ -58,7 +60,9 @@ def plugin(tmp_path, monkeypatch):
 
 
 def line_of(comment):
-    return next(place for place, line in enumerate(PLUGIN.splitlines(), 1) if line.endswith(f"# {comment}"))
+    return next(
+        place for place, line in enumerate(PLUGIN.splitlines(), 1) if line.endswith(f"# {comment}")
+    )
 
 
 def shards(folder):
@@ -66,7 +70,9 @@ def shards(folder):
 
 
 def evaluated(plugin, out, n=N, **words):
-    return genbench.evaluate(plugin, n=n, metrics=("kd",), out=out if "://" in str(out) else plugin.parent / out, **words)
+    return genbench.evaluate(
+        plugin, n=n, metrics=("kd",), out=out if "://" in str(out) else plugin.parent / out, **words
+    )
 
 
 def same(found, alone):
@@ -82,10 +88,15 @@ def drawers(plugin):
 
 @pytest.mark.parametrize(
     ("fault", "why", "others"),
-    [("hangs", f"Timeout in {{}}, line {line_of('here it hangs')}", 19), ("crashes", f"Segmentation fault in {{}}, line {line_of('here it crashes')}", 19)],
+    [
+        ("hangs", f"Timeout in {{}}, line {line_of('here it hangs')}", 19),
+        ("crashes", f"Segmentation fault in {{}}, line {line_of('here it crashes')}", 19),
+    ],
 )
 def test_a_shard_that_ends_its_worker_is_named_and_the_others_are_drawn(fault, why, others, plugin):
-    """A shard that hangs longer than --shard-timeout, or whose process crashes each time, costs that shard alone; mended, the same command draws it."""
+    """A shard that hangs longer than --shard-timeout, or whose process crashes each time,
+    costs that shard alone; mended, the same command draws it.
+    """
     (plugin.parent / fault).touch()
     with pytest.raises(RunFailed) as caught:
         evaluated(plugin, "runs", workers=1, shard_timeout=3.0 if fault == "hangs" else 60.0)
@@ -100,18 +111,38 @@ def test_a_shard_that_ends_its_worker_is_named_and_the_others_are_drawn(fault, w
 
 
 def test_ctrl_c_stops_workers_at_once_and_the_same_command_goes_on(plugin, cli):
-    """SIGINT to the whole group, as a terminal sends it: 130, one line, no worker is left, and what was drawn is taken over."""
+    """SIGINT to the whole group, as a terminal sends it: 130, one line, no worker is left,
+    and what was drawn is taken over.
+    """
     (plugin.parent / "slow").touch()
-    words = [*map(str, ("run", "--plugin", plugin, *WORDS, "--workers", 2, "--out", plugin.parent / "runs"))]
-    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which a shell takes from what it starts in the background
-    start = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True, "preexec_fn": heeds}
+    words = [
+        *map(
+            str,
+            ("run", "--plugin", plugin, *WORDS, "--workers", 2, "--out", plugin.parent / "runs"),
+        )
+    ]
+    # which a shell takes from what it starts in the background
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    start = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+        "preexec_fn": heeds,
+    }
     run = subprocess.Popen([sys.executable, "-m", "genbench", *words], **start)
-    while not (plugin.parent / "begun").exists() or not list(plugin.parent.glob("runs/*/shards/[!.]*")):
+    while not (plugin.parent / "begun").exists() or not list(
+        plugin.parent.glob("runs/*/shards/[!.]*")
+    ):
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)
     out, err = run.communicate(timeout=60)
-    assert (run.returncode, out, err.strip()) == (130, "", "genbench: interrupted; the same command goes on")
+    assert (run.returncode, out, err.strip()) == (
+        130,
+        "",
+        "genbench: interrupted; the same command goes on",
+    )
     assert not [pid for pid in drawers(plugin) if Path(f"/proc/{pid}").exists()]
     (plugin.parent / "slow").unlink()
     kept = shards(*(plugin.parent / "runs").iterdir())
@@ -126,7 +157,9 @@ def test_ctrl_c_stops_workers_at_once_and_the_same_command_goes_on(plugin, cli):
 
 @pytest.mark.timeout(600)  # Ray's own processes take their time on a machine that has other work
 def test_ray_loses_a_worker_and_nothing_else(plugin):
-    """A Ray cluster of this machine with two workers, one of which is killed: Ray repeats its task, and the bytes are those of one process."""
+    """A Ray cluster of this machine with two workers, one of which is killed:
+    Ray repeats its task, and the bytes are those of one process.
+    """
     alone = evaluated(plugin, "alone")
     (plugin.parent / "pids").unlink()
     (plugin.parent / "deadly").touch()
@@ -138,10 +171,14 @@ def test_ray_loses_a_worker_and_nothing_else(plugin):
 
 
 def test_submitit_draws_in_jobs(plugin):
-    """submitit, its local executor in SLURM's place: the jobs draw everything, each its piece; the logs lie beside the run."""
+    """submitit, its local executor in SLURM's place: the jobs draw everything, each its piece;
+    the logs lie beside the run.
+    """
     alone = evaluated(plugin, "alone", n=20)
     (plugin.parent / "pids").unlink()
-    found = evaluated(plugin, "jobs", n=20, on="slurm", workers=1, on_options=("cluster=local", "time=5"))
+    found = evaluated(
+        plugin, "jobs", n=20, on="slurm", workers=1, on_options=("cluster=local", "time=5")
+    )
     assert len(drawers(plugin)) == 2
     assert os.getpid() not in drawers(plugin)
     assert same(found, alone)
@@ -149,7 +186,9 @@ def test_submitit_draws_in_jobs(plugin):
 
 
 def test_slurm_is_asked_for_what_was_said(monkeypatch, tmp_path):
-    """The words of --on-option become submitit's parameters of one array, at most --workers of whose jobs run at once; a preempted piece is put in again."""
+    """The words of --on-option become submitit's parameters of one array,
+    at most --workers of whose jobs run at once; a preempted piece is put in again.
+    """
     submitit = pytest.importorskip("submitit")
     asked, jobs = {}, []
 
@@ -165,7 +204,9 @@ def test_slurm_is_asked_for_what_was_said(monkeypatch, tmp_path):
 
         def submit(self, piece):
             jobs.append(piece)
-            return type("Job", (), {"result": lambda self: piece(), "cancel": lambda self, check: None})()
+            return type(
+                "Job", (), {"result": lambda self: piece(), "cancel": lambda self, check: None}
+            )()
 
     monkeypatch.setattr(submitit, "AutoExecutor", Slurm)
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
@@ -176,22 +217,47 @@ def test_slurm_is_asked_for_what_was_said(monkeypatch, tmp_path):
     assert not jobs
     second = pool.submit(divmod, 9, 2)
     assert (first.result(10), second.result(10)) == ((3, 1), (4, 1))
-    told = {"slurm_partition": "gpu", "timeout_min": 60, "gpus_per_node": 2, "slurm_account": "us", "slurm_array_parallelism": 8, "cluster": "slurm"}
+    told = {
+        "slurm_partition": "gpu",
+        "timeout_min": 60,
+        "gpus_per_node": 2,
+        "slurm_account": "us",
+        "slurm_array_parallelism": 8,
+        "cluster": "slurm",
+    }
     assert told.items() <= asked.items()
     again = jobs[0].checkpoint()
     assert (again.function, again.function()) == (jobs[0], (3, 1))
 
 
 def test_an_engine_whose_workers_never_begin_says_why(plugin, cli, tmp_path):
-    """Where every call fails before a shard is begun, the run ends in a line with the engine's own reason, and tries no shard alone."""
+    """Where every call fails before a shard is begun, the run ends in a line with the engine's own
+    reason, and tries no shard alone.
+    """
     (tmp_path / "own.py").write_text(
         "from concurrent.futures import ThreadPoolExecutor\nfrom genbench.engine import Engine\n"
-        "class Broken(ThreadPoolExecutor):\n    def submit(self, fn, /, *args):\n        return super().submit(open, '/no/such/queue')\n"
-        'BROKEN = Engine(name="broken", title="fails", start=lambda wanted: Broken(1), workers=lambda wanted: 1)\n'
+        "class Broken(ThreadPoolExecutor):\n    def submit(self, fn, /, *args):\n"
+        "        return super().submit(open, '/no/such/queue')\n"
+        'BROKEN = Engine(name="broken", title="fails", start=lambda wanted: Broken(1), '
+        "workers=lambda wanted: 1)\n"
     )
-    status, out, err = cli("run", "--plugin", plugin, *WORDS, "--with", tmp_path / "own.py", "--on", "broken", "--out", tmp_path / "runs")
+    status, out, err = cli(
+        "run",
+        "--plugin",
+        plugin,
+        *WORDS,
+        "--with",
+        tmp_path / "own.py",
+        "--on",
+        "broken",
+        "--out",
+        tmp_path / "runs",
+    )
     assert (status, out, err.count("\n")) == (5, "", 1)
-    assert "--on broken: no worker got as far as a shard: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/queue'" in err
+    assert (
+        "--on broken: no worker got as far as a shard: FileNotFoundError: "
+        "[Errno 2] No such file or directory: '/no/such/queue'"
+    ) in err
 
 
 ELSEWHERE = """
@@ -204,14 +270,27 @@ class Elsewhere(ThreadPoolExecutor):
         return super().submit(Drew, 10, {})
 
 ELSEWHERE = Engine(name="elsewhere", title="draws where nobody looks", start=lambda wanted: Elsewhere(1), workers=lambda wanted: 1)
-"""
+"""  # noqa: E501
 
 
 def test_shards_that_lie_elsewhere_are_missed(plugin, cli, tmp_path, monkeypatch):
-    """Workers that say they drew, into a folder of their own: status 5 and what to do, and nothing is drawn a second time in silence."""
+    """Workers that say they drew, into a folder of their own:
+    status 5 and what to do, and nothing is drawn a second time in silence.
+    """
     monkeypatch.setattr(workers, "PATIENCE", 1)
     (tmp_path / "own.py").write_text(ELSEWHERE)
-    status, out, err = cli("run", "--plugin", plugin, *WORDS, "--with", tmp_path / "own.py", "--on", "elsewhere", "--out", tmp_path / "runs")
+    status, out, err = cli(
+        "run",
+        "--plugin",
+        plugin,
+        *WORDS,
+        "--with",
+        tmp_path / "own.py",
+        "--on",
+        "elsewhere",
+        "--out",
+        tmp_path / "runs",
+    )
     assert (status, out, err.count("\n")) == (5, "", 1)
     assert "it must be one folder for all of them; else --out URL" in err
     assert not (tmp_path / "pids").exists()
@@ -225,8 +304,15 @@ def test_what_a_cluster_refuses_is_a_line(monkeypatch, tmp_path):
         raise submitit.core.utils.FailedJobError("sbatch: error: invalid partition specified: gpux")
 
     monkeypatch.setattr(submitit.AutoExecutor, "submit", refused)
-    pool = shelves.find("engines", "slurm").start(Wanted(1, 1, folder=tmp_path, options={"cluster": "local"}))
-    with pytest.raises(RunFailed, match="--on slurm: the jobs were not taken: sbatch: error: invalid partition specified: gpux"):
+    pool = shelves.find("engines", "slurm").start(
+        Wanted(1, 1, folder=tmp_path, options={"cluster": "local"})
+    )
+    with pytest.raises(
+        RunFailed,
+        match=(
+            "--on slurm: the jobs were not taken: sbatch: error: invalid partition specified: gpux"
+        ),
+    ):
         pool.submit(divmod, 7, 2)
 
 
@@ -236,10 +322,28 @@ def test_what_a_cluster_refuses_is_a_line(monkeypatch, tmp_path):
         (("--on", "rya"), "unknown engine 'rya': did you mean ray?"),
         (("--on", "slurm"), "--on slurm: how many jobs at once? --workers N"),
         (("--on", "slurm", "--workers", 2), "--on slurm: there is no sbatch here"),
-        (("--on", "local", "--partition", "gpu"), "--on local: 'partition=gpu' is no option NAME=VALUE of it"),
+        (
+            ("--on", "local", "--partition", "gpu"),
+            "--on local: 'partition=gpu' is no option NAME=VALUE of it",
+        ),
         (("--partition", "gpu"), "--partition and --on-option are words to an engine: name it too"),
-        (("--on", "slurm", "--workers", 2, "--on-option", "time"), "--on slurm: --on-option time wants a value: time=VALUE, "),
-        (("--on", "slurm", "--workers", 2, "--on-option", "cluster=local", "--on-option", "time=soon"), "--on-option time=soon: a whole number from 1 on"),
+        (
+            ("--on", "slurm", "--workers", 2, "--on-option", "time"),
+            "--on slurm: --on-option time wants a value: time=VALUE, ",
+        ),
+        (
+            (
+                "--on",
+                "slurm",
+                "--workers",
+                2,
+                "--on-option",
+                "cluster=local",
+                "--on-option",
+                "time=soon",
+            ),
+            "--on-option time=soon: a whole number from 1 on",
+        ),
         (("--on", "ray", "--shard", "1/2"), "--shard draws in this process"),
         (("--shard-timeout", "0"), "--shard-timeout 0.0: seconds, more than 0"),
         (("--out", "nowhere://x"), "--out nowhere://x: "),
@@ -249,7 +353,9 @@ def test_what_a_cluster_refuses_is_a_line(monkeypatch, tmp_path):
 )
 def test_an_engine_that_cannot_be_had_is_refused_in_a_line(words, line, plugin, cli, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    status, out, err = cli("run", "--plugin", plugin, *WORDS, "--out", plugin.parent / "runs", *words)
+    status, out, err = cli(
+        "run", "--plugin", plugin, *WORDS, "--out", plugin.parent / "runs", *words
+    )
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"genbench: {line}")
 
@@ -257,7 +363,9 @@ def test_an_engine_that_cannot_be_had_is_refused_in_a_line(words, line, plugin, 
 @pytest.mark.parametrize("wrong", [{"name": "No Name"}, {"title": ""}, {"workers": None}])
 def test_a_row_of_an_engine_refuses_itself_when_wrong(wrong):
     with pytest.raises(RowError):
-        engine.Engine(**{"name": "mine", "title": "mine", "start": print, "workers": print, **wrong})
+        engine.Engine(
+            **{"name": "mine", "title": "mine", "start": print, "workers": print, **wrong}
+        )
 
 
 # Results roots that are URLs
@@ -266,12 +374,18 @@ def test_a_row_of_an_engine_refuses_itself_when_wrong(wrong):
 @pytest.fixture(params=["memory", "file"])
 def root(request, tmp_path):
     fsspec.filesystem("memory").store.clear()
-    return f"memory://bucket-{tmp_path.name}/runs" if request.param == "memory" else f"file://{tmp_path}/bucket/runs"
+    return (
+        f"memory://bucket-{tmp_path.name}/runs"
+        if request.param == "memory"
+        else f"file://{tmp_path}/bucket/runs"
+    )
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """machine(name): from now on this process has the cache, and so the copies, of a machine of this name."""
+    """machine(name): from now on this process has the cache, and so the copies,
+    of a machine of this name.
+    """
     shared = os.environ["GENBENCH_HOME"]
 
     def call(name):
@@ -290,14 +404,20 @@ def below(root, run):
 
 
 def test_a_run_below_a_url_is_taken_over_by_another_machine(root, plugin, machine, cli):
-    """Everything stands below the URL, each shard with its marker; a machine that has nothing takes it over, draws nothing, and has the same bytes."""
+    """Everything stands below the URL, each shard with its marker;
+    a machine that has nothing takes it over, draws nothing, and has the same bytes.
+    """
     alone = evaluated(plugin, "alone")
     machine("first")
     found = evaluated(plugin, root)
     assert same(found, alone)
     there = below(root, found.id)
     assert {"plan.json", "run.json", "samples.png"} <= set(there)
-    assert {name.removeprefix("shards/"): data for name, data in there.items() if name.endswith(".safetensors")} == shards(alone.folder)
+    assert {
+        name.removeprefix("shards/"): data
+        for name, data in there.items()
+        if name.endswith(".safetensors")
+    } == shards(alone.folder)
     assert len([name for name in there if name.endswith(stores.MARK)]) == 20
     machine("third")
     status, said, err = cli("show", f"{root}/{found.id}", "--json")
@@ -310,7 +430,9 @@ def test_a_run_below_a_url_is_taken_over_by_another_machine(root, plugin, machin
 
 
 def test_what_is_torn_below_a_url_is_drawn_again(root, plugin, machine, capfd):
-    """A shard without its marker, or with one cut short, is none; one whose file is not what the marker says is named; all are drawn and put there again."""
+    """A shard without its marker, or with one cut short, is none;
+    one whose file is not what the marker says is named; all are drawn and put there again.
+    """
     alone = evaluated(plugin, "alone")
     machine("first")
     found = evaluated(plugin, root)
@@ -327,19 +449,35 @@ def test_what_is_torn_below_a_url_is_drawn_again(root, plugin, machine, capfd):
     again = evaluated(plugin, root)
     assert same(again, alone)
     assert again.cost["images_drawn"] == 30
-    assert f"damaged shard: {root}/{found.id}/{files[2]} is not what its marker says" in capfd.readouterr().err
-    assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {"run.json"}  # which says when
+    assert (
+        f"damaged shard: {root}/{found.id}/{files[2]} is not what its marker says"
+        in capfd.readouterr().err
+    )
+    # which says when
+    assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {
+        "run.json"
+    }
 
 
-def test_a_file_that_is_just_being_put_below_a_url_is_not_damaged(plugin, machine, tmp_path, monkeypatch, capfd):
-    """Another machine writes it anew while this one reads: half of it is there at first, all of it a moment later."""
+def test_a_file_that_is_just_being_put_below_a_url_is_not_damaged(
+    plugin, machine, tmp_path, monkeypatch, capfd
+):
+    """Another machine writes it anew while this one reads:
+    half of it is there at first, all of it a moment later.
+    """
     root = f"file://{tmp_path}/bucket"
     machine("first")
     found = evaluated(plugin, root)
-    torn = next(path for path in sorted((tmp_path / "bucket" / found.id / "shards").glob("*.safetensors")))
+    torn = next(
+        path for path in sorted((tmp_path / "bucket" / found.id / "shards").glob("*.safetensors"))
+    )
     content = torn.read_bytes()
     torn.write_bytes(content[:-9])
-    monkeypatch.setattr(stores.time, "sleep", lambda seconds: torn.write_bytes(content) if seconds == stores.AGAIN else None)
+    monkeypatch.setattr(
+        stores.time,
+        "sleep",
+        lambda seconds: torn.write_bytes(content) if seconds == stores.AGAIN else None,
+    )
     machine("second")
     stores.opened(root, found.id).pull()
     assert shards(stores.opened(root, found.id).folder) == shards(found.folder)
@@ -347,7 +485,9 @@ def test_a_file_that_is_just_being_put_below_a_url_is_not_damaged(plugin, machin
 
 
 def test_what_is_lost_of_a_finished_run_below_a_url_is_drawn_again(plugin, machine, tmp_path, cli):
-    """Merging names it, leaves it out and touches nothing there; the same run on a machine without a copy puts it there again, its numbers unmoved."""
+    """Merging names it, leaves it out and touches nothing there;
+    the same run on a machine without a copy puts it there again, its numbers unmoved.
+    """
     root = f"file://{tmp_path}/bucket"
     machine("first")
     found = evaluated(plugin, root)
@@ -361,11 +501,18 @@ def test_what_is_lost_of_a_finished_run_below_a_url_is_drawn_again(plugin, machi
     assert {name for name, data in below(root, found.id).items() if before[name] != data} == {torn}
     again = evaluated(plugin, root)
     assert (again.scores, again.cost["images_drawn"]) == (found.scores, 10)
-    assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {"run.json"}  # which says when
+    # which says when
+    assert {name for name, data in below(root, found.id).items() if before[name] != data} <= {
+        "run.json"
+    }
 
 
-def test_a_machine_that_has_a_finished_run_puts_what_is_lost_below_its_url(plugin, machine, tmp_path):
-    """A marker that is gone, and a file that was cut short: the same words put both there again, and draw nothing."""
+def test_a_machine_that_has_a_finished_run_puts_what_is_lost_below_its_url(
+    plugin, machine, tmp_path
+):
+    """A marker that is gone, and a file that was cut short:
+    the same words put both there again, and draw nothing.
+    """
     root = f"file://{tmp_path}/bucket"
     machine("first")
     found = evaluated(plugin, root)
@@ -382,8 +529,14 @@ def test_a_machine_that_has_a_finished_run_puts_what_is_lost_below_its_url(plugi
 
 
 @pytest.mark.parametrize(("said", "replaced"), [({}, False), ({"device": "cuda"}, True)])
-def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(said, replaced, plugin, machine, tmp_path, capfd):
-    """Two machines whose generator is not reproducible: the second hears of it, and does not overwrite. What was made on another device is replaced."""
+def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(
+    said, replaced, plugin, machine, tmp_path, capfd
+):
+    """Two machines whose generator is not reproducible: the second hears of it,
+    and does not overwrite.
+
+    What was made on another device is replaced.
+    """
     root = f"file://{tmp_path}/bucket"
     machine("first")
     found = evaluated(plugin, root)
@@ -391,7 +544,9 @@ def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(said,
     place = stores.Place(tmp_path / "elsewhere" / found.id, root)
     name = next(name for name in sorted(before) if name.endswith(".images.safetensors"))
     arrays, meta = read_arrays(Path(found.folder, name))
-    write_arrays(place.folder / name, {"images": 255 - arrays["images"]}, {**meta, "images": "other", **said})
+    write_arrays(
+        place.folder / name, {"images": 255 - arrays["images"]}, {**meta, "images": "other", **said}
+    )
     (place.folder / "run.json").write_bytes(b"other")
     place.push()
     shard, after = Path(name).name.partition(".")[0], below(root, found.id)
@@ -408,12 +563,18 @@ def test_a_folder_is_no_url(cli, here):
     """Where a command wants a folder, a URL is refused, and no folder of that name is made."""
     (here / "one" / "run").mkdir(parents=True)
     (here / "one" / "run" / "plan.json").write_text("{}")
-    assert cli("merge", "one", "--out", "s3://bucket/runs") == (2, "", "genbench: --out s3:/bucket/runs is a URL; name a folder here\n")
+    assert cli("merge", "one", "--out", "s3://bucket/runs") == (
+        2,
+        "",
+        "genbench: --out s3:/bucket/runs is a URL; name a folder here\n",
+    )
     assert [path.name for path in here.iterdir()] == ["one"]
 
 
 def test_workers_and_shares_meet_below_a_url(plugin, machine, tmp_path, cli):
-    """A share drawn on one machine, the rest by two workers of another, all below one URL; merge brings it into a folder; --fresh begins anew."""
+    """A share drawn on one machine, the rest by two workers of another, all below one URL;
+    merge brings it into a folder; --fresh begins anew.
+    """
     root = f"file://{tmp_path}/bucket"
     alone = evaluated(plugin, "alone")
     machine("first")
@@ -429,7 +590,9 @@ def test_workers_and_shares_meet_below_a_url(plugin, machine, tmp_path, cli):
 
 
 def test_a_store_that_says_no_costs_no_sample(plugin, machine, tmp_path, monkeypatch):
-    """A store that fails in the middle ends the run with a line that says where everything is; when it works again nothing is drawn twice."""
+    """A store that fails in the middle ends the run with a line that says where everything is;
+    when it works again nothing is drawn twice.
+    """
     root = f"file://{tmp_path}/bucket"
     machine("first")
     local = type(fsspec.filesystem("file"))
@@ -442,7 +605,13 @@ def test_a_store_that_says_no_costs_no_sample(plugin, machine, tmp_path, monkeyp
         return real(self, path, value, **words)
 
     monkeypatch.setattr(local, "pipe_file", failing)
-    with pytest.raises(RunFailed, match=r"No space left on device; what was drawn is kept in .*, and once the place can be written the same command goes on"):
+    with pytest.raises(
+        RunFailed,
+        match=(
+            r"No space left on device; what was drawn is kept in .*, and once the place can be "
+            r"written the same command goes on"
+        ),
+    ):
         evaluated(plugin, root)
     drawn = len((plugin.parent / "pids").read_text().split())
     monkeypatch.setattr(local, "pipe_file", real)

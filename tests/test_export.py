@@ -1,4 +1,6 @@
-"""Samples leave in the forms that others read, and come back as a data set and as a generator: the same images, labels and order in every form."""
+"""Samples leave in the forms that others read, and come back as a data set and as a generator:
+the same images, labels and order in every form.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ import torch, genbench
 @genbench.hookimpl
 def sample(n, seeds, {more}):
     return torch.stack([torch.randint(256, (3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +36,39 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, more in (("classes", "labels"), ("plain", "indices")):
         (folder / f"{name}.py").write_text(PLUGIN.format(more=more))
-        words = ["run", "--plugin", folder / f"{name}.py", "--n", N, "--metrics", "fd", "--out", folder / name, "--leaderboards", "none", "--quiet"]
+        words = [
+            "run",
+            "--plugin",
+            folder / f"{name}.py",
+            "--n",
+            N,
+            "--metrics",
+            "fd",
+            "--out",
+            folder / name,
+            "--leaderboards",
+            "none",
+            "--quiet",
+        ]
         assert main([str(word) for word in words]) == 0
     return folder
 
 
-PLACES = {"folder": "out", "zip": "out.zip", "npz": "out.npz", "adm": "out.npz", "parquet": "out.parquet"}
+PLACES = {
+    "folder": "out",
+    "zip": "out.zip",
+    "npz": "out.npz",
+    "adm": "out.npz",
+    "parquet": "out.parquet",
+}
 
 
 @pytest.mark.parametrize("kind", ["classes", "plain"])
 @pytest.mark.parametrize("form", PLACES)
 def test_every_form_comes_back(form, kind, runs, tmp_path):
-    """The fingerprint of what is read back is that of the samples, labels included; the generator `images` serves sample i as picture i, in any order."""
+    """The fingerprint of what is read back is that of the samples, labels included;
+    the generator `images` serves sample i as picture i, in any order.
+    """
     if form == "parquet":
         pytest.importorskip("pyarrow")
     found = find(None, runs / kind)
@@ -65,18 +88,24 @@ def test_every_form_comes_back(form, kind, runs, tmp_path):
 
 
 def test_the_forms_are_those_of_others(runs, tmp_path):
-    """StyleGAN's names and dataset.json, ADM's name and arrays by numpy alone, the datasets library's columns, and the same bytes each time."""
+    """StyleGAN's names and dataset.json, ADM's name and arrays by numpy alone,
+    the datasets library's columns, and the same bytes each time.
+    """
     found = find(None, runs / "classes")
     for again in ("a", "b"):
         for form, name in PLACES.items():
             exports.export(found, form, tmp_path / f"{again}-{form}{name[3:]}")
     for form, name in PLACES.items():
         if form != "folder":
-            assert (tmp_path / f"a-{form}{name[3:]}").read_bytes() == (tmp_path / f"b-{form}{name[3:]}").read_bytes(), form
+            assert (tmp_path / f"a-{form}{name[3:]}").read_bytes() == (
+                tmp_path / f"b-{form}{name[3:]}"
+            ).read_bytes(), form
     with zipfile.ZipFile(tmp_path / "a-zip.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".png")]
         assert names == [f"00000/img{i:08d}.png" for i in range(N)] == sorted(names)
-        assert json.loads(archive.read("dataset.json"))["labels"] == [[name, i % 10] for i, name in enumerate(names)]
+        assert json.loads(archive.read("dataset.json"))["labels"] == [
+            [name, i % 10] for i, name in enumerate(names)
+        ]
         assert archive.testzip() is None
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
         with archive.open(names[3]) as file, Image.open(file) as picture:
@@ -85,23 +114,49 @@ def test_the_forms_are_those_of_others(runs, tmp_path):
         with np.load(tmp_path / f"a-{form}.npz", allow_pickle=False) as arrays:
             assert list(arrays) == keys
             assert np.array_equal(arrays[keys[0]][3], third)
-            assert (arrays[keys[0]].shape, arrays[keys[1]].tolist()) == ((N, 32, 32, 3), [i % 10 for i in range(N)])
+            assert (arrays[keys[0]].shape, arrays[keys[1]].tolist()) == (
+                (N, 32, 32, 3),
+                [i % 10 for i in range(N)],
+            )
     datasets = pytest.importorskip("datasets")
-    table = datasets.Dataset.from_parquet(str(tmp_path / "a-parquet.parquet"), cache_dir=str(tmp_path / "cache"))
-    assert table.features == datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list("0123456789"))})
+    table = datasets.Dataset.from_parquet(
+        str(tmp_path / "a-parquet.parquet"), cache_dir=str(tmp_path / "cache")
+    )
+    assert table.features == datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list("0123456789"))}
+    )
     assert np.array_equal(np.asarray(table[3]["image"]), third)
 
 
 def test_the_command(cli, here, runs):
-    """The newest run, to a name by itself; what is there already, a wrong ending, and a run without its images end in a line."""
+    """The newest run, to a name by itself; what is there already, a wrong ending,
+    and a run without its images end in a line.
+    """
     status, out, _ = cli("export", "--to", "adm", "--runs", runs / "classes")
     assert (status, out.split(":")[0]) == (0, f"samples_{N}x32x32x3.npz")
     status, out, err = cli("export", "--to", "adm", "--runs", runs / "classes")
     assert (status, "exists already: --out another place" in err) == (2, True)
-    assert "a name that ends in .zip" in cli("export", "--to", "zip", "--out", "a.npz", "--runs", runs / "classes")[2]
-    assert "a folder's name has no ending" in cli("export", "--to", "folder", "--out", "a.d", "--runs", runs / "classes")[2]
+    assert (
+        "a name that ends in .zip"
+        in cli("export", "--to", "zip", "--out", "a.npz", "--runs", runs / "classes")[2]
+    )
+    assert (
+        "a folder's name has no ending"
+        in cli("export", "--to", "folder", "--out", "a.d", "--runs", runs / "classes")[2]
+    )
     assert "there is no finished run" in cli("export", "--to", "zip")[2]
-    status, out, _ = cli("run", "--plugin", "images", "--checkpoint", f"samples_{N}x32x32x3.npz", "--metrics", "fd", "--leaderboards", "none", "--json")
+    status, out, _ = cli(
+        "run",
+        "--plugin",
+        "images",
+        "--checkpoint",
+        f"samples_{N}x32x32x3.npz",
+        "--metrics",
+        "fd",
+        "--leaderboards",
+        "none",
+        "--json",
+    )
     assert (status, json.loads(out)["plan"]["identity"]["n"]) == (0, N)
     assert len(open_images(here / f"samples_{N}x32x32x3.npz")) == N
 

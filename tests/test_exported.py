@@ -1,4 +1,6 @@
-"""The generators jit and onnx: the shipped dcgan exported and drawn through them is dcgan; programs run for those alone who trust them."""
+"""The generators jit and onnx: the shipped dcgan exported and drawn through them is dcgan;
+programs run for those alone who trust them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from genbench.generator import construct, locate
 from genbench.shelves import find
 from genbench_plugins._small import enlarge
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning"
+)
 DIGITS = find("datasets", "digits")
 
 
@@ -41,7 +45,9 @@ class Exportable(nn.Module):
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     path = tmp_path_factory.mktemp("jit") / "dcgan.pt"
-    torch.jit.save(torch.jit.trace(Exportable(), (torch.zeros(2, 32), torch.zeros(2, dtype=torch.int64))), path)
+    torch.jit.save(
+        torch.jit.trace(Exportable(), (torch.zeros(2, 32), torch.zeros(2, dtype=torch.int64))), path
+    )
     return path
 
 
@@ -65,14 +71,35 @@ def test_it_passes_the_conformance_checks_and_runs(program, tmp_path, capsys):
     results = check(locate("jit"), options=["z_size=32"], checkpoint=program, trust=trust)
     assert [(one.check, one.came) for one in results if one.verdict == "fail"] == []
     assert next(one.verdict for one in results if one.check == "labels") == "pass"
-    words = ["run", "--plugin", "jit", "--checkpoint", str(program), "-o", "z_size=32", "--trust", trust, "--n", "40", "--metrics", "kd_digits", "--json"]
+    words = [
+        "run",
+        "--plugin",
+        "jit",
+        "--checkpoint",
+        str(program),
+        "-o",
+        "z_size=32",
+        "--trust",
+        trust,
+        "--n",
+        "40",
+        "--metrics",
+        "kd_digits",
+        "--json",
+    ]
     assert main([*words, "--out", str(tmp_path / "runs"), "--leaderboards", "none"]) == 0
     answered = capsys.readouterr()
     assert "taken as -1..1" in answered.err
     assert json.loads(answered.out)["plan"]["identity"]["checkpoint"] == trust
 
 
-@pytest.mark.parametrize(("trust", "said"), [((), "if you trust whoever made it: --trust "), (("--trust", "ab" * 32), "not the file of that SHA-256")])
+@pytest.mark.parametrize(
+    ("trust", "said"),
+    [
+        ((), "if you trust whoever made it: --trust "),
+        (("--trust", "ab" * 32), "not the file of that SHA-256"),
+    ],
+)
 def test_a_program_runs_only_when_its_hash_is_trusted(trust, said, tmp_path, capsys):
     """The program cannot even be loaded, and is not reached."""
     file = tmp_path / "wrong.pt"
@@ -88,8 +115,13 @@ def test_trust_is_refused_where_nothing_is_run(capsys):
     assert "what dcgan reads is data" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("low", "high", "whole", "found"), [(-1, 1, False, "-1..1"), (0, 1, False, "0..1"), (0, 255, False, "0..255"), (0, 255, True, "")])
-def test_the_range_is_inferred_and_the_images_are_the_same(low, high, whole, found, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "found"),
+    [(-1, 1, False, "-1..1"), (0, 1, False, "0..1"), (0, 255, False, "0..255"), (0, 255, True, "")],
+)
+def test_the_range_is_inferred_and_the_images_are_the_same(
+    low, high, whole, found, tmp_path, capsys
+):
     path = tmp_path / "ramp.pt"
     torch.jit.save(torch.jit.script(Ramp(low, high, whole)), path)
     images = drawn("jit", path, z_size=192)
@@ -101,7 +133,10 @@ def test_the_range_is_inferred_and_the_images_are_the_same(low, high, whole, fou
 def test_no_usual_range_and_no_latent_size_are_a_line_each(tmp_path):
     path = tmp_path / "ramp.pt"
     torch.jit.save(torch.jit.script(Ramp(-3, 3)), path)
-    with pytest.raises(genbench.UserError, match=r"which is no usual range: clamp them in it, or say -o output=-1..1"):
+    with pytest.raises(
+        genbench.UserError,
+        match=r"which is no usual range: clamp them in it, or say -o output=-1..1",
+    ):
         drawn("jit", path, z_size=192)
     with pytest.raises(genbench.UserError, match="-o z_size=128"):
         drawn("jit", path)
@@ -112,11 +147,18 @@ def test_the_three_noises_are_torch_fidelitys_laws(tmp_path):
     torch.jit.save(torch.jit.script(Ramp(0, 1)), path)
     description = locate("jit")
     for kind in ("normal", "unit", "uniform_0_1"):
-        made = construct(description, {"z_size": 192, "z_type": kind, "num_classes": None, "output": "0..1"}, path, "cpu", DIGITS)
+        made = construct(
+            description,
+            {"z_size": 192, "z_type": kind, "num_classes": None, "output": "0..1"},
+            path,
+            "cpu",
+            DIGITS,
+        )
         z = made.hook.sample.get_hookimpls()[0].plugin.latent(torch.arange(200))
         if kind == "unit":
             torch.testing.assert_close(z.norm(dim=1), torch.ones(200))
-            assert z.min() >= 0  # as torch_fidelity.noise.random_unit: uniform numbers, scaled to length 1
+            # as torch_fidelity.noise.random_unit: uniform numbers, scaled to length 1
+            assert z.min() >= 0
         elif kind == "normal":
             assert abs(float(z.std()) - 1) < 0.02
         else:
@@ -135,7 +177,9 @@ def test_an_onnx_network_draws_what_it_says(batch, conditional, tmp_path):
 
 def test_an_onnx_file_runs_without_trust_and_passes_the_checks(tmp_path):
     path = graph(tmp_path / "net.onnx", "n", conditional=False)
-    assert [one.came for one in check(locate("onnx"), checkpoint=path) if one.verdict == "fail"] == []
+    assert [
+        one.came for one in check(locate("onnx"), checkpoint=path) if one.verdict == "fail"
+    ] == []
 
 
 @pytest.mark.parametrize("name", ["jit", "onnx"])

@@ -1,4 +1,6 @@
-"""The extractor `digits` reads digits, one image at a time, and its shipped weights are the ones its row names."""
+"""The extractor `digits` reads digits, one image at a time,
+and its shipped weights are the ones its row names.
+"""
 
 import hashlib
 from pathlib import Path
@@ -33,7 +35,9 @@ def test_accuracy(extract):
 def test_outputs(extract):
     """The outputs are float32 with the names and widths of the row, without gradients."""
     rows = extract(split("rest")[0][:3])
-    assert {name: row.shape for name, row in rows.items()} == {name: (3, width) for name, width in DIGITS.outputs.items()}
+    assert {name: row.shape for name, row in rows.items()} == {
+        name: (3, width) for name, width in DIGITS.outputs.items()
+    }
     assert all(row.dtype == torch.float32 and not row.requires_grad for row in rows.values())
 
 
@@ -43,16 +47,22 @@ def test_rows_are_independent(extract):
     together = extract(images)
     alone = [extract(image[None]) for image in images]
     for name, rows in together.items():
-        torch.testing.assert_close(torch.cat([row[name] for row in alone]), rows, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            torch.cat([row[name] for row in alone]), rows, rtol=1e-5, atol=1e-5
+        )
 
 
 def test_scale(extract):
     """The pool is scaled so that the mean of |x|^2 / 64 over the training images is 1."""
-    assert extract(split("train")[0])["pool"].double().square().mean().item() == pytest.approx(1, abs=1e-3)
+    assert extract(split("train")[0])["pool"].double().square().mean().item() == pytest.approx(
+        1, abs=1e-3
+    )
 
 
 def test_pool_has_full_rank(extract):
-    """On held-out images no dimension of the pool is dead: the covariance has 64 eigenvalues above a millionth of the largest."""
+    """On held-out images no dimension of the pool is dead:
+    the covariance has 64 eigenvalues above a millionth of the largest.
+    """
     values = torch.linalg.eigvalsh(torch.cov(extract(split("heldout")[0])["pool"].double().T))
     assert (values > 1e-6 * values.max()).all()
 
@@ -60,7 +70,11 @@ def test_pool_has_full_rank(extract):
 def test_other_sizes(extract):
     """Digits of 64x64 pixels are resized to what the network has seen and recognised as well."""
     images, labels = split("heldout")
-    large = F.interpolate(images.float(), size=(64, 64), mode="bilinear", align_corners=False).round().to(torch.uint8)
+    large = (
+        F.interpolate(images.float(), size=(64, 64), mode="bilinear", align_corners=False)
+        .round()
+        .to(torch.uint8)
+    )
     assert (extract(large)["logits"].argmax(1) == labels).double().mean() >= 0.98
 
 

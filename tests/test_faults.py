@@ -1,4 +1,6 @@
-"""Planted faults: each makes the metrics meant for it worse, and leaves those alone that are meant for another."""
+"""Planted faults: each makes the metrics meant for it worse,
+and leaves those alone that are meant for another.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ def real(rng: np.random.Generator, n: int = N, d: int = 6) -> np.ndarray:
 
 def faultless(rng: np.random.Generator) -> Data:
     labels = np.arange(N) % CLASSES
-    logits = {need: 8 * np.eye(CLASSES)[labels] + rng.normal(size=(N, CLASSES)) for need in ("logits", "reference_logits")}
+    logits = {
+        need: 8 * np.eye(CLASSES)[labels] + rng.normal(size=(N, CLASSES))
+        for need in ("logits", "reference_logits")
+    }
     other = np.random.default_rng(4)  # its own, so that the other sides are what they were
     rebuilt = {"originals": real(other), "between": 0.5 + other.random(N)}
     rebuilt["reconstructions"] = rebuilt["originals"] + 0.1 * other.normal(size=(N, 6))
@@ -47,30 +52,46 @@ def faultless(rng: np.random.Generator) -> Data:
 
 
 def elsewhere(rng: np.random.Generator, of: Data) -> Data:
-    """Samples that have nothing to do with the reference, and that the recogniser knows nothing about."""
+    """Samples that have nothing to do with the reference, and that the recogniser knows
+    nothing about.
+    """
     return {**of, "samples": of["samples"] + 60, "logits": np.zeros_like(of["logits"])}
 
 
 def collapsed(rng: np.random.Generator, of: Data) -> Data:
     """All samples from the first mode; the recogniser is certain."""
-    return {**of, "samples": real(rng, CLASSES * N)[::CLASSES], "logits": of["logits"][np.zeros(N, dtype=int)]}
+    return {
+        **of,
+        "samples": real(rng, CLASSES * N)[::CLASSES],
+        "logits": of["logits"][np.zeros(N, dtype=int)],
+    }
 
 
 def with_outliers(rng: np.random.Generator, of: Data) -> Data:
     """Three in ten samples far from anything, the same number of the faultless ones still there."""
     far = 40 * rng.normal(size=(172, 6)) + 200
-    more = {need: np.concatenate([of[need], of[need][: len(far)]]) for need in ("logits", "labels", "pairs")}
+    more = {
+        need: np.concatenate([of[need], of[need][: len(far)]])
+        for need in ("logits", "labels", "pairs")
+    }
     return {**of, **more, "samples": np.concatenate([of["samples"], far])}
 
 
 def mislabelled(rng: np.random.Generator, of: Data) -> Data:
     """Good samples, but half of them of another label than the one asked for."""
-    return {**of, "labels": np.where(np.arange(N) < N // 2, (of["labels"] + 1) % CLASSES, of["labels"])}
+    return {
+        **of,
+        "labels": np.where(np.arange(N) < N // 2, (of["labels"] + 1) % CLASSES, of["labels"]),
+    }
 
 
 def blurred(rng: np.random.Generator, of: Data) -> Data:
     """Samples that lie between the modes, and that the recogniser is unsure of."""
-    return {**of, "samples": (of["samples"] + real(rng)[rng.permutation(N)]) / 2, "logits": of["logits"] / 8}
+    return {
+        **of,
+        "samples": (of["samples"] + real(rng)[rng.permutation(N)]) / 2,
+        "logits": of["logits"] / 8,
+    }
 
 
 def memorised(rng: np.random.Generator, of: Data) -> Data:
@@ -116,8 +137,13 @@ FAULTS: dict[Callable[[np.random.Generator, Data], Data], tuple[str, str]] = {
 
 
 def value(row: Metric, of: Data) -> float:
-    sums = {"sums": sums_of_rows(of["samples"], blocks_of(of["labels"]), of["labels"]), "ahead": ahead_of_rows(of["samples"], of["labels"])}
-    return row.value(Arrays({need: array for need, array in {**of, **sums}.items() if need in row.needs}))
+    sums = {
+        "sums": sums_of_rows(of["samples"], blocks_of(of["labels"]), of["labels"]),
+        "ahead": ahead_of_rows(of["samples"], of["labels"]),
+    }
+    return row.value(
+        Arrays({need: array for need, array in {**of, **sums}.items() if need in row.needs})
+    )
 
 
 def worsening(row: Metric, good: Data, bad: Data) -> float:
@@ -128,8 +154,9 @@ def worsening(row: Metric, good: Data, bad: Data) -> float:
 def meant_for(row: Metric) -> tuple[Callable[[np.random.Generator, Data], Data], ...]:
     """The faults of which a row must see one, by what it needs.
 
-    A training split is there to find copies of it; reconstructions, what they lose; prompts, images of something else; a reference or a recogniser, what
-    is not of its kind (or, where they say how alike real images are, sameness); latent pairs, jumps; samples alone, sameness.
+    A training split is there to find copies of it; reconstructions, what they lose; prompts, images
+    of something else; a reference or a recogniser, what is not of its kind (or, where they say how
+    alike real images are, sameness); latent pairs, jumps; samples alone, sameness.
     """
     if "train" in row.needs:
         return (memorised,)
@@ -151,7 +178,9 @@ def test_every_metric_sees_the_fault_that_its_needs_are_there_for(rng, name):
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_planted_faults_are_seen_by_the_metrics_meant_for_them(rng, fault):
-    """Collapse lowers recall and coverage and not precision, outliers precision and not coverage, wrong labels only the accuracy of labels."""
+    """Collapse lowers recall and coverage and not precision, outliers precision and not coverage,
+    wrong labels only the accuracy of labels.
+    """
     of = faultless(rng)
     bad = fault(rng, of)
     seen, unseen = (names.split() for names in FAULTS[fault])

@@ -14,13 +14,19 @@ from genbench import files
 from genbench.files import Damaged
 from genbench.say import RunFailed, UserError
 
-ARRAYS = {"a": np.arange(24, dtype=np.float32).reshape(4, 6), "b": np.array([3, 1, 2]), "empty": np.zeros((0, 5))}
+ARRAYS = {
+    "a": np.arange(24, dtype=np.float32).reshape(4, 6),
+    "b": np.array([3, 1, 2]),
+    "empty": np.zeros((0, 5)),
+}
 META = {"run": "1234", "quantise": "round"}
 CONTENT = {"schema": 1, "name": "größer ± ", "values": [1.5, None, True], "inner": {"z": 1, "a": 2}}
 
 
 def test_writing_makes_folders_and_replaces(tmp_path):
-    """A file is written with its folders, replaced by the next write, and nothing else is left beside it."""
+    """A file is written with its folders, replaced by the next write,
+    and nothing else is left beside it.
+    """
     path = tmp_path / "a" / "b" / "file.bin"
     files.write(path, b"one")
     files.write(path, b"two")
@@ -29,9 +35,17 @@ def test_writing_makes_folders_and_replaces(tmp_path):
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["disk full", "interrupted"])
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step, error):
-    """Whatever fails before the replacing, the old file is there in full and no temporary one is."""
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), KeyboardInterrupt()],
+    ids=["disk full", "interrupted"],
+)
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path, monkeypatch, step, error
+):
+    """Whatever fails before the replacing, the old file is there in full and no temporary
+    one is.
+    """
     path = tmp_path / "file.bin"
     files.write(path, b"old")
 
@@ -44,15 +58,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
     if isinstance(error, OSError):
-        assert str(caught.value).startswith(f"could not write {path} (15 bytes): No space left on device")
+        assert str(caught.value).startswith(
+            f"could not write {path} (15 bytes): No space left on device"
+        )
 
 
 def test_a_file_is_complete_before_it_has_its_name(tmp_path, monkeypatch):
-    """At the moment of replacing, the temporary file holds every byte and was synchronised: a power cut shows the old file or the new."""
+    """At the moment of replacing, the temporary file holds every byte and was synchronised:
+    a power cut shows the old file or the new.
+    """
     seen = []
     replace, fsync = Path.replace, os.fsync
     monkeypatch.setattr("os.fsync", lambda handle: (seen.append("fsync"), fsync(handle))[1])
-    monkeypatch.setattr("pathlib.Path.replace", lambda self, target: (seen.append(self.read_bytes()), replace(self, target))[1])
+    monkeypatch.setattr(
+        "pathlib.Path.replace",
+        lambda self, target: (seen.append(self.read_bytes()), replace(self, target))[1],
+    )
     files.write(tmp_path / "file.bin", b"whole")
     assert seen == ["fsync", b"whole", "fsync"]
 
@@ -62,19 +83,25 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     for name in (".a.1234.tmp", "below/.b.5678.tmp", "kept.tmp", ".lock", "run.json"):
         files.write(tmp_path / name, b"x")
     files.sweep(tmp_path)
-    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()) == [".lock", "kept.tmp", "run.json"]
+    assert sorted(
+        p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()
+    ) == [".lock", "kept.tmp", "run.json"]
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     """A folder to write that is a file ends in a line with the remedy."""
     path = tmp_path / "file"
     path.touch()
-    with pytest.raises(UserError, match=r"--out .*file cannot be written: it is a file; name another folder"):
+    with pytest.raises(
+        UserError, match=r"--out .*file cannot be written: it is a file; name another folder"
+    ):
         files.folder_to_write(path, "--out")
 
 
 def test_arrays_come_back_as_they_were(tmp_path):
-    """Sealed arrays keep values, types, shapes (empty ones too) and what was said of them, also when they were not contiguous."""
+    """Sealed arrays keep values, types, shapes (empty ones too) and what was said of them,
+    also when they were not contiguous.
+    """
     path = tmp_path / "x.safetensors"
     files.write_arrays(path, {**ARRAYS, "turned": ARRAYS["a"].T}, META)
     arrays, meta = files.read_arrays(path)
@@ -92,7 +119,9 @@ def test_an_object_comes_back_as_it_was(tmp_path):
 
 
 def _altered(data):
-    """Every way a file may be hurt: one bit of each byte flipped, a digit put in its place, cut short, with something behind it."""
+    """Every way a file may be hurt: one bit of each byte flipped, a digit put in its place,
+    cut short, with something behind it.
+    """
     rng = random.Random(0)
     for at in range(len(data)):
         yield data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :]
@@ -102,7 +131,9 @@ def _altered(data):
 
 @pytest.mark.parametrize("kind", ["arrays", "json"])
 def test_no_altered_file_is_read_as_another_value(tmp_path, kind):
-    """Of a sealed file with any byte altered, cut off or added, either the value comes back as it was written (a blank more in JSON) or Damaged is raised."""
+    """Of a sealed file with any byte altered, cut off or added,
+    either the value comes back as it was written (a blank more in JSON) or Damaged is raised.
+    """
     path = tmp_path / "x"
     read = files.read_arrays if kind == "arrays" else files.read_json
     files.write_arrays(path, ARRAYS, META) if kind == "arrays" else files.write_json(path, CONTENT)
@@ -114,7 +145,12 @@ def test_no_altered_file_is_read_as_another_value(tmp_path, kind):
         except Damaged:
             damaged += 1
             continue
-        same = found == whole if kind == "json" else found[1] == whole[1] and all(np.array_equal(found[0][k], whole[0][k]) for k in whole[0])
+        same = (
+            found == whole
+            if kind == "json"
+            else found[1] == whole[1]
+            and all(np.array_equal(found[0][k], whole[0][k]) for k in whole[0])
+        )
         assert same, f"{other!r:.300}"
     assert damaged > 1.8 * len(data)
 
@@ -126,13 +162,22 @@ def test_numbers_that_json_has_not_are_never_written(tmp_path):
     assert not (tmp_path / "x.json").exists()
 
 
-ONE = '"""Doc."""\n\ndef f(x):\n    """Says."""\n    return x + 1  # why\n\n\nclass A:\n    """Is."""\n'
+ONE = (
+    '"""Doc."""\n\n'
+    'def f(x):\n    """Says."""\n    return x + 1  # why\n\n\nclass A:\n    """Is."""\n'
+)
 
 
 @pytest.mark.parametrize(
     ("other", "same"),
     [
-        ('"""Other words."""\ndef f(x):\n    # elsewhere\n    return (x + 1)\n\nclass A:\n    """Is more."""\n', True),
+        (
+            (
+                '"""Other words."""\n'
+                'def f(x):\n    # elsewhere\n    return (x + 1)\n\nclass A:\n    """Is more."""\n'
+            ),
+            True,
+        ),
         (ONE.replace("x + 1", "x + 2"), False),
         (ONE.replace("def f", "def g"), False),
         (ONE.replace('"""Says."""', 'x = "Says."'), False),
@@ -140,12 +185,16 @@ ONE = '"""Doc."""\n\ndef f(x):\n    """Says."""\n    return x + 1  # why\n\n\ncl
     ],
 )
 def test_code_is_its_behaviour(other, same):
-    """Comments, blanks and docstrings do not change a source's hash; a number, a name or a statement does."""
+    """Comments, blanks and docstrings do not change a source's hash;
+    a number, a name or a statement does.
+    """
     assert (files.code_sha256(ONE) == files.code_sha256(other)) is same
 
 
 def test_the_cache_tells_of_damage_and_makes_again(tmp_path, capsys):
-    """A damaged cache file is none, and is named; a missing one is none, silently; a cache that cannot be written is told and no error."""
+    """A damaged cache file is none, and is named; a missing one is none, silently;
+    a cache that cannot be written is told and no error.
+    """
     path = tmp_path / "x.safetensors"
     assert files.cached(path) is None
     assert capsys.readouterr().err == ""
@@ -173,6 +222,10 @@ def test_the_cache_lies_where_the_user_says(monkeypatch, variables, folder):
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys():
-    """The same plain data have one digest, however they were put together; another value has another."""
-    assert files.digest(CONTENT) == files.digest(json.loads(json.dumps(dict(reversed(CONTENT.items())))))
+    """The same plain data have one digest, however they were put together;
+    another value has another.
+    """
+    assert files.digest(CONTENT) == files.digest(
+        json.loads(json.dumps(dict(reversed(CONTENT.items()))))
+    )
     assert files.digest(CONTENT) != files.digest({**CONTENT, "schema": 2})

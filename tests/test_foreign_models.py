@@ -1,4 +1,6 @@
-"""Models that others trained on MNIST, in their own files: each runs, and scores as a trained model of its kind should."""
+"""Models that others trained on MNIST, in their own files:
+each runs, and scores as a trained model of its kind should.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def rows():
 
 @pytest.fixture(scope="module")
 def scored(shared_data, tmp_path_factory):
-    """(plugin, checkpoint) -> {metric: Score} of N samples against MNIST's test images, in features of a published LeNet-5."""
+    """(plugin, checkpoint) -> {metric: Score} of N samples against MNIST's test images,
+    in features of a published LeNet-5.
+    """
     import gzip
 
     folder = tmp_path_factory.mktemp("mnist")
@@ -34,7 +38,14 @@ def scored(shared_data, tmp_path_factory):
         checkpoint = shared_data / "generators" / name if isinstance(name, str) else name
         weights = f"lenet-mnist={lenet}"
         record = genbench.evaluate(
-            plugin, dataset=str(data), checkpoint=checkpoint, protocols="lenet-mnist", weights=weights, n=N, out=folder / "runs", **words
+            plugin,
+            dataset=str(data),
+            checkpoint=checkpoint,
+            protocols="lenet-mnist",
+            weights=weights,
+            n=N,
+            out=folder / "runs",
+            **words,
         )
         return {one.metric.removesuffix("_lenet-mnist"): one for one in record.scores}
 
@@ -42,7 +53,9 @@ def scored(shared_data, tmp_path_factory):
 
 
 def test_published_generators_score_as_their_files_should(scored):
-    """Against real halves' 14.6 the GAN's FID in these features is 125.6 and the VAE's 145.6 (data/README.md of the shared material)."""
+    """Against real halves' 14.6 the GAN's FID in these features is 125.6 and the VAE's 145.6
+    (data/README.md of the shared material).
+    """
     found = {
         "gan": scored(f"{FILE}:MLP", "mnist-gan-vae--G--300.ckpt")["fd"],
         "vae": scored("vae", "mnist-gan-vae--vae_epoch_25.pth")["fd"],

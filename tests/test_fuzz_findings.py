@@ -1,4 +1,6 @@
-"""Every input that fuzzing found wanting, and a small corpus of those that reach everything else, through the same targets, without a fuzzer."""
+"""Every input that fuzzing found wanting, and a small corpus of those that reach everything else,
+through the same targets, without a fuzzer.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,13 @@ def test_the_corpus_of_a_reader_is_read_or_refused(reader, room):
 
 @pytest.mark.parametrize("reader", targets.READERS)
 def test_every_door_reads_what_the_program_writes(reader, room):
-    """A contract that everything is refused by would hold as well: each door lets a sound file pass."""
+    """A contract that everything is refused by would hold as well:
+    each door lets a sound file pass.
+    """
     doors = targets.READERS[reader]
-    passed = {doors[data[0]].name for data in targets.seeds(reader) if targets.look(reader, data, room)}
+    passed = {
+        doors[data[0]].name for data in targets.seeds(reader) if targets.look(reader, data, room)
+    }
     assert passed == {door.name for door in doors}
 
 
@@ -85,10 +91,14 @@ def _swell(path):
         raise targets.UserError("no") from None
 
 
-@pytest.mark.parametrize("does", [_write, _swallowed, _delete, _run, _compute, _elsewhere, _fault, _lie, _swell])
+@pytest.mark.parametrize(
+    "does", [_write, _swallowed, _delete, _run, _compute, _elsewhere, _fault, _lie, _swell]
+)
 def test_the_watch_sees_a_reader_that_does_more(does, room, monkeypatch):
     """Each of what a target looks for is found where a reader does it."""
-    monkeypatch.setitem(targets.READERS, "bad", (targets.Door("bad", targets.as_it_is("f.bin"), does),))
+    monkeypatch.setitem(
+        targets.READERS, "bad", (targets.Door("bad", targets.as_it_is("f.bin"), does),)
+    )
     with pytest.raises(Finding, match="bad: "):
         targets.look("bad", b"\0whatever", room)
     assert not list(room.iterdir())

@@ -1,6 +1,8 @@
-"""Hostile weights, in every container that is read: refused in one line that names what the file asked for, with no marker made and nothing unfolded.
+"""Hostile weights, in every container that is read: refused in one line that names what the file
+asked for, with no marker made and nothing unfolded.
 
-NVIDIA's pickles are in test_pickles.py, TorchScript's trees in test_checkpoints.py, zips of pictures in test_odd_images.py.
+NVIDIA's pickles are in test_pickles.py, TorchScript's trees in test_checkpoints.py, zips of
+pictures in test_odd_images.py.
 """
 
 from __future__ import annotations
@@ -52,18 +54,36 @@ CALLS = {
     "builtins.eval": (called("builtins", "eval", f"open('{MARKER}', 'w')"), "builtins.eval"),
     "torch.hub": (called("torch.hub", "load", "repo"), "torch.hub.load"),
     "names from the memo": (computed("posix", "system", SYSTEM), "posix.system"),
-    "an attribute of what is allowed": (called("torch._utils", "_rebuild_tensor_v2.__globals__", "x"), "torch._utils._rebuild_tensor_v2"),
-    "a call in a call": (pickle.dumps({"a": Evil(OrderedDict, Evil(os.system, SYSTEM))}, 2), "posix.system"),
+    "an attribute of what is allowed": (
+        called("torch._utils", "_rebuild_tensor_v2.__globals__", "x"),
+        "torch._utils._rebuild_tensor_v2",
+    ),
+    "a call in a call": (
+        pickle.dumps({"a": Evil(OrderedDict, Evil(os.system, SYSTEM))}, 2),
+        "posix.system",
+    ),
     "a call in a dictionary's key": (pickle.dumps({Evil(os.system, SYSTEM): 1}, 2), "posix.system"),
-    "a call in what is set": (b"\x80\x02ccollections\nOrderedDict\n)R}" + text("x") + call("os", "system", SYSTEM) + b"sb.", "os.system"),
+    "a call in what is set": (
+        b"\x80\x02ccollections\nOrderedDict\n)R}"
+        + text("x")
+        + call("os", "system", SYSTEM)
+        + b"sb.",
+        "os.system",
+    ),
     "a legacy pickle in a storage": (
-        pickle.dumps({"a": Evil(torch.storage._load_from_bytes, legacy(Evil(os.system, SYSTEM)))}, 2),
+        pickle.dumps(
+            {"a": Evil(torch.storage._load_from_bytes, legacy(Evil(os.system, SYSTEM)))}, 2
+        ),
         "torch.storage._load_from_bytes",
     ),
-    "a memo bomb": (b"\x80\x02}" + text("a") + b"Nr\xf0\xff\xff\xffs.", "not a flat dictionary of tensors|Invalid magic number"),
+    "a memo bomb": (
+        b"\x80\x02}" + text("a") + b"Nr\xf0\xff\xff\xffs.",
+        "not a flat dictionary of tensors|Invalid magic number",
+    ),
     "a memo bomb before a bag": (
         b"\x80\x02}" + text("a") + b"Nr\xf0\xff\xff\xff0cargparse\nNamespace\n)Rs.",
-        r"numbers its parts beyond their count|\(UnpicklingError\)",  # the older format is read by torch alone, whose memo is a dictionary
+        # the older format is read by torch alone, whose memo is a dictionary
+        r"numbers its parts beyond their count|\(UnpicklingError\)",
     ),
 }
 
@@ -113,7 +133,9 @@ def test_what_a_pickle_asks_for_is_named_and_not_done(around, tree, line, here):
 
 
 def test_the_containers_are_those_that_are_read(here):
-    """What is refused above is refused for what lies in it: harmless content in the same containers is read."""
+    """What is refused above is refused for what lies in it:
+    harmless content in the same containers is read.
+    """
     for around in ("zip", "legacy"):
         Path("good.pt").write_bytes(CONTAINERS[around](pickle.dumps({}, 2)))
         assert load_checkpoint("good.pt") == {}
@@ -121,7 +143,15 @@ def test_the_containers_are_those_that_are_read(here):
 
 def viewed(size, stride, offset=0):
     """A tensor of two numbers with a shape of its own."""
-    return Evil(torch._utils._rebuild_tensor_v2, torch.tensor([1.0, 2.0]).storage(), offset, size, stride, False, OrderedDict())
+    return Evil(
+        torch._utils._rebuild_tensor_v2,
+        torch.tensor([1.0, 2.0]).storage(),
+        offset,
+        size,
+        stride,
+        False,
+        OrderedDict(),
+    )
 
 
 VIEWS = {
@@ -139,7 +169,9 @@ VIEWS = {
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_a_shape_that_overruns_its_storage_is_refused(view, zipped, bag, here):
-    """By torch's reader and by the one for tensors beside a training's bags: nothing is read past the end, and nothing small becomes large."""
+    """By torch's reader and by the one for tensors beside a training's bags:
+    nothing is read past the end, and nothing small becomes large.
+    """
     content = {"state_dict": {"a": viewed(*view)}, **({"args": np.float64(1.0)} if bag else {})}
     torch.save(content, "view.pt", _use_new_zipfile_serialization=zipped)
     refused("view.pt", "neither safetensors nor a plain state dict")
@@ -152,10 +184,14 @@ def test_a_small_tensor_may_repeat_its_numbers(here):
     assert torch.equal(load_checkpoint("expanded.pt")["a"], torch.full((4, 5), 3.0))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning"
+)
 @pytest.mark.parametrize("around", ["zip", "row", "bag", "TorchScript"])
 def test_a_hundred_tensors_of_which_each_may_be_are_together_refused(around, here, monkeypatch):
-    """Of one storage or of one number: what each tensor may say of itself, a file may not a hundred times; ten of them are read."""
+    """Of one storage or of one number: what each tensor may say of itself,
+    a file may not a hundred times; ten of them are read.
+    """
     for module in ("genbench.checkpoints", "genbench.pickles"):
         monkeypatch.setattr(f"{module}.LARGEST_VIEW", 2**20)
     one = torch.zeros(2**14)
@@ -167,8 +203,14 @@ def test_a_hundred_tensors_of_which_each_may_be_are_together_refused(around, her
                 module.register_buffer(f"b{i}", one.view(2**14))
             torch.jit.save(torch.jit.script(module), "many.pt")
             return
-        tensors = {f"a{i}": one if around == "bag" else torch.ones(1).expand(2**14) for i in range(count)}
-        torch.save({"state_dict": tensors, **({"args": np.float64(1.0)} if around == "bag" else {})}, "many.pt", _use_new_zipfile_serialization=around != "row")
+        tensors = {
+            f"a{i}": one if around == "bag" else torch.ones(1).expand(2**14) for i in range(count)
+        }
+        torch.save(
+            {"state_dict": tensors, **({"args": np.float64(1.0)} if around == "bag" else {})},
+            "many.pt",
+            _use_new_zipfile_serialization=around != "row",
+        )
 
     read = load_tensors if around == "TorchScript" else load_checkpoint
     written(100)
@@ -177,16 +219,25 @@ def test_a_hundred_tensors_of_which_each_may_be_are_together_refused(around, her
     assert len(read("many.pt")) == 10
 
 
-@pytest.mark.parametrize("made", [lambda: torch.empty(10**9, device="meta"), lambda: torch.eye(3).to_sparse()], ids=["meta", "sparse"])
+@pytest.mark.parametrize(
+    "made",
+    [lambda: torch.empty(10**9, device="meta"), lambda: torch.eye(3).to_sparse()],
+    ids=["meta", "sparse"],
+)
 def test_a_tensor_without_numbers_is_refused(made, here):
     torch.save({"a": made()}, "odd.pt")
     refused("odd.pt", "a in it is no plain tensor")
 
 
 def test_a_zip_bomb_is_not_unfolded(here):
-    """Torch stores what it writes, and would inflate what is compressed; here it is refused before."""
+    """Torch stores what it writes, and would inflate what is compressed;
+    here it is refused before.
+    """
     torch.save({"a": torch.zeros(2**26)}, "plain.pt")
-    with zipfile.ZipFile("plain.pt") as plain, zipfile.ZipFile("bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+    with (
+        zipfile.ZipFile("plain.pt") as plain,
+        zipfile.ZipFile("bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
         for name in plain.namelist():
             bomb.writestr(name, plain.read(name))
     Path("plain.pt").unlink()
@@ -203,7 +254,12 @@ def test_members_that_overlap_are_refused(here):
         first = made.getinfo("archive/data/0")
         for i in range(1, 50):
             again = zipfile.ZipInfo(f"archive/data/{i}")
-            again.file_size, again.compress_size, again.CRC, again.header_offset = first.file_size, first.compress_size, first.CRC, first.header_offset
+            again.file_size, again.compress_size, again.CRC, again.header_offset = (
+                first.file_size,
+                first.compress_size,
+                first.CRC,
+                first.header_offset,
+            )
             made.filelist.append(again)
             made.NameToInfo[again.filename] = again
     assert Path("overlap.pt").stat().st_size < 20_000
@@ -229,7 +285,9 @@ LIES = {
     "offsets that go backwards": sealed(entry([1], [4, 0]), bytes(4)),
     "a hole": sealed(entry([1], [8, 12]), bytes(12)),
     "what nobody names at the end": sealed(entry([1], [0, 4]), bytes(400)),
-    "tensors that overlap": sealed({**entry([2], [0, 8]), "b": entry([2], [4, 12])["a"]}, bytes(12)),
+    "tensors that overlap": sealed(
+        {**entry([2], [0, 8]), "b": entry([2], [4, 12])["a"]}, bytes(12)
+    ),
     "another type": sealed(entry([1], [0, 4], "O"), bytes(4)),
     "no JSON": sealed(b"{" * 100),
 }
@@ -255,10 +313,25 @@ def npy(shape, data=b"", dtype="<f8"):
 
 
 NPZ = {
-    "a bomb": ({"mu": npy((2**23,), bytes(2**26)), "sigma": npy((2**23,), bytes(2**26))}, "mu|sigma"),
-    "a matrix that its file does not hold": ({"mu": npy((10**5,), bytes(8)), "sigma": npy((10**5, 10**5))}, "more than the file holds"),
-    "Python objects": ({"mu": npy((1,), pickle.dumps([Evil(os.system, SYSTEM)]), "|O"), "sigma": npy((1, 1), bytes(8))}, "holds Python objects"),
-    "a header that is a program": ({"mu": npy("__import__('os').system('touch owned.ed')"), "sigma": npy((1, 1), bytes(8))}, "mu cannot be read"),
+    "a bomb": (
+        {"mu": npy((2**23,), bytes(2**26)), "sigma": npy((2**23,), bytes(2**26))},
+        "mu|sigma",
+    ),
+    "a matrix that its file does not hold": (
+        {"mu": npy((10**5,), bytes(8)), "sigma": npy((10**5, 10**5))},
+        "more than the file holds",
+    ),
+    "Python objects": (
+        {
+            "mu": npy((1,), pickle.dumps([Evil(os.system, SYSTEM)]), "|O"),
+            "sigma": npy((1, 1), bytes(8)),
+        },
+        "holds Python objects",
+    ),
+    "a header that is a program": (
+        {"mu": npy("__import__('os').system('touch owned.ed')"), "sigma": npy((1, 1), bytes(8))},
+        "mu cannot be read",
+    ),
 }
 
 

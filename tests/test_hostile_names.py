@@ -1,4 +1,6 @@
-"""A data set whose folders and a generator whose file are named by an enemy: no command that shows the names does harm by them."""
+"""A data set whose folders and a generator whose file are named by an enemy:
+no command that shows the names does harm by them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ FIVE = Dataset(name="five", title="", classes=NAMES, resolution=32, splits={"tra
                recogniser="digits.logits", protocol="pool")
 POOL = Protocol(name="pool", title="", dataset="any", n=100, labels="balanced", quantise="round",
                 measures=(Measure("kd", "digits.pool", "test"), Measure("label_accuracy", "digits.logits", "")))
-"""
+"""  # noqa: E501
 DRAWN = """
 import torch, genbench
 from genbench.datasets import digits
@@ -42,7 +44,7 @@ from genbench.datasets import digits
 def sample(n, seeds, labels):
     images, classes = next(digits.open_digits("train"))
     return torch.stack([images[classes == label][(seed + SHIFT) % 80] for seed, label in zip(seeds, labels)])
-"""
+"""  # noqa: E501
 
 
 class Tags(HTMLParser):
@@ -72,11 +74,26 @@ def runs(tmp_path, cli, monkeypatch):
     for place, name in enumerate(("=cmd|'\r\n##[error]\x1b[31m.py", "<b onclick=alert(1)> $_%.py")):
         plugin = tmp_path / name
         plugin.write_text(DRAWN.replace("SHIFT", str(3 * place)))
-        words = ("--dataset", "five", "--with", tmp_path / "own.py", "--out", tmp_path / "runs", "--leaderboards", "none", "--n", 100)
+        words = (
+            "--dataset",
+            "five",
+            "--with",
+            tmp_path / "own.py",
+            "--out",
+            tmp_path / "runs",
+            "--leaderboards",
+            "none",
+            "--n",
+            100,
+        )
         status, out, err = cli("run", "--plugin", plugin, *words)
         assert status == 0, err
         calm(out + err, "run")
-        found += [path.parent.name for path in (tmp_path / "runs").glob("*/run.json") if path.parent.name not in found]
+        found += [
+            path.parent.name
+            for path in (tmp_path / "runs").glob("*/run.json")
+            if path.parent.name not in found
+        ]
     return tmp_path, found
 
 
@@ -92,14 +109,23 @@ def test_no_command_does_harm_by_a_name(runs, cli, tmp_path, monkeypatch):
     words = ("--out", folder / "runs")
     own = ("--with", folder / "own.py")
     for command in (
-        ("classes", one, *words, *own), ("classes", one, other, *words, *own), ("check", one, "--baseline", other, *words),
-        ("compare", one, other, *words), ("baseline", "save", one, "--baselines", "saved", *words), ("baseline", "list", "--baselines", "saved"),
-        ("report", one, other, *words, *own, "-o", "page.html"), *(("export", one, "--to", form, "--runs", folder / "runs") for form in FORMS),
+        ("classes", one, *words, *own), ("classes", one, other, *words, *own),
+        ("check", one, "--baseline", other, *words), ("compare", one, other, *words),
+        ("baseline", "save", one, "--baselines", "saved", *words),
+        ("baseline", "list", "--baselines", "saved"),
+        ("report", one, other, *words, *own, "-o", "page.html"),
+        *(("export", one, "--to", form, "--runs", folder / "runs") for form in FORMS),
     ):  # fmt: skip
         status, out, err = cli(*command)
         assert status in (0, 1, 4), (command, err)
         if command[0] == "check":  # its annotations are commands, and their words are one line each
-            err = "\n".join(line for line in err.splitlines() if not line.startswith(("::error title=genbench check::", "::warning title=genbench check::")))
+            err = "\n".join(
+                line
+                for line in err.splitlines()
+                if not line.startswith(
+                    ("::error title=genbench check::", "::warning title=genbench check::")
+                )
+            )
         calm(out, command)
         calm(err, command)
     page = Tags()
@@ -111,4 +137,7 @@ def test_no_command_does_harm_by_a_name(runs, cli, tmp_path, monkeypatch):
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
         assert len({len(row) for row in rows}) == 1, path
         assert not any(cell[:1] in ("=", "@", "\t") for row in rows for cell in row), path
-    assert json.loads((folder / "runs" / one / "run.json").read_text())["dataset"]["classes"] == list(NAMES)  # as they are, where nothing reads them as words
+    # as they are, where nothing reads them as words
+    assert json.loads((folder / "runs" / one / "run.json").read_text())["dataset"][
+        "classes"
+    ] == list(NAMES)

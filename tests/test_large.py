@@ -1,4 +1,6 @@
-"""Runs of more samples than memory holds: what is streamed is what all rows give, and what is taken of fewer says so."""
+"""Runs of more samples than memory holds: what is streamed is what all rows give,
+and what is taken of fewer says so.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ TORN = Protocol(
     name="torn", title="", dataset="digits", n=300, labels="balanced", quantise="round",
     measures=(Measure("fd", "edges.torn", "heldout", name="fd"), Measure("fd", "edges.of", "heldout", name="whole")),
 )
-"""
+"""  # noqa: E501
 WIDTH, FIRST = 4, 100
 
 
@@ -60,7 +62,12 @@ def numbers(tmp_path, monkeypatch):
     shelves.add_file(tmp_path / "rows.py")
 
     def call(n, protocol="many", plugin="dcgan", **more):
-        return {one.metric: one for one in genbench.evaluate(plugin, protocols=(protocol,), n=n, out=tmp_path / "runs", **more).scores}
+        return {
+            one.metric: one
+            for one in genbench.evaluate(
+                plugin, protocols=(protocol,), n=n, out=tmp_path / "runs", **more
+            ).scores
+        }
 
     return call
 
@@ -76,14 +83,19 @@ STREAMED = ("fd", "batched", "rounded", "divided", "mirrored", "few_real", "more
 
 
 def test_streamed_moments_give_what_all_rows_give(numbers, monkeypatch):
-    """Every part of a streamed number: value, interval, the reference's error, what real data scores, leave-outs, sizes and flags."""
+    """Every part of a streamed number: value, interval, the reference's error,
+    what real data scores, leave-outs, sizes and flags.
+    """
     whole = numbers(300)
     as_if_large(monkeypatch)
     found = numbers(300, fresh=True)
     assert list(found) == list(whole)
     for name in STREAMED:
         for key in ("value", "se", "se_reference", "low", "high", "real", "real_high", "left_out"):
-            was, now = (np.array(getattr(one, key), dtype=np.float64) for one in (whole[name], found[name]))  # None: NaN
+            # None: NaN
+            was, now = (
+                np.array(getattr(one, key), dtype=np.float64) for one in (whole[name], found[name])
+            )
             assert now == pytest.approx(was, rel=1e-8, nan_ok=True), (name, key)
         for key in ("n", "sizes", "flags", "status"):
             assert getattr(found[name], key) == getattr(whole[name], key), (name, key)
@@ -93,12 +105,30 @@ def test_other_numbers_are_those_of_a_shorter_run_and_say_so(numbers, monkeypatc
     short = numbers(FIRST)
     as_if_large(monkeypatch)
     found = numbers(300)
-    for name, n, why in (("kd", 100, "its cost grows with the number of pairs"), ("line", 100, "the features of more do not fit into memory")):
-        for key in ("value", "se", "se_reference", "low", "high", "real", "real_high", "left_out", "n"):
-            assert getattr(found[name], key) == pytest.approx(getattr(short[name], key), rel=1e-8), (name, key)
+    for name, n, why in (
+        ("kd", 100, "its cost grows with the number of pairs"),
+        ("line", 100, "the features of more do not fit into memory"),
+    ):
+        for key in (
+            "value",
+            "se",
+            "se_reference",
+            "low",
+            "high",
+            "real",
+            "real_high",
+            "left_out",
+            "n",
+        ):
+            assert getattr(found[name], key) == pytest.approx(
+                getattr(short[name], key), rel=1e-8
+            ), (name, key)
         assert f"of the first {n} of 300 samples: {why}" in found[name].flags
         assert sum(found[name].sizes) == n
-    assert "of the first 98 of 294 samples: its cost grows with the number of pairs" in found["kd_batched"].flags
+    assert (
+        "of the first 98 of 294 samples: its cost grows with the number of pairs"
+        in found["kd_batched"].flags
+    )
     assert found["kd_batched"].n == 98
 
 
@@ -106,7 +136,9 @@ def test_features_that_are_no_numbers_fail_their_own_measure_alone(numbers, monk
     as_if_large(monkeypatch)
     found = numbers(300, "torn", "noise")  # of which half are brighter than any digit at the edge
     assert (found["fd"].status, found["whole"].status) == ("failed", "ok")
-    assert found["fd"].reason == "the features edges.torn of the samples hold NaN or infinite values"
+    assert (
+        found["fd"].reason == "the features edges.torn of the samples hold NaN or infinite values"
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +162,9 @@ def test_features_that_are_no_numbers_fail_their_own_measure_alone(numbers, monk
     ],
 )
 def test_which_numbers_are_of_all_samples(metric, width, n, first, streamed):
-    """The rule: as many as memory holds, 50,000 where pairs are compared; nothing is taken of fewer in the runs of the papers."""
+    """The rule: as many as memory holds, 50,000 where pairs are compared;
+    nothing is taken of fewer in the runs of the papers.
+    """
     row = shelves.find("metrics", metric.replace("ppl", "path_length"))
     assert (large.first_of(row, width, n)[0], large.streams(row, width, n)) == (first, streamed)
 
@@ -145,7 +179,9 @@ def test_the_guide_says_the_rule():
 
 @pytest.mark.parametrize("name", ["fd", "kd"])
 def test_what_a_number_was_made_from_goes_with_it(name):
-    """No circle keeps features or moments until the garbage collector comes: at 50,000 by 2,048 each of a hundred splits would leave gigabytes behind."""
+    """No circle keeps features or moments until the garbage collector comes:
+    at 50,000 by 2,048 each of a hundred splits would leave gigabytes behind.
+    """
     metric = shelves.find("metrics", name)
     rng = np.random.default_rng(0)
 

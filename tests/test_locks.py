@@ -1,4 +1,6 @@
-"""One cache and one lock for many processes: nothing is mixed, a dead holder holds nobody up, and a file system without locks costs work, not files."""
+"""One cache and one lock for many processes: nothing is mixed, a dead holder holds nobody up,
+and a file system without locks costs work, not files.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,11 @@ def _cached(number, path, ready, wrong):
     """Write one's own number and read whatever is there; what is read is whole and somebody's."""
     ready.wait()
     for turn in range(ROUNDS):
-        files.cache(path, {"a": np.full(2000, number), "b": np.array([number, turn])}, {"of": str(number)})
-        arrays, meta = files.read_arrays(path)  # Damaged, or a file that is not there, ends this process with status 1
+        files.cache(
+            path, {"a": np.full(2000, number), "b": np.array([number, turn])}, {"of": str(number)}
+        )
+        # Damaged, or a file that is not there, ends this process with status 1
+        arrays, meta = files.read_arrays(path)
         if len({*arrays["a"].tolist(), int(arrays["b"][0]), int(meta["of"])}) != 1:
             wrong.set()
         if number == 0 and turn == ROUNDS // 2:
@@ -32,15 +37,24 @@ def _cached(number, path, ready, wrong):
 @pytest.fixture(scope="module")
 def context():
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["pytest", "numpy", "safetensors.numpy", "filelock", "genbench.files", "genbench.locks"])
+    found.set_forkserver_preload(
+        ["pytest", "numpy", "safetensors.numpy", "filelock", "genbench.files", "genbench.locks"]
+    )
     return found
 
 
 def test_eight_processes_share_a_cache(tmp_path, context):
-    """Eight processes write and read one key fifty times, one is killed among them: every reading is whole and of one writer, and what the killed one left is
-    a temporary file."""
-    ready, wrong, path = context.Barrier(8), context.Event(), tmp_path / "home" / "features" / "x.safetensors"
-    processes = [context.Process(target=_cached, args=(number, path, ready, wrong)) for number in range(8)]
+    """Eight processes write and read one key fifty times, one is killed among them:
+    every reading is whole and of one writer, and what the killed one left is a temporary file.
+    """
+    ready, wrong, path = (
+        context.Barrier(8),
+        context.Event(),
+        tmp_path / "home" / "features" / "x.safetensors",
+    )
+    processes = [
+        context.Process(target=_cached, args=(number, path, ready, wrong)) for number in range(8)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -58,7 +72,9 @@ def _held(path, begun):
 
 
 def test_a_dead_holders_lock_is_free_at_once(tmp_path, context):
-    """While its holder lives a lock is taken; killed, its file stays and the lock is free: nobody waits for a process that is gone."""
+    """While its holder lives a lock is taken; killed, its file stays and the lock is free:
+    nobody waits for a process that is gone.
+    """
     path, begun = tmp_path / ".lock", context.Event()
     holder = context.Process(target=_held, args=(path, begun))
     holder.start()
@@ -76,7 +92,9 @@ def test_a_dead_holders_lock_is_free_at_once(tmp_path, context):
 @pytest.mark.parametrize("stale", [False, True], ids=["fresh", "beside a dead one's file"])
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_costs_no_run(code, stale, tmp_path, monkeypatch):
-    """Where flock is not known (NFS of old, some FUSE) the body runs all the same, also beside a lock file that somebody left."""
+    """Where flock is not known (NFS of old, some FUSE) the body runs all the same,
+    also beside a lock file that somebody left.
+    """
 
     def unknown(*_):
         raise OSError(code, os.strerror(code))

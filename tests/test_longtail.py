@@ -1,4 +1,6 @@
-"""Long-tailed cuts: the counts and the images of LDAM's and CBDM's code, the names they go by, and the groups of classes."""
+"""Long-tailed cuts: the counts and the images of LDAM's and CBDM's code, the names they go by,
+and the groups of classes.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,18 @@ def test_the_counts_of_cifar10_are_the_published_ones(ratio):
 
 
 def test_the_totals_of_the_literature():
-    """CIFAR-100-LT at three ratios, TinyImageNet-LT and LSUN-LT have as many images as their papers say."""
+    """CIFAR-100-LT at three ratios, TinyImageNet-LT and LSUN-LT have as many images as
+    their papers say.
+    """
     assert [sum(counts([500] * 100, ratio)) for ratio in (100, 50, 10)] == [10_847, 12_608, 19_573]
     assert sum(counts([500] * 200, 100)) == 21_549
     assert counts([50_000] * 5, 100) == (50_000, 15_811, 5_000, 1_581, 500)
 
 
 def test_the_images_are_those_of_ldams_code():
-    """The kept positions of CIFAR-10 and CIFAR-100 at IR 100 are the published test vectors, to the last one."""
+    """The kept positions of CIFAR-10 and CIFAR-100 at IR 100 are the published test vectors,
+    to the last one.
+    """
     ten, hundred = kept_in_class(10, 5000, 100), kept_in_class(100, 500, 100)
     assert ten[:5].tolist() == [398, 3833, 4836, 4572, 636]
     assert ten[5000:5005].tolist() == [597, 332, 521, 3935, 4800]
@@ -53,7 +59,9 @@ def test_the_images_are_those_of_ldams_code():
 
 
 def test_the_choice_is_the_legacy_seeds_and_leaves_it_alone():
-    """The images are those that numpy's global generator gives under seed 0, and the global generator is not touched."""
+    """The images are those that numpy's global generator gives under seed 0,
+    and the global generator is not touched.
+    """
     labels = np.random.default_rng(3).integers(0, 4, 200)
     np.random.seed(0)  # noqa: NPY002
     expected = []
@@ -81,13 +89,17 @@ def test_classes_that_have_fewer_images_give_what_they_have():
 
 
 def test_step_imbalance():
-    """The first half of the classes keeps all, the other a hundredth; of an odd number, the one in the middle is of the tail."""
+    """The first half of the classes keeps all, the other a hundredth;
+    of an odd number, the one in the middle is of the tail.
+    """
     assert counts([5000] * 10, 100, "step") == (5000,) * 5 + (50,) * 5
     assert counts([200] * 5, 100, "step") == (200, 200, 2, 2, 2)
 
 
 def test_the_orders_of_classes():
-    """Reversed turns the tail round, size puts the largest class at its head, and a seed permutes: the same counts, other classes."""
+    """Reversed turns the tail round, size puts the largest class at its head, and a seed permutes:
+    the same counts, other classes.
+    """
     there = [300, 100, 400, 200]
     plain = counts(there, 10)
     assert counts([250] * 4, 10, order="reversed") == counts([250] * 4, 10)[::-1]
@@ -99,7 +111,10 @@ def test_the_orders_of_classes():
 
 
 WRONG = [
-    (lambda: counts([87] * 10, 100), "class 9 would keep none of its 87 images; at most --imbalance 87"),
+    (
+        lambda: counts([87] * 10, 100),
+        "class 9 would keep none of its 87 images; at most --imbalance 87",
+    ),
     (lambda: counts([5, 0], 2), "class 1 has 0 images"),
     (lambda: counts([5], 2), "two classes"),
     (lambda: counts([5, 5], 2, "linear"), "linear"),
@@ -131,14 +146,34 @@ def test_wrong_words_are_refused_in_a_line(call, line):
 
 @pytest.mark.parametrize(
     ("word", "ratio"),
-    [("100", 100), ("0.01", 100), ("ir50", 50), ("IMF100", 100), ("IF100", 100), ("IR=50", 50), ("rho 0.1", 10), ("1000", 1000), ("2.5", 2.5), ("0.02", 50)],
+    [
+        ("100", 100),
+        ("0.01", 100),
+        ("ir50", 50),
+        ("IMF100", 100),
+        ("IF100", 100),
+        ("IR=50", 50),
+        ("rho 0.1", 10),
+        ("1000", 1000),
+        ("2.5", 2.5),
+        ("0.02", 50),
+    ],
 )
 def test_every_name_of_a_ratio_is_the_ratio(word, ratio):
     """LDAM's factor, UTLO's IMF, IF and IR are one number, and IR is what is stored."""
     assert ratio_of(word) == ratio
 
 
-@pytest.mark.parametrize("cut", [Cut(100.0), Cut(50.0, "step"), Cut(2.5, "exp", "reversed"), Cut(10.0, "step", "7"), Cut(1000.0, "exp", "size")])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Cut(100.0),
+        Cut(50.0, "step"),
+        Cut(2.5, "exp", "reversed"),
+        Cut(10.0, "step", "7"),
+        Cut(1000.0, "exp", "size"),
+    ],
+)
 def test_names_read_back(cut):
     """A cut is told by its name alone, whatever its base is called."""
     assert split_name(cut.named("my-lt.d/cifar10")) == ("my-lt.d/cifar10", cut)
@@ -147,9 +182,14 @@ def test_names_read_back(cut):
 def test_names_of_others_are_left_alone():
     """A ratio left open is the usual one; what is no such name is none."""
     assert split_name("cifar10-lt") == ("cifar10", None)
-    assert [split_name(name) for name in ("cifar10", "belt", "cifar10-lt-step", "a-lt-ir", "-lt")] == [None] * 5
+    assert [
+        split_name(name) for name in ("cifar10", "belt", "cifar10-lt-step", "a-lt-ir", "-lt")
+    ] == [None] * 5
     assert (longtail.usual([5000] * 10).ratio, longtail.usual([87] * 10).ratio) == (100, 50)
-    assert (worded("cifar10", "0.02"), worded("cifar10", "50", "3", "step")) == ("cifar10-lt-ir50", "cifar10-lt-ir50-step-order3")
+    assert (worded("cifar10", "0.02"), worded("cifar10", "50", "3", "step")) == (
+        "cifar10-lt-ir50",
+        "cifar10-lt-ir50-step-order3",
+    )
     assert worded("cifar10", "") == "cifar10"
 
 
@@ -177,7 +217,9 @@ def test_the_groups_have_the_sizes_of_the_literature(classes, size, ratio, rule,
 
 
 def test_the_rules_differ_at_their_borders():
-    """Kang's many begins above 100 and few ends below 20; OLTR's borders are inclusive; gSR's few ends at 40."""
+    """Kang's many begins above 100 and few ends below 20; OLTR's borders are inclusive;
+    gSR's few ends at 40.
+    """
     sizes = (101, 100, 41, 40, 21, 20, 19)
     assert groups(sizes).of == {"many": (0,), "medium": (1, 2, 3, 4, 5), "few": (6,)}
     assert groups(sizes, "oltr").of == {"many": (0, 1), "medium": (2, 3, 4), "few": (5, 6)}
@@ -185,7 +227,9 @@ def test_the_rules_differ_at_their_borders():
 
 
 def test_thirds_stand_in_and_say_so_where_a_group_is_empty():
-    """CIFAR10-LT has no class below 20: thirds by rank, named; the groups follow the counts and not the labels; a balanced set keeps its one group."""
+    """CIFAR10-LT has no class below 20: thirds by rank, named;
+    the groups follow the counts and not the labels; a balanced set keeps its one group.
+    """
     found = groups(counts([5000] * 10, 100, order="reversed"))
     assert found.rule == "thirds (shots leaves few empty)"
     assert found.of == {"many": (6, 7, 8, 9), "medium": (3, 4, 5), "few": (0, 1, 2)}
@@ -202,5 +246,7 @@ def test_thirds_stand_in_and_say_so_where_a_group_is_empty():
     ],
 )
 def test_a_set_that_is_nearly_balanced_is_not_torn_into_thirds(sizes, names):
-    """Thirds stand in only where the largest class has twice the images of the smallest, or more."""
+    """Thirds stand in only where the largest class has twice the images of the smallest,
+    or more.
+    """
     assert list(groups(sizes).of) == names

@@ -1,4 +1,6 @@
-"""Several checkpoints are one method: a run for each, the method's mean, spread and interval in the answer, on the board and in compare."""
+"""Several checkpoints are one method: a run for each, the method's mean,
+spread and interval in the answer, on the board and in compare.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,13 @@ def trainings(here):
     paths = []
     for seed, light in enumerate((0.30, 0.32, 0.35)):
         paths.append(f"seed{seed}.safetensors")
-        said = {"dataset": "digits", "steps": "100", "batch_size": "64", "seed": str(seed), "training": {"augment": ""}}
+        said = {
+            "dataset": "digits",
+            "steps": "100",
+            "batch_size": "64",
+            "seed": str(seed),
+            "training": {"augment": ""},
+        }
         save_file({"light": torch.tensor(light)}, paths[-1], {"genbench": json.dumps(said)})
     return paths
 
@@ -47,15 +55,22 @@ def run(cli, paths, *words):
 
 
 def test_a_method_is_in_the_answer_on_the_board_and_in_compare(cli, trainings):
-    """Mean, sd and t interval of the three runs' numbers, the same in the JSON, methods.csv and the page; label and kind as the words say."""
+    """Mean, sd and t interval of the three runs' numbers, the same in the JSON,
+    methods.csv and the page; label and kind as the words say.
+    """
     status, out, err = run(cli, trainings, "--json")
     assert status == 0, err
     told = json.loads(out)
-    values = [next(one["value"] for one in each["scores"] if one["metric"] == "kd_digits") for each in told["runs"]]
+    values = [
+        next(one["value"] for one in each["scores"] if one["metric"] == "kd_digits")
+        for each in told["runs"]
+    ]
     (kd,) = [row for row in told["methods"] if row["metric"] == "kd_digits"]
     half = stats.t.ppf(0.975, 2) * np.std(values, ddof=1) / math.sqrt(3)
     assert (kd["first"], kd["trainings"], kd["values"]) == ("grey.py", 3, values)
-    assert (kd["mean"], kd["sd"], kd["low"]) == pytest.approx((np.mean(values), np.std(values, ddof=1), np.mean(values) - half))
+    assert (kd["mean"], kd["sd"], kd["low"]) == pytest.approx(
+        (np.mean(values), np.std(values, ddof=1), np.mean(values) - half)
+    )
     assert {each["plan"]["method"] for each in told["runs"]} == {"grey.py"}
     board = Path("leaderboards") / "digits"
     (row,) = csv.DictReader((board / "methods.csv").read_text().splitlines())
@@ -71,7 +86,9 @@ def test_a_method_is_in_the_answer_on_the_board_and_in_compare(cli, trainings):
 
 
 def test_a_method_has_the_name_that_it_is_given(cli, trainings):
-    """Also where the checkpoints say nothing of their training; a name given later enters the records that are there."""
+    """Also where the checkpoints say nothing of their training;
+    a name given later enters the records that are there.
+    """
     assert run(cli, trainings)[0] == 0
     out = run(cli, trainings, "--method", "Ours | v2", "--json")[1]
     assert {row["first"] for row in json.loads(out)["methods"]} == {"Ours | v2"}
@@ -92,7 +109,13 @@ def test_what_is_no_method_is_refused_before_anything_is_drawn(cli, trainings):
     status, _, err = run(cli, [*trainings, "copy.safetensors"])
     assert (status, "names one training twice" in err) == (2, True)
     save_file(
-        {"light": torch.tensor(0.5)}, "long.safetensors", {"genbench": json.dumps({"dataset": "digits", "steps": "900", "batch_size": "64", "seed": "3"})}
+        {"light": torch.tensor(0.5)},
+        "long.safetensors",
+        {
+            "genbench": json.dumps(
+                {"dataset": "digits", "steps": "900", "batch_size": "64", "seed": "3"}
+            )
+        },
     )
     status, _, err = run(cli, [*trainings, "long.safetensors"])
     assert (status, "steps 100 and 900" in err) == (2, True)
@@ -100,7 +123,10 @@ def test_what_is_no_method_is_refused_before_anything_is_drawn(cli, trainings):
 
 
 def test_a_suite_has_a_method_as_a_list_of_checkpoints(cli, trainings):
-    Path("suite.toml").write_text(f"[[run]]\nplugin = 'grey.py'\nmethod = 'Ours'\nmetrics = ['kd']\ncheckpoint = {trainings}\n")
+    Path("suite.toml").write_text(
+        "[[run]]\n"
+        f"plugin = 'grey.py'\nmethod = 'Ours'\nmetrics = ['kd']\ncheckpoint = {trainings}\n"
+    )
     out = cli("run", "--suite", "suite.toml", "--json", "--n", "40")[1]
     assert [(row["first"], row["trainings"]) for row in json.loads(out)["methods"]] == [("Ours", 3)]
 

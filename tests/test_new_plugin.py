@@ -1,4 +1,6 @@
-"""`genbench new-plugin`: what it writes runs, passes the conformance checks, and stands in nobody's way."""
+"""`genbench new-plugin`: what it writes runs, passes the conformance checks,
+and stands in nobody's way.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,18 @@ def test_the_file_passes_every_check_and_runs(tmp_path, capsys):
     results = check(locate(str(file)))
     assert failures(results) == []
     assert {one.check for one in results if one.verdict == "skip"} == {"labels", "reconstruct"}
-    record = genbench.evaluate(str(file), n=40, metrics="kd_digits", settings={"truncation": 0.5}, out=tmp_path / "runs")
+    record = genbench.evaluate(
+        str(file), n=40, metrics="kd_digits", settings={"truncation": 0.5}, out=tmp_path / "runs"
+    )
     assert [one.status for one in record.scores] == ["ok"]
 
 
 def test_an_option_out_of_range_is_one_line(tmp_path, capsys):
     main(["new-plugin", "mine", "--out", str(tmp_path)])
     capsys.readouterr()
-    assert main(["run", "--plugin", str(tmp_path / "mine.py"), "-o", "truncation=0", "--dry-run"]) == 2
+    assert (
+        main(["run", "--plugin", str(tmp_path / "mine.py"), "-o", "truncation=0", "--dry-run"]) == 2
+    )
     assert "truncation lies above 0, not at 0" in capsys.readouterr().err
 
 
@@ -40,7 +46,9 @@ def test_the_package_names_its_class_and_its_files(tmp_path, capsys, monkeypatch
     project = tomllib.loads((top / "pyproject.toml").read_text())
     (name, value), *others = project["project"]["entry-points"]["genbench.generators"].items()
     assert (name, others) == ("fresh_gan", [])
-    assert [(top / package).is_dir() for package in project["tool"]["setuptools"]["packages"]] == [True]
+    assert [(top / package).is_dir() for package in project["tool"]["setuptools"]["packages"]] == [
+        True
+    ]
     monkeypatch.syspath_prepend(str(top))
     module, _, kind = value.partition(":")
     try:

@@ -1,4 +1,6 @@
-"""Every odd, damaged and hostile picture of the shared material has its stated outcome: taken as it is, or refused by name; skipped ones are counted."""
+"""Every odd, damaged and hostile picture of the shared material has its stated outcome:
+taken as it is, or refused by name; skipped ones are counted.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ OUTCOMES = {
 
 @pytest.mark.shared
 def test_every_odd_picture_has_its_stated_outcome(shared_data):
-    """Each of the 49 files, from its path and from its bytes: the pixels that Pillow's own conversion gives, or a line with the reason; none is forgotten."""
+    """Each of the 49 files, from its path and from its bytes:
+    the pixels that Pillow's own conversion gives, or a line with the reason; none is forgotten.
+    """
     with (shared_data / "odd-images.csv").open() as file:
         listed = {row["file"] for row in csv.DictReader(file)}
     assert listed == set(OUTCOMES)
@@ -92,7 +96,9 @@ def test_every_odd_picture_has_its_stated_outcome(shared_data):
 
 @pytest.mark.shared
 def test_skipping_counts_and_records_what_is_left_out(shared_data, tmp_path, monkeypatch, capfd):
-    """Under skip the set is made of the pictures that are taken and of one size; a line for each of the others, which the listing and the remark show."""
+    """Under skip the set is made of the pictures that are taken and of one size;
+    a line for each of the others, which the listing and the remark show.
+    """
     for name in OUTCOMES:
         shutil.copy(shared_data / "odd-images" / name, tmp_path / name)
     with pytest.raises(UserError, match=r"16bit\.MM\.deflate\.tif has 16 bits"):
@@ -116,8 +122,20 @@ def test_skipping_counts_and_records_what_is_left_out(shared_data, tmp_path, mon
 
 
 def test_what_is_no_picture_by_its_name_is_left_aside():
-    """Endings decide, whatever the case; hidden files and others are none; those that are pictures and not read are refused, not passed over."""
-    names = ("a.PNG", "b/c.jpeg", "x.gif", "y.avif", ".a.png", "b/.c.png", "notes.txt", "png", "dataset.json")
+    """Endings decide, whatever the case; hidden files and others are none;
+    those that are pictures and not read are refused, not passed over.
+    """
+    names = (
+        "a.PNG",
+        "b/c.jpeg",
+        "x.gif",
+        "y.avif",
+        ".a.png",
+        "b/.c.png",
+        "notes.txt",
+        "png",
+        "dataset.json",
+    )
     assert [name for name in names if is_picture(name)] == ["a.PNG", "b/c.jpeg", "x.gif", "y.avif"]
     assert "is a .avif, which is not read" in decoded("y.avif", b"")
 
@@ -126,21 +144,31 @@ def test_nothing_is_left(tmp_path, monkeypatch):
     """Where every picture is refused, skipping ends in a line that names one."""
     (tmp_path / "a.png").write_text("hello")
     monkeypatch.setenv("GENBENCH_ON_BAD_IMAGE", "skip")
-    with pytest.raises(UserError, match=r"a\.png cannot be read as a picture .* none of the 1 pictures is left"):
+    with pytest.raises(
+        UserError, match=r"a\.png cannot be read as a picture .* none of the 1 pictures is left"
+    ):
         dataset_of(str(tmp_path))
 
 
 def test_a_zip_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path, monkeypatch):
-    """A member larger than the cap is refused before it is unpacked, one whose header lies while it is, and a damaged one by its checksum."""
+    """A member larger than the cap is refused before it is unpacked,
+    one whose header lies while it is, and a damaged one by its checksum.
+    """
     from genbench import pictures
 
     monkeypatch.setattr(pictures, "LARGEST_FILE", 10_000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(1_000_000))
     assert (tmp_path / "bomb.zip").stat().st_size < 2000
-    with pytest.raises(UserError, match=r"bomb\.zip: a\.png cannot be unpacked \(1000000 bytes, more than 10000\)"):
+    with pytest.raises(
+        UserError, match=r"bomb\.zip: a\.png cannot be unpacked \(1000000 bytes, more than 10000\)"
+    ):
         dataset_of(str(tmp_path / "bomb.zip"))
-    data = (tmp_path / "bomb.zip").read_bytes().replace((1_000_000).to_bytes(4, "little"), (5_000).to_bytes(4, "little"))
+    data = (
+        (tmp_path / "bomb.zip")
+        .read_bytes()
+        .replace((1_000_000).to_bytes(4, "little"), (5_000).to_bytes(4, "little"))
+    )
     (tmp_path / "lies.zip").write_bytes(data)
     with pytest.raises(UserError, match=r"lies\.zip: a\.png cannot be unpacked"):
         dataset_of(str(tmp_path / "lies.zip"))
@@ -153,15 +181,18 @@ PROTOCOL = """
 from genbench.rows import Measure, Protocol
 
 MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("precision", "digits.pool", "train", {"k": 3}),))
-"""
+"""  # noqa: E501
 
 
 def test_a_run_records_what_was_left_out(cli, here):
-    """By default a run ends in a line that names the picture; with --on-bad-image skip it measures the others, as data set and as samples, and its record
-    counts what was left out."""
+    """By default a run ends in a line that names the picture; with --on-bad-image skip it measures
+    the others, as data set and as samples, and its record counts what was left out.
+    """
     (here / "mine.py").write_text(PROTOCOL)
     (here / "a").mkdir()
-    for i, image in enumerate(np.random.default_rng(3).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)):
+    for i, image in enumerate(
+        np.random.default_rng(3).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    ):
         Image.fromarray(image).save(here / "a" / f"{i:02}.png")
     (here / "a" / "05.png").write_bytes((here / "a" / "05.png").read_bytes()[:80])
     words = (
@@ -185,6 +216,10 @@ def test_a_run_records_what_was_left_out(cli, here):
     status, out, err = cli(*words, "--on-bad-image", "skip")
     assert status == 0, err
     found = json.loads(out)
-    assert (found["dataset"]["left_out"]["count"], found["plan"]["identity"]["n"], found["scores"][0]["value"]) == (1, 11, 1.0)
+    assert (
+        found["dataset"]["left_out"]["count"],
+        found["plan"]["identity"]["n"],
+        found["scores"][0]["value"],
+    ) == (1, 11, 1.0)
     assert found["dataset"]["left_out"]["first"][0].startswith("05.png cannot be read")
     assert "1 of 12 pictures are left out: 05.png" in err

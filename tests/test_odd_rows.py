@@ -1,4 +1,6 @@
-"""Rows of one's own that are a little wrong, and runs of a few samples: one line each, or a flag on the number, and never a number that looks sound."""
+"""Rows of one's own that are a little wrong, and runs of a few samples:
+one line each, or a flag on the number, and never a number that looks sound.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from genbench.rows import Measure, Protocol
 ROW = Protocol(
     name="own", title="t", dataset="any", n=40, labels="balanced", quantise="round", measures=(Measure({measure}, name="mine"),),
 )
-"""
+"""  # noqa: E501
 LEAST = """
 import torch, genbench
 
@@ -35,12 +37,22 @@ def beyond(arrays):
     return 1.5 + 0.01 * float(arrays["samples"].std())
 
 METRIC = Metric(name="beyond", title="t", needs=("samples",), better="higher", range=(0, 1), interval="jackknife", value=beyond, paper="none")
-"""
+"""  # noqa: E501
 
 
 def refusal(cli, here, measure):
     (here / "own.py").write_text(OWN.format(measure=measure))
-    status, out, err = cli("run", "--plugin", "noise", "--with", "own.py", "--protocol", "own", "--leaderboards", "none")
+    status, out, err = cli(
+        "run",
+        "--plugin",
+        "noise",
+        "--with",
+        "own.py",
+        "--protocol",
+        "own",
+        "--leaderboards",
+        "none",
+    )
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     return err
@@ -49,14 +61,38 @@ def refusal(cli, here, measure):
 @pytest.mark.parametrize(
     ("measure", "line"),
     [
-        ('"precision", "digits.pool", "heldout", {"k": 0}', "the constant k of precision is 0, allowed are whole numbers from 1 to"),
-        ('"precision", "digits.pool", "heldout", {"k": 2.5}', "the constant k of precision is 2.5, allowed are whole numbers from 1 to"),
-        ('"precision", "digits.pool", "heldout", {"k": "3"}', "the constant k of precision is '3', allowed are whole numbers from 1 to"),
-        ('"recall", "digits.pool", "heldout", {"strict": 2}', "the constant strict of recall is 2, allowed are 0, 1"),
-        ('"fd", "digits.pool", "heldout", {"divisor": 7}', "the constant divisor of fd is 7, allowed are 0, 1"),
-        ('"is", "digits.logits", "", {"splits": 0}', "the constant splits of is is 0, allowed are whole numbers from 1 to"),
-        ('"kd_subsets", "digits.pool", "heldout", {"first": "train"}', "the constant first of kd_subsets is 'train', allowed are 'samples', 'reference'"),
-        ('"fd", "digits.pool", "heldout", samples_n=1', "samples_n 1, reference_n 0, batch 0: each a whole number, at least 2, or 0 for all"),
+        (
+            '"precision", "digits.pool", "heldout", {"k": 0}',
+            "the constant k of precision is 0, allowed are whole numbers from 1 to",
+        ),
+        (
+            '"precision", "digits.pool", "heldout", {"k": 2.5}',
+            "the constant k of precision is 2.5, allowed are whole numbers from 1 to",
+        ),
+        (
+            '"precision", "digits.pool", "heldout", {"k": "3"}',
+            "the constant k of precision is '3', allowed are whole numbers from 1 to",
+        ),
+        (
+            '"recall", "digits.pool", "heldout", {"strict": 2}',
+            "the constant strict of recall is 2, allowed are 0, 1",
+        ),
+        (
+            '"fd", "digits.pool", "heldout", {"divisor": 7}',
+            "the constant divisor of fd is 7, allowed are 0, 1",
+        ),
+        (
+            '"is", "digits.logits", "", {"splits": 0}',
+            "the constant splits of is is 0, allowed are whole numbers from 1 to",
+        ),
+        (
+            '"kd_subsets", "digits.pool", "heldout", {"first": "train"}',
+            "the constant first of kd_subsets is 'train', allowed are 'samples', 'reference'",
+        ),
+        (
+            '"fd", "digits.pool", "heldout", samples_n=1',
+            "samples_n 1, reference_n 0, batch 0: each a whole number, at least 2, or 0 for all",
+        ),
     ],
 )
 def test_a_constant_that_cannot_be_is_refused(cli, here, measure, line):
@@ -65,16 +101,29 @@ def test_a_constant_that_cannot_be_is_refused(cli, here, measure, line):
 
 
 def test_every_built_in_constant_is_allowed_what_it_is():
-    """What a row allows are constants of its metric, their defaults are allowed, and so is what every protocol and every published number says."""
+    """What a row allows are constants of its metric, their defaults are allowed,
+    and so is what every protocol and every published number says.
+    """
     metrics = shelves.every("metrics")
     for row in metrics.values():
-        known = {name: one.default for name, one in list(inspect.signature(row.value).parameters.items())[1:]}
+        known = {
+            name: one.default
+            for name, one in list(inspect.signature(row.value).parameters.items())[1:]
+        }
         assert set(row.allowed) <= set(known), row.name
-        assert all(is_allowed(known[name], values) for name, values in row.allowed.items()), row.name
-    measures = [measure for protocol in shelves.every("protocols").values() for measure in protocol.measures]
+        assert all(is_allowed(known[name], values) for name, values in row.allowed.items()), (
+            row.name
+        )
+    measures = [
+        measure for protocol in shelves.every("protocols").values() for measure in protocol.measures
+    ]
     for measure in [*measures, *shelves.every("measures").values()]:
         allowed = metrics[measure.metric].allowed
-        assert all(is_allowed(value, allowed[name]) for name, value in measure.constants.items() if name in allowed), measure.name
+        assert all(
+            is_allowed(value, allowed[name])
+            for name, value in measure.constants.items()
+            if name in allowed
+        ), measure.name
 
 
 def test_what_a_constant_may_be_is_shown(cli):
@@ -84,11 +133,28 @@ def test_what_a_constant_may_be_is_shown(cli):
 
 
 def test_fewer_samples_than_a_metric_needs_are_said_so(cli, here):
-    """Of a run of 40 the first four, with the five nearest: skipped with both figures, and a run of nothing else says so."""
-    (here / "own.py").write_text(OWN.format(measure='"precision", "digits.pool", "heldout", {"k": 5}, samples_n=4'))
-    status, out, _ = cli("run", "--plugin", "noise", "--with", "own.py", "--protocol", "own", "--leaderboards", "none")
+    """Of a run of 40 the first four, with the five nearest:
+    skipped with both figures, and a run of nothing else says so.
+    """
+    (here / "own.py").write_text(
+        OWN.format(measure='"precision", "digits.pool", "heldout", {"k": 5}, samples_n=4')
+    )
+    status, out, _ = cli(
+        "run",
+        "--plugin",
+        "noise",
+        "--with",
+        "own.py",
+        "--protocol",
+        "own",
+        "--leaderboards",
+        "none",
+    )
     assert status == 0
-    assert "mine skipped: needs at least 7 samples, and takes the first 4 alone: another samples_n" in out
+    assert (
+        "mine skipped: needs at least 7 samples, and takes the first 4 alone: another samples_n"
+        in out
+    )
 
 
 def test_a_row_of_one_sample_is_refused_where_it_stands():
@@ -100,7 +166,20 @@ def test_a_row_of_one_sample_is_refused_where_it_stands():
 def test_a_value_outside_its_range_is_flagged(cli, here):
     """A stranger's metric whose range ends at 1 and whose value is above."""
     (here / "beyond.py").write_text(BEYOND)
-    words = ("run", "--plugin", "noise", "--n", "40", "--with", "beyond.py", "--metrics", "beyond,precision", "--json", "--leaderboards", "none")
+    words = (
+        "run",
+        "--plugin",
+        "noise",
+        "--n",
+        "40",
+        "--with",
+        "beyond.py",
+        "--metrics",
+        "beyond,precision",
+        "--json",
+        "--leaderboards",
+        "none",
+    )
     status, out, err = cli(*words)
     assert status == 0, err
     flags = {score["metric"]: score["flags"] for score in json.loads(out)["scores"]}
@@ -110,13 +189,20 @@ def test_a_value_outside_its_range_is_flagged(cli, here):
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_an_inception_score_of_two_has_no_interval(cli, here, n):
-    """Two samples without one are one sample, which scores 1 whatever it is: skipped with its reason; three have an interval of some width."""
+    """Two samples without one are one sample, which scores 1 whatever it is:
+    skipped with its reason; three have an interval of some width.
+    """
     (here / "own.py").write_text(LEAST)
-    status, out, err = cli("run", "--plugin", "own.py", "--n", n, "--metrics", "is", "--json", "--leaderboards", "none")
+    status, out, err = cli(
+        "run", "--plugin", "own.py", "--n", n, "--metrics", "is", "--json", "--leaderboards", "none"
+    )
     assert status == 0, err
     (score,) = json.loads(out)["scores"]
     if n == 2:
-        assert (score["status"], score["reason"]) == ("skipped", "needs at least 3 samples, the run has 2: --n 3")
+        assert (score["status"], score["reason"]) == (
+            "skipped",
+            "needs at least 3 samples, the run has 2: --n 3",
+        )
     else:
         assert score["status"] == "ok"
         assert score["high"] > score["low"]
@@ -124,14 +210,21 @@ def test_an_inception_score_of_two_has_no_interval(cli, here, n):
 
 @pytest.mark.parametrize(("command", "status"), [("show", 2), ("compare", 3)])
 def test_a_fragment_of_a_record_is_said_so(cli, command, status):
-    """A record that can be read and says too little: what it lacks and how to have it made, in one line."""
+    """A record that can be read and says too little: what it lacks and how to have it made,
+    in one line.
+    """
     found, out, err = cli(command, OLD)
     assert (found, out, err.count("\n")) == (status, "", 1)
-    assert f"{OLD} is an incomplete record: it lacks plan.competitor, plan.quantise, plan.identity.generator and 8 more; genbench run --fresh" in err
+    assert (
+        f"{OLD} is an incomplete record: it lacks plan.competitor, plan.quantise, "
+        "plan.identity.generator and 8 more; genbench run --fresh"
+    ) in err
 
 
 def test_a_run_does_not_go_on_from_a_fragment(cli, here):
-    """A run.json that says too little is no traceback of the next run: the line names --fresh, which does it again."""
+    """A run.json that says too little is no traceback of the next run:
+    the line names --fresh, which does it again.
+    """
     words = ("run", "--plugin", "noise", "--n", "40", "--metrics", "fd", "--leaderboards", "none")
     assert cli(*words)[0] == 0
     (path,) = here.glob("runs/*/run.json")

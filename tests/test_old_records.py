@@ -1,7 +1,9 @@
-"""Files of earlier versions are read by today's code, number by number; a schema that goes up brings an example of the one before it.
+"""Files of earlier versions are read by today's code, number by number;
+a schema that goes up brings an example of the one before it.
 
-tests/data/records: schema-K*.json are records, each the first of its shape on the committed boards, cut to three numbers and sealed anew; human-K.sql is a
-study, as text; shard-K.safetensors a shard's features. An example is never changed, and never removed.
+tests/data/records: schema-K*.json are records, each the first of its shape on the committed boards,
+cut to three numbers and sealed anew; human-K.sql is a study, as text; shard-K.safetensors a shard's
+features. An example is never changed, and never removed.
 """
 
 from __future__ import annotations
@@ -19,26 +21,67 @@ EXAMPLES = Path(__file__).parent / "data" / "records"
 #: Record -> its first number (value, low, high), and what came into records with it.
 RECORDS = {
     "schema-1-2026-11-21-first": (1.1205398129543767, 0.9827019818883681, 1.2583776440203853, ""),
-    "schema-1-2026-11-21-protocols": (1.1205398178143753, 0.9827019947727813, 1.2583776408559693, "protocols.board"),
-    "schema-1-2026-11-21-formulas": (1.1205398146830419, 0.9827019845094589, 1.2583776448566248, "dataset"),
-    "schema-1-2026-11-28-tuned": (1.12053657839256, 0.9826978766787964, 1.2583752801063237, "plan.tuned"),
-    "schema-1-2026-11-28-shards": (1.12053657839256, 0.9826978766787964, 1.2583752801063237, "shards"),
-    "schema-2-2026-12-01-versions": (1.12053657839256, 0.9826978766787964, 1.2583752801063237, "plan.protocols.measures.interval"),
+    "schema-1-2026-11-21-protocols": (
+        1.1205398178143753,
+        0.9827019947727813,
+        1.2583776408559693,
+        "protocols.board",
+    ),
+    "schema-1-2026-11-21-formulas": (
+        1.1205398146830419,
+        0.9827019845094589,
+        1.2583776448566248,
+        "dataset",
+    ),
+    "schema-1-2026-11-28-tuned": (
+        1.12053657839256,
+        0.9826978766787964,
+        1.2583752801063237,
+        "plan.tuned",
+    ),
+    "schema-1-2026-11-28-shards": (
+        1.12053657839256,
+        0.9826978766787964,
+        1.2583752801063237,
+        "shards",
+    ),
+    "schema-2-2026-12-01-versions": (
+        1.12053657839256,
+        0.9826978766787964,
+        1.2583752801063237,
+        "plan.protocols.measures.interval",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_of_then_has_its_numbers_today(name):
-    """Value and interval to the last digit, twenty leave-outs, and nothing lacking that showing and comparing need."""
+    """Value and interval to the last digit, twenty leave-outs,
+    and nothing lacking that showing and comparing need.
+    """
     value, low, high, _ = RECORDS[name]
     found = record.read(EXAMPLES / f"{name}.json")
     first = found.scores[0]
-    assert (first.metric, first.value, first.low, first.high, len(first.left_out), first.status) == ("fd_digits", value, low, high, 20, "ok")
-    assert (found.plan["label"], len(found.scores), record.lacking(found), record.plan_of(found).n) == ("vae", 3, "", 870)
+    assert (
+        first.metric,
+        first.value,
+        first.low,
+        first.high,
+        len(first.left_out),
+        first.status,
+    ) == ("fd_digits", value, low, high, 20, "ok")
+    assert (
+        found.plan["label"],
+        len(found.scores),
+        record.lacking(found),
+        record.plan_of(found).n,
+    ) == ("vae", 3, "", 870)
 
 
 def test_records_of_all_times_stand_on_one_board_and_are_shown(tmp_path, cli):
-    """Entered one after the other they are one label, of which the newest stands; `genbench show` prints the oldest."""
+    """Entered one after the other they are one label, of which the newest stands;
+    `genbench show` prints the oldest.
+    """
     for name in RECORDS:
         boards.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
     found = standings.entries(tmp_path / "digits")
@@ -48,9 +91,13 @@ def test_records_of_all_times_stand_on_one_board_and_are_shown(tmp_path, cli):
 
 
 def test_every_schema_has_its_example():
-    """Records, studies and shards: an example of each schema number up to today's, and no record here that no line of RECORDS speaks of."""
+    """Records, studies and shards: an example of each schema number up to today's,
+    and no record here that no line of RECORDS speaks of.
+    """
     names = {path.name for path in EXAMPLES.iterdir()}
-    assert {f"schema-{k}.json" for k in range(1, record.SCHEMA + 1)} | {f"human-{k}.sql" for k in range(1, human_store.SCHEMA + 1)} <= names
+    assert {f"schema-{k}.json" for k in range(1, record.SCHEMA + 1)} | {
+        f"human-{k}.sql" for k in range(1, human_store.SCHEMA + 1)
+    } <= names
     assert {path.stem for path in EXAMPLES.glob("schema-*-*-*.json")} == set(RECORDS)
 
 
@@ -70,5 +117,13 @@ def test_a_study_of_then_is_counted_today(schema, tmp_path):
 def test_a_shard_of_then_is_read_today():
     """Arrays, their sum to the last digit, and what the file says of itself."""
     arrays, said = read_arrays(EXAMPLES / "shard-1.safetensors")
-    assert (list(arrays), arrays["pool"].shape, float(arrays["pool"].sum())) == (["pool"], (3, 64), 7.995105743408203)
-    assert (said["shard"], said["quantise"], said["images"][:8]) == (Shard(0, 0, arrays["pool"][:, 0]).name, "round", "b67754d3")
+    assert (list(arrays), arrays["pool"].shape, float(arrays["pool"].sum())) == (
+        ["pool"],
+        (3, 64),
+        7.995105743408203,
+    )
+    assert (said["shard"], said["quantise"], said["images"][:8]) == (
+        Shard(0, 0, arrays["pool"][:, 0]).name,
+        "round",
+        "b67754d3",
+    )

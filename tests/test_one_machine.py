@@ -1,4 +1,6 @@
-"""One machine: a writer behind the drawing, batches that fit into memory, and where the time went."""
+"""One machine: a writer behind the drawing, batches that fit into memory,
+and where the time went.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def sample(n, seeds, labels):
     if n > LARGEST and calls > LATER:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     return (genbench.uniform(seeds, (3, 32, 32)) * 200 + n).to(torch.uint8)  # the number of images in a call can be seen in each
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def tight(tmp_path, monkeypatch):
 
 
 def files(record):
-    return {path.name: path.read_bytes() for path in Path(record.folder).glob("shards/*.safetensors")}
+    return {
+        path.name: path.read_bytes() for path in Path(record.folder).glob("shards/*.safetensors")
+    }
 
 
 def drawn(path, out, **words):
@@ -60,9 +64,13 @@ def drawn(path, out, **words):
 # Batches that fit
 
 
-@pytest.mark.parametrize(("largest", "wanted", "words"), [(4, 2, {}), (5, 5, {"shard_timeout": 100.0})])
+@pytest.mark.parametrize(
+    ("largest", "wanted", "words"), [(4, 2, {}), (5, 5, {"shard_timeout": 100.0})]
+)
 def test_a_batch_that_does_not_fit_is_halved(tight, capfd, largest, wanted, words):
-    """At a batch that does not fit the whole run is drawn at half of it; that is told, and every file is that of a run which was asked for that size."""
+    """At a batch that does not fit the whole run is drawn at half of it;
+    that is told, and every file is that of a run which was asked for that size.
+    """
     found = drawn(tight(largest), "short", **words)
     said = capfd.readouterr().err
     assert found.plan["batch_size"] == wanted
@@ -78,7 +86,9 @@ def test_a_batch_that_does_not_fit_is_halved(tight, capfd, largest, wanted, word
 
 
 def test_what_was_drawn_at_the_larger_batch_is_drawn_again(tight, capfd):
-    """Memory runs short after seven shards of ten: they go, so that no run has images of two batch sizes; smaller shards would have stayed."""
+    """Memory runs short after seven shards of ten: they go,
+    so that no run has images of two batch sizes; smaller shards would have stayed.
+    """
     found = drawn(tight(largest=5, later=7), "late", batch_size=10)
     said = capfd.readouterr().err
     assert "out of memory at a batch of 10: going on at 5" in said
@@ -89,26 +99,77 @@ def test_what_was_drawn_at_the_larger_batch_is_drawn_again(tight, capfd):
 
 
 def test_one_image_that_does_not_fit_ends_the_run(tight, cli, here):
-    status, _, err = cli("run", "--plugin", tight(largest=0), "--n", 40, "--out", "runs", "--leaderboards", "none")
+    status, _, err = cli(
+        "run", "--plugin", tight(largest=0), "--n", 40, "--out", "runs", "--leaderboards", "none"
+    )
     assert status == 5
-    assert err.splitlines()[-1] == "genbench: tight: sample raised OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
+    assert err.splitlines()[-1] == (
+        "genbench: tight: sample raised OutOfMemoryError: CUDA out of memory. "
+        "Tried to allocate 2.00 GiB"
+    )
 
 
 def test_a_share_does_not_change_its_batch_alone(tight, cli, here):
     """Other machines draw at the size that they were told."""
-    status, _, err = cli("run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--out", "runs")
+    status, _, err = cli(
+        "run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--out", "runs"
+    )
     assert status == 5
-    assert err.splitlines()[-1].endswith("use the same words with a smaller --batch-size than 50 on every machine")
-    status, out, err = cli("run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--batch-size", 4, "--out", "runs")
+    assert err.splitlines()[-1].endswith(
+        "use the same words with a smaller --batch-size than 50 on every machine"
+    )
+    status, out, err = cli(
+        "run",
+        "--plugin",
+        tight(largest=4),
+        "--n",
+        200,
+        "--shard",
+        "1/2",
+        "--batch-size",
+        4,
+        "--out",
+        "runs",
+    )
     assert (status, "share 1/2 is drawn" in out) == (0, True), err
-    late = ("run", "--plugin", tight(largest=4, later=5), "--n", 200, "--shard", "1/2", "--out", "runs")
-    assert cli(*late)[2].splitlines()[-1].endswith("than 50 on every machine, and another --out: some are drawn")
-    status, _, err = cli("run", "--plugin", tight(largest=4), "--n", 200, "--shard", "1/2", "--batch-size", "auto", "--out", "runs")
+    late = (
+        "run",
+        "--plugin",
+        tight(largest=4, later=5),
+        "--n",
+        200,
+        "--shard",
+        "1/2",
+        "--out",
+        "runs",
+    )
+    assert (
+        cli(*late)[2]
+        .splitlines()[-1]
+        .endswith("than 50 on every machine, and another --out: some are drawn")
+    )
+    status, _, err = cli(
+        "run",
+        "--plugin",
+        tight(largest=4),
+        "--n",
+        200,
+        "--shard",
+        "1/2",
+        "--batch-size",
+        "auto",
+        "--out",
+        "runs",
+    )
     assert (status, err.count("\n")) == (2, 1)
 
 
 def test_memory_that_runs_short_is_noticed_and_nothing_else():
-    for error in (torch.OutOfMemoryError("x"), MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")):
+    for error in (
+        torch.OutOfMemoryError("x"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ):
         with pytest.raises(fitting.OutOfMemory, match="sample raised"), fitting.noticed():
             raise PluginFailed("sample raised") from error
     with pytest.raises(PluginFailed) as caught, fitting.noticed():
@@ -116,9 +177,14 @@ def test_memory_that_runs_short_is_noticed_and_nothing_else():
     assert not isinstance(caught.value, fitting.OutOfMemory)
 
 
-@pytest.mark.parametrize(("each", "cap", "wanted"), [(10, 1000, 50), (10, 420, 32), (10, 419, 16), (500, 1000, 1), (2000, 1000, 1), (0, 1000, 50)])
+@pytest.mark.parametrize(
+    ("each", "cap", "wanted"),
+    [(10, 1000, 50), (10, 420, 32), (10, 419, 16), (500, 1000, 1), (2000, 1000, 1), (0, 1000, 50)],
+)
 def test_the_largest_batch_below_a_cap(each, cap, wanted):
-    """Of so many bytes an image beside 100 that are in use, none is drawn beyond the cap but a single one."""
+    """Of so many bytes an image beside 100 that are in use,
+    none is drawn beyond the cap but a single one.
+    """
     asked = []
 
     def peak(batch):
@@ -140,27 +206,43 @@ def test_a_batch_that_raises_is_too_large():
 
 @pytest.mark.parametrize(("word", "size"), [("auto", 8), ("5", 5), (None, 50)])
 def test_where_nothing_was_drawn_only_a_search_takes_what_was_settled(word, size, tight, tmp_path):
-    """Another machine may have just begun: what it found holds; a size that is named holds until there is a shard."""
+    """Another machine may have just begun: what it found holds;
+    a size that is named holds until there is a shard.
+    """
     path = tight(largest=50)
     found = drawn(path, "runs", n=40, batch_size=8)
     for left in [*Path(found.folder).glob("shards/*"), Path(found.folder, "run.json")]:
         left.unlink()
-    assert drawn(path, "runs", n=40, **({"batch_size": word} if word else {})).plan["batch_size"] == size
+    assert (
+        drawn(path, "runs", n=40, **({"batch_size": word} if word else {})).plan["batch_size"]
+        == size
+    )
 
 
 def test_a_run_finds_its_batch_size(tight, cli):
-    """--batch-size auto: as many as the generator can draw at once, in the plan, and the same files as a run that was told the number."""
+    """--batch-size auto: as many as the generator can draw at once, in the plan,
+    and the same files as a run that was told the number.
+    """
     words = ("run", "--n", 2000, "--metrics", "fd", "--leaderboards", "none", "--json")
     path = tight(largest=20)
-    status, out, err = cli(*words, "--plugin", path, "--out", path.parent / "auto", "--batch-size", "auto")
+    status, out, err = cli(
+        *words, "--plugin", path, "--out", path.parent / "auto", "--batch-size", "auto"
+    )
     assert status == 0, err
     found = json.loads(out)
     assert found["plan"]["batch_size"] == 16
     assert found["cost"]["seconds"]["batch"] > 0
-    status, out, err = cli(*words, "--plugin", path, "--out", path.parent / "told", "--batch-size", 16)
+    status, out, err = cli(
+        *words, "--plugin", path, "--out", path.parent / "told", "--batch-size", 16
+    )
     assert json.loads(out)["scores"] == found["scores"]
-    status, _, err = cli(*words, "--plugin", path, "--out", path.parent / "none", "--batch-size", "many")
-    assert (status, err.strip()) == (2, "genbench: --batch-size many: a whole number, at least 1, or auto")
+    status, _, err = cli(
+        *words, "--plugin", path, "--out", path.parent / "none", "--batch-size", "many"
+    )
+    assert (status, err.strip()) == (
+        2,
+        "genbench: --batch-size many: a whole number, at least 1, or auto",
+    )
     status, _, err = cli(*words, "--plugin", path, "--out", path.parent / "none", "--memory-cap", 2)
     assert (status, err.count("\n")) == (2, 1)
 
@@ -193,7 +275,9 @@ def test_no_more_than_a_few_wait():
 
 
 def test_what_goes_wrong_behind_is_heard_and_the_rest_is_finished():
-    """The error comes at the next put; what was put before it, and what waits, is done all the same."""
+    """The error comes at the next put; what was put before it, and what waits,
+    is done all the same.
+    """
     done = []
 
     def full():
@@ -216,7 +300,9 @@ def test_what_goes_wrong_behind_is_heard_and_the_rest_is_finished():
 
 
 def test_a_shard_that_cannot_be_written_ends_the_run(tight, monkeypatch):
-    """The k-th write fails behind the drawing: the run says so, keeps the others, and the same words finish it to the same bytes."""
+    """The k-th write fails behind the drawing: the run says so, keeps the others,
+    and the same words finish it to the same bytes.
+    """
     path, real, writes = tight(largest=50), shards.write_arrays, []
 
     def failing(*words):
@@ -242,9 +328,24 @@ def test_a_shard_that_cannot_be_written_ends_the_run(tight, monkeypatch):
 
 
 def test_a_run_says_where_its_time_went(tight, cli):
-    """The stages add up to the whole, from the start of the process, and the longest is named; with --json the same numbers stand under cost."""
+    """The stages add up to the whole, from the start of the process, and the longest is named;
+    with --json the same numbers stand under cost.
+    """
     path = tight(largest=50)
-    words = ("run", "--plugin", path, "--n", 100, "--metrics", "fd", "--leaderboards", "none", "--out", path.parent / "runs", "--profile")
+    words = (
+        "run",
+        "--plugin",
+        path,
+        "--n",
+        100,
+        "--metrics",
+        "fd",
+        "--leaderboards",
+        "none",
+        "--out",
+        path.parent / "runs",
+        "--profile",
+    )
     status, out, err = cli(*words)
     assert status == 0, err
     record = json.loads(next((path.parent / "runs").glob("*/run.json")).read_text())
@@ -254,8 +355,14 @@ def test_a_run_says_where_its_time_went(tight, cli):
     assert cost["seconds_behind"]["write"] > 0
     longest = max(profiles.table_rows(cost), key=lambda row: row[1])[0]
     assert f"bottleneck: {longest}, " in out
-    assert {"start", "load", "reference", "sample", "features", "wait", "scoring", "whole"} <= {line.split()[0] for line in out.splitlines() if line.strip()}
-    shares = [float(line.split("%")[0].split()[-1]) for line in out.splitlines() if "%" in line and line.split()[0] in (*profiles.STAGES,)]
+    assert {"start", "load", "reference", "sample", "features", "wait", "scoring", "whole"} <= {
+        line.split()[0] for line in out.splitlines() if line.strip()
+    }
+    shares = [
+        float(line.split("%")[0].split()[-1])
+        for line in out.splitlines()
+        if "%" in line and line.split()[0] in (*profiles.STAGES,)
+    ]
     assert sum(shares) == pytest.approx(100, abs=1)
 
 
@@ -284,12 +391,14 @@ EDGES = Extractor("edges", "edges", {"left": 6, "right": 6}, 32, "none", None, "
 SHARED = dict(title="", dataset="digits", n=100, labels="balanced", quantise="round")
 ONE = Protocol(name="one", measures=(Measure("kd", "edges.left", "heldout"), Measure("fd", "digits.pool", "heldout")), **SHARED)
 TWO = Protocol(name="two", measures=(Measure("kd", "edges.right", "train", mirrored=True), Measure("kd", "digits.logits", "heldout")), **SHARED)
-"""
+"""  # noqa: E501
 
 
 def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
-    """Two protocols, two extractors, two outputs of each: every real split is read once, and each sample goes through each extractor once; the rows are those
-    of the images taken one call at a time, whatever the batches in which a set hands them out."""
+    """Two protocols, two extractors, two outputs of each: every real split is read once, and each
+    sample goes through each extractor once; the rows are those of the images taken one call at a
+    time, whatever the batches in which a set hands them out.
+    """
     from genbench import reference, shelves
     from genbench.folders import dataset_of
     from genbench.generator import locate
@@ -313,18 +422,35 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
     found = reference.real_features(plan, replace(digits, open=pieces), loaded)
     assert sorted(opened) == sorted(digits.splits)
     images, labels = (torch.cat(parts) for parts in zip(*digits.open("train"), strict=True))
-    wanted = [rows_of(loaded["edges"], turned, ["right"])["right"] for turned in (images, images.flip(3))]
-    assert torch.equal(torch.from_numpy(found["two"]["train"].features["edges.right" + reference.MIRRORED]), torch.cat(wanted).double())
-    assert torch.equal(torch.from_numpy(found["one"]["train"].features["digits.pool"]), rows_of(loaded["digits"], images, ["pool"])["pool"].double())
+    wanted = [
+        rows_of(loaded["edges"], turned, ["right"])["right"] for turned in (images, images.flip(3))
+    ]
+    assert torch.equal(
+        torch.from_numpy(found["two"]["train"].features["edges.right" + reference.MIRRORED]),
+        torch.cat(wanted).double(),
+    )
+    assert torch.equal(
+        torch.from_numpy(found["one"]["train"].features["digits.pool"]),
+        rows_of(loaded["digits"], images, ["pool"])["pool"].double(),
+    )
     assert set(found["two"]["heldout"].features) == {"edges.right", "digits.logits"}
     assert torch.equal(torch.from_numpy(found["one"]["train"].labels), labels)
     again = reference.real_features(plan, replace(digits, open=pieces), loaded)  # from the cache
     assert len(opened) == len(digits.splits)
-    assert all((again["one"][split].features["edges.left"] == found["one"][split].features["edges.left"]).all() for split in digits.splits)
+    assert all(
+        (
+            again["one"][split].features["edges.left"] == found["one"][split].features["edges.left"]
+        ).all()
+        for split in digits.splits
+    )
 
     passes = []
     monkeypatch.setattr(
-        shards, "rows_of", lambda network, images, outputs, texts: passes.append((len(images), sorted(outputs))) or rows_of(network, images, outputs)
+        shards,
+        "rows_of",
+        lambda network, images, outputs, texts: (
+            passes.append((len(images), sorted(outputs))) or rows_of(network, images, outputs)
+        ),
     )
     genbench.evaluate("noise", protocols=("one", "two"), n=100, out=tmp_path / "runs")
     assert sorted(passes) == sorted([(5, ["left", "right"]), (5, ["logits", "pool"])] * 20)
@@ -359,10 +485,17 @@ print(without, within, held - resident(), faults(LARGE))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="glibc's heap alone is kept")
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"),
+    reason="glibc's heap alone is kept",
+)
 def test_freed_memory_stays_while_the_body_runs_and_goes_at_its_end():
-    """Ten arrays of 64 MiB one after the other cost no new page within the body; after it the memory is given back, and a large array is mapped anew."""
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    """Ten arrays of 64 MiB one after the other cost no new page within the body;
+    after it the memory is given back, and a large array is mapped anew.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
     without, within, given_back, after = map(int, done.stdout.split())
     assert within < without / 20
     assert after > without / 2

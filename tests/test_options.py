@@ -24,13 +24,18 @@ class Good:
         ema: bool = True,
         folder: Path = Path("here"),
         name: str | None = None,
-        psi: Annotated[Optional[float], "truncation"] = None,  # noqa: UP045 (the older spelling is meant)
+        # (the older spelling is meant)
+        psi: Annotated[Optional[float], "truncation"] = None,  # noqa: UP045
     ) -> None: ...
 
 
 def known_of(target):
     hints = get_type_hints(target.__init__, include_extras=True)
-    return {p.name: options.read(p, hints.get(p.name), "mine") for p in inspect.signature(target.__init__).parameters.values() if p.name != "self"}
+    return {
+        p.name: options.read(p, hints.get(p.name), "mine")
+        for p in inspect.signature(target.__init__).parameters.values()
+        if p.name != "self"
+    }
 
 
 KNOWN = known_of(Good)
@@ -63,7 +68,9 @@ def test_a_word_becomes_a_value_of_its_kind(word, value):
     found = options.chosen([word], KNOWN, "mine")
     assert found[name] == value
     assert type(found[name]) is type(value) or isinstance(value, Path)
-    assert {k: v for k, v in found.items() if k != name} == {k: o.default for k, o in KNOWN.items() if k != name}
+    assert {k: v for k, v in found.items() if k != name} == {
+        k: o.default for k, o in KNOWN.items() if k != name
+    }
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,9 @@ class Arguments:
     ],
 )
 def test_a_constructor_that_hides_its_options_is_refused(target, line):
-    """An option without default or readable annotation, and starred arguments, are refused with the line to change."""
+    """An option without default or readable annotation, and starred arguments,
+    are refused with the line to change.
+    """
     with pytest.raises(UserError) as caught:
         known_of(target)
     assert line in str(caught.value)
@@ -132,7 +141,15 @@ def test_what_an_option_says_of_itself():
 
 
 def test_values_go_to_json_as_plain_data():
-    """A path becomes its text, and so does infinity (S_max of EDM), which JSON has not; everything else is as it was."""
+    """A path becomes its text, and so does infinity (S_max of EDM), which JSON has not;
+    everything else is as it was.
+    """
     values = {"folder": Path("a/b"), "steps": 3, "psi": None, "scale": 0.5, "S_max": math.inf}
-    assert options.plain(values) == {"folder": "a/b", "steps": 3, "psi": None, "scale": 0.5, "S_max": "inf"}
+    assert options.plain(values) == {
+        "folder": "a/b",
+        "steps": 3,
+        "psi": None,
+        "scale": 0.5,
+        "S_max": "inf",
+    }
     json.dumps(options.plain(values), allow_nan=False)

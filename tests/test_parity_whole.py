@@ -1,4 +1,5 @@
-"""The whole way, from PNG folders to numbers, against the peers themselves with one file of random Inception weights in its published format.
+"""The whole way, from PNG folders to numbers, against the peers themselves with one file of random
+Inception weights in its published format.
 
 Tolerance: 5e-5 relative, as the networks compute in float32 and each in its own order.
 """
@@ -30,18 +31,27 @@ ROW = Protocol(
         Measure("fd", "inception-nvidia.pool", "train", name="fid_legacy_tensorflow"),
     ),
 )
-"""
+"""  # noqa: E501
 
 
 def inception_weights(path):
-    """Random Inception weights as torch-fidelity's published state dict: activations keep their size from layer to layer."""
-    with mock.patch("torch.load"), mock.patch.object(FeatureExtractorInceptionV3, "load_state_dict"):
-        net = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path="none")
+    """Random Inception weights as torch-fidelity's published state dict:
+    activations keep their size from layer to layer.
+    """
+    with (
+        mock.patch("torch.load"),
+        mock.patch.object(FeatureExtractorInceptionV3, "load_state_dict"),
+    ):
+        net = FeatureExtractorInceptionV3(
+            "inception", ["2048"], feature_extractor_weights_path="none"
+        )
     generator = torch.Generator().manual_seed(7)
     state = {}
     for name, like in net.state_dict().items():
         if like.ndim > 1:
-            state[name] = torch.randn(like.shape, generator=generator) * (2 / like[0].numel()) ** 0.5
+            state[name] = (
+                torch.randn(like.shape, generator=generator) * (2 / like[0].numel()) ** 0.5
+            )
         elif like.is_floating_point():
             state[name] = (
                 1 + 0.1 * torch.rand(like.shape, generator=generator)
@@ -60,13 +70,17 @@ def pictures(folder, n, seed, brightness):
     folder.mkdir()
     for i in range(n):
         small = rng.integers(0, 256, (6, 5, 3)) * brightness
-        Image.fromarray(small.astype(np.uint8)).resize((33, 40), Image.Resampling.BICUBIC).save(folder / f"{i:04d}.png")
+        Image.fromarray(small.astype(np.uint8)).resize((33, 40), Image.Resampling.BICUBIC).save(
+            folder / f"{i:04d}.png"
+        )
     return folder
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Two folders, a weights file, and our scores of one folder against the other: (gen, ref, weights, {(protocol, metric): Score})."""
+    """Two folders, a weights file, and our scores of one folder against the other:
+    (gen, ref, weights, {(protocol, metric): Score}).
+    """
     root = tmp_path_factory.mktemp("whole")
     gen, ref = pictures(root / "gen", N, 1, 0.8), pictures(root / "ref", M, 2, 1.0)
     weights = inception_weights(root / "random.pth")
@@ -75,10 +89,18 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shelves, "_with", [])
         patch.setenv("GENBENCH_OFFLINE", "1")
-        patch.setitem(probes.AT_ONCE, "cpu", 2)  # a block of so few has one or two, and would be filled up to more
+        # a block of so few has one or two, and would be filled up to more
+        patch.setitem(probes.AT_ONCE, "cpu", 2)
         shelves.add_file(own)
         protocols = ("torch-fidelity", "pytorch-fid", "clean", "small-kid")
-        record = genbench.evaluate("images", dataset=str(ref), checkpoint=gen, protocols=protocols, weights=(f"inception={weights}",), out=root / "runs")
+        record = genbench.evaluate(
+            "images",
+            dataset=str(ref),
+            checkpoint=gen,
+            protocols=protocols,
+            weights=(f"inception={weights}",),
+            out=root / "runs",
+        )
     return gen, ref, weights, {(score.protocol, score.metric): score for score in record.scores}
 
 
@@ -120,14 +142,20 @@ def test_torch_fidelity(whole, fidelity):
 
 
 def test_pytorch_fid(whole, monkeypatch):
-    """FID of two folders is that of pytorch-fid's own calculate_fid_given_paths, its network filled from the same file."""
+    """FID of two folders is that of pytorch-fid's own calculate_fid_given_paths,
+    its network filled from the same file.
+    """
     from pytorch_fid import fid_score, inception
 
     gen, ref, weights, scores = whole
-    monkeypatch.setattr(inception, "load_state_dict_from_url", lambda url, progress=True: pytorch_fid_names(weights))
+    monkeypatch.setattr(
+        inception, "load_state_dict_from_url", lambda url, progress=True: pytorch_fid_names(weights)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = fid_score.calculate_fid_given_paths([str(gen), str(ref)], BATCH, torch.device("cpu"), 2048, num_workers=0)
+        theirs = fid_score.calculate_fid_given_paths(
+            [str(gen), str(ref)], BATCH, torch.device("cpu"), 2048, num_workers=0
+        )
     close(scores["pytorch-fid", "fid"], theirs)
 
 
@@ -138,12 +166,18 @@ def pytorch_fid_names(weights):
 
 @pytest.mark.parametrize(
     ("mode", "protocol", "name"),
-    [("clean", "clean", "fid"), ("legacy_pytorch", "pytorch-fid", "fid"), ("legacy_tensorflow", "small-kid", "fid_legacy_tensorflow")],
+    [
+        ("clean", "clean", "fid"),
+        ("legacy_pytorch", "pytorch-fid", "fid"),
+        ("legacy_tensorflow", "small-kid", "fid_legacy_tensorflow"),
+    ],
 )
 def test_clean_fid(whole, mode, protocol, name):
-    """FID of two folders is that of clean-fid's own folder features in each of its modes, over the same network, and of its own Fréchet distance in one.
+    """FID of two folders is that of clean-fid's own folder features in each of its modes,
+    over the same network, and of its own Fréchet distance in one.
 
-    In the others the distance of its features is ours, which test_parity_distances.py holds to its: each root of theirs takes a minute.
+    In the others the distance of its features is ours, which test_parity_distances.py holds to its:
+    each root of theirs takes a minute.
     """
     from cleanfid import fid
 
@@ -151,25 +185,53 @@ def test_clean_fid(whole, mode, protocol, name):
     network = clean_network(weights, mode)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        how = {"num_workers": 0, "batch_size": BATCH, "device": torch.device("cpu"), "mode": mode, "verbose": False}
+        how = {
+            "num_workers": 0,
+            "batch_size": BATCH,
+            "device": torch.device("cpu"),
+            "mode": mode,
+            "verbose": False,
+        }
         features = [fid.get_folder_features(str(folder), network, **how) for folder in (gen, ref)]
-        moments = [value for each in features for value in (each.mean(0), np.cov(each, rowvar=False))]
-        theirs = fid.frechet_distance(*moments) if mode == "clean" else gaussians.distance(features[0].astype(float), gaussians.fit(features[1].astype(float)))
+        moments = [
+            value for each in features for value in (each.mean(0), np.cov(each, rowvar=False))
+        ]
+        theirs = (
+            fid.frechet_distance(*moments)
+            if mode == "clean"
+            else gaussians.distance(
+                features[0].astype(float), gaussians.fit(features[1].astype(float))
+            )
+        )
     close(scores[protocol, name], theirs)
 
 
 def clean_network(weights, mode):
-    """The network that clean-fid hands its resized batches (0 to 255) to, with the weights of the file in place of its download."""
-    net = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
-    layers = [module for name, module in net.named_children() if name.startswith(("Conv2d", "MaxPool", "Mixed", "AvgPool"))]
+    """The network that clean-fid hands its resized batches (0 to 255) to,
+    with the weights of the file in place of its download.
+    """
+    net = FeatureExtractorInceptionV3(
+        "inception", ["2048"], feature_extractor_weights_path=str(weights)
+    )
+    layers = [
+        module
+        for name, module in net.named_children()
+        if name.startswith(("Conv2d", "MaxPool", "Mixed", "AvgPool"))
+    ]
 
     def nvidia(x):
-        """NVIDIA's resize inside its network: the corners of the grid as TensorFlow 1 has them, by grid_sample with border padding."""
+        """NVIDIA's resize inside its network: the corners of the grid as TensorFlow 1 has them,
+        by grid_sample with border padding.
+        """
         theta = torch.eye(2, 3)
         theta[0, 2] += theta[0, 0] / x.shape[3] - theta[0, 0] / 299
         theta[1, 2] += theta[1, 1] / x.shape[2] - theta[1, 1] / 299
-        grid = torch.nn.functional.affine_grid(theta[None].repeat(len(x), 1, 1), [len(x), 3, 299, 299], align_corners=False)
-        return torch.nn.functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        grid = torch.nn.functional.affine_grid(
+            theta[None].repeat(len(x), 1, 1), [len(x), 3, 299, 299], align_corners=False
+        )
+        return torch.nn.functional.grid_sample(
+            x, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
 
     def features(x):
         x = nvidia(x) if mode == "legacy_tensorflow" else x

@@ -1,4 +1,6 @@
-"""Paths between latents and the images compared on them, against torch-fidelity's interpolations and the published crops."""
+"""Paths between latents and the images compared on them,
+against torch-fidelity's interpolations and the published crops.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from genbench.rows import Pairs, RowError
 
 def ends(n=6, d=512):
     generator = torch.Generator().manual_seed(5)
-    return torch.randn(n, d, generator=generator, dtype=torch.float64), 2 * torch.randn(n, d, generator=generator, dtype=torch.float64)
+    return torch.randn(n, d, generator=generator, dtype=torch.float64), 2 * torch.randn(
+        n, d, generator=generator, dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("t", [0.0, 1e-4, 0.37, 1.0])
@@ -22,7 +26,12 @@ def test_points_on_paths_are_those_of_torch_fidelity(t):
     at = torch.full((len(a),), t, dtype=torch.float64)
     torch.testing.assert_close(paths.point(a, b, at, "lerp"), batch_lerp(a, b, t))
     unit_a, unit_b = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(paths.point(a, b, at, "slerp_unit"), batch_slerp_unit(unit_a, unit_b, t), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(
+        paths.point(a, b, at, "slerp_unit"),
+        batch_slerp_unit(unit_a, unit_b, t),
+        rtol=1e-6,
+        atol=1e-7,
+    )
 
 
 def test_slerp_turns_the_direction_and_goes_straight_in_length():
@@ -40,7 +49,9 @@ def test_slerp_turns_the_direction_and_goes_straight_in_length():
 
 
 def test_slerp_any_of_torch_fidelity_is_another_path_between_the_same_ends():
-    """torch-fidelity's slerp_any weighs the ends themselves: the same ends, another middle where lengths differ."""
+    """torch-fidelity's slerp_any weighs the ends themselves:
+    the same ends, another middle where lengths differ.
+    """
     a, b = ends()
     torch.testing.assert_close(batch_slerp_any(a, b, 0.0), a)
     at = torch.full((len(a),), 0.5, dtype=torch.float64)
@@ -48,7 +59,10 @@ def test_slerp_any_of_torch_fidelity_is_another_path_between_the_same_ends():
 
 
 def test_images_are_compared_as_nvidia_crops_and_averages():
-    """A cropped image of 1024 pixels ends at 128: the factor is of the whole image. No clipping unless 8 bits are wanted."""
+    """A cropped image of 1024 pixels ends at 128: the factor is of the whole image.
+
+    No clipping unless 8 bits are wanted.
+    """
     images = 1.5 * torch.rand(1, 1, 1024, 1024, generator=torch.Generator().manual_seed(1))
     found = paths.compared(images, Pairs(crop=True, size=256))
     assert found.shape == (1, 3, 128, 128)

@@ -1,4 +1,6 @@
-"""What a shard computes and what a protocol makes of it: sums, latent pairs, whole batches, part of a reference, repeats, rounding, statistics files."""
+"""What a shard computes and what a protocol makes of it:
+sums, latent pairs, whole batches, part of a reference, repeats, rounding, statistics files.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ THIRD = Protocol(
     name="third", title="t", dataset="any", n=100, labels="balanced", quantise="none",
     measures=(measure("fd", "fd"), Measure("diversity", "stripes.rows", name="rows")),
 )
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,9 @@ def features(tmp_path, scores):
 
 
 def test_sums_of_images_and_of_rows_are_those_of_the_features():
-    """Sums by class of a wide output equal the sums of its rows, whatever the calls; beyond the limit only those over all classes stay."""
+    """Sums by class of a wide output equal the sums of its rows, whatever the calls;
+    beyond the limit only those over all classes stay.
+    """
     images = torch.randint(0, 256, (21, 3, 8, 8), dtype=torch.uint8)
     classes = np.arange(21) % 3
 
@@ -116,7 +120,9 @@ def test_sums_of_images_and_of_rows_are_those_of_the_features():
 
 @pytest.mark.parametrize("n", [1, 7, 8, 50])
 def test_features_are_an_images_own_to_the_last_bit(n):
-    """Every call of an extractor is of one size, so that an image has the same features at every place of every shard, and the filling is not kept."""
+    """Every call of an extractor is of one size, so that an image has the same features at every
+    place of every shard, and the filling is not kept.
+    """
     row = shelves.find("extractors", "digits")
     net = network("digits", "cpu", str(find(row.weights, source_of(row.load).parent, {}).path))
     sizes = []
@@ -125,7 +131,9 @@ def test_features_are_an_images_own_to_the_last_bit(n):
         sizes.append(len(images))
         return net(images)
 
-    images = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        256, (50, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     whole = rows_of(counting, images, ["pool", "logits"])
     for at in (0, 50 - n):
         part = rows_of(counting, images[at : at + n], ["pool", "logits"])
@@ -134,7 +142,9 @@ def test_features_are_an_images_own_to_the_last_bit(n):
 
 
 def test_a_measure_takes_what_it_says(scores, features):
-    """Whole batches, the first images of the reference, its mirror images and half precision: each equals the plain computation of just that."""
+    """Whole batches, the first images of the reference, its mirror images and half precision:
+    each equals the plain computation of just that.
+    """
     under = scores("first")
     pool, real = features
     samples = pool(torch.from_numpy(drawn()))
@@ -145,10 +155,13 @@ def test_a_measure_takes_what_it_says(scores, features):
 
     held = pool(real)
     assert under["first", "fd"].value == pytest.approx(value(samples, held), rel=1e-6)
-    assert under["first", "fd_batch"].value == pytest.approx(value(samples[:80], held[:840]), rel=1e-6)
+    assert under["first", "fd_batch"].value == pytest.approx(
+        value(samples[:80], held[:840]), rel=1e-6
+    )
     assert under["first", "fd_few"].value == pytest.approx(value(samples, held[:200]), rel=1e-6)
     halves = [x.astype(np.float16).astype(np.float64) for x in (samples, held)]
-    assert under["first", "fd_half"].value == pytest.approx(value(*halves), rel=1e-5)  # a sum in another order may round to another half
+    # a sum in another order may round to another half
+    assert under["first", "fd_half"].value == pytest.approx(value(*halves), rel=1e-5)
     both = np.concatenate([held, pool(real.flip(3))])
     assert under["first", "fd_mirrored"].value == pytest.approx(value(samples, both), rel=1e-6)
     assert under["first", "fd_half"].value != under["first", "fd"].value
@@ -158,7 +171,9 @@ def drawn():
     """The images of the run's samples, uint8 [100, 3, 32, 32]."""
     description = generator.locate("vae")
     checkpoint = generator.checkpoint_of(description, shelves.find("datasets", "digits"), None)
-    made = generator.construct(description, {}, checkpoint, "cpu", shelves.find("datasets", "digits"))
+    made = generator.construct(
+        description, {}, checkpoint, "cpu", shelves.find("datasets", "digits")
+    )
     return made.draw(np.arange(100), draws.first_seed(0), np.arange(100) % 10, 50, "round").numpy()
 
 
@@ -174,16 +189,23 @@ def test_a_wide_output_gives_the_numbers_of_its_rows(scores):
 
 
 def test_repeats_are_reduced_and_fit_only_whole(scores, features):
-    """The minimum of two runs of fifty consecutive seeds; at another n one run is taken, as a ruler only."""
+    """The minimum of two runs of fifty consecutive seeds; at another n one run is taken,
+    as a ruler only.
+    """
     pool, real = features
     samples, held = pool(torch.from_numpy(drawn())), pool(real)
     fd = shelves.find("metrics", "fd")
-    parts = [fd.value(Arrays({"samples": part, "reference": held})) for part in (samples[:50], samples[50:])]
+    parts = [
+        fd.value(Arrays({"samples": part, "reference": held}))
+        for part in (samples[:50], samples[50:])
+    ]
     assert scores("second")["second", "fd"].value == pytest.approx(min(parts), rel=1e-6)
 
 
 def test_what_does_not_fit_is_a_ruler_only_and_enters_no_board(cli, here, own):
-    """A second protocol of another quantisation: its numbers are there, said to be a ruler only, and no board is made of it."""
+    """A second protocol of another quantisation: its numbers are there, said to be a ruler only,
+    and no board is made of it.
+    """
     status, out, err = cli("run", "--plugin", "vae", "--protocol", "first,third", "--with", own)
     assert status == 0, err
     assert "protocol third · 100 samples · ruler only" in out
@@ -192,18 +214,24 @@ def test_what_does_not_fit_is_a_ruler_only_and_enters_no_board(cli, here, own):
     assert status == 0, err
     said = json.loads(out)
     assert said["spread"]["fd"]["readings"] == 2
-    assert {row["protocol"]: row["ruler_only"] for row in said["readings"] if row["metric"] == "fd"} == {"first": False, "third": True}
+    assert {
+        row["protocol"]: row["ruler_only"] for row in said["readings"] if row["metric"] == "fd"
+    } == {"first": False, "third": True}
 
 
 def test_unquantised_images_are_measured_as_they_are(scores):
-    """Under a protocol that does not quantise, features are those of the plugin's floats: near those of 8 bits, and not equal."""
+    """Under a protocol that does not quantise, features are those of the plugin's floats:
+    near those of 8 bits, and not equal.
+    """
     rounded, exact = scores("first")["first", "rows"].value, scores("third")["third", "rows"].value
     assert exact == pytest.approx(rounded, rel=1e-2)
     assert exact != rounded
 
 
 def test_asking_for_more_computes_only_what_is_missing(record, tmp_path):
-    """A second call with another number in the same run computes that probe alone: no shard of images or of the first features is written again."""
+    """A second call with another number in the same run computes that probe alone:
+    no shard of images or of the first features is written again.
+    """
     first = record("first", metrics=("fd",))
     folder = tmp_path / "runs" / first.id / "shards"
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -211,13 +239,22 @@ def test_asking_for_more_computes_only_what_is_missing(record, tmp_path):
     after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert second.id == first.id
     assert {name: after[name] for name in before} == before
-    assert {name.split(".", 1)[1].rsplit("-", 1)[0] for name in set(after) - set(before)} == {"stripes.wide.sums.safetensors", "stripes.rows.pairs"}
+    assert {name.split(".", 1)[1].rsplit("-", 1)[0] for name in set(after) - set(before)} == {
+        "stripes.wide.sums.safetensors",
+        "stripes.rows.pairs",
+    }
     assert second.cost["images_drawn"] == 100
-    assert {score.metric for score in second.scores if score.part == "all"} == {"fd", "wide", "path"}
+    assert {score.metric for score in second.scores if score.part == "all"} == {
+        "fd",
+        "wide",
+        "path",
+    }
 
 
 def test_only_the_pairs_that_a_measure_takes_are_rendered(record, tmp_path, monkeypatch):
-    """Of samples_n = 45 paths no other is rendered; the number is that of the first 45; and who then asks for all has the rest rendered too."""
+    """Of samples_n = 45 paths no other is rendered; the number is that of the first 45;
+    and who then asks for all has the rest rendered too.
+    """
     asked = []
     pair = generator.Generator.pair
 
@@ -231,10 +268,12 @@ def test_only_the_pairs_that_a_measure_takes_are_rendered(record, tmp_path, monk
     assert few.scores[0].n == 45
     asked.clear()
     every = {score.metric: score for score in record("pairs", metrics=("few", "every")).scores}
-    assert sorted(asked) == list(range(40, 100))  # 40 to 49 are one shard, whose first half was there
+    # 40 to 49 are one shard, whose first half was there
+    assert sorted(asked) == list(range(40, 100))
     assert every["few"].value == few.scores[0].value
     asked.clear()
-    next((tmp_path / "runs" / few.id / "shards").glob("b04-*.pairs-*")).unlink()  # the samples 40 to 49
+    # the samples 40 to 49
+    next((tmp_path / "runs" / few.id / "shards").glob("b04-*.pairs-*")).unlink()
     (tmp_path / "runs" / few.id / "run.json").unlink()
     assert record("pairs", metrics=("few",)).scores == few.scores
     assert sorted(asked) == list(range(40, 45))
@@ -251,8 +290,12 @@ def test_per_class_numbers_stand_beside_the_whole(record):
 
 
 def test_a_statistics_file_stands_for_the_reference(record, cli, here):
-    """fd against mean and covariance in a file equals fd against the images, and what needs rows says so."""
-    status, _, err = cli("reference", "digits", "--split", "heldout", "--extractor", "digits", "--to", "stats.npz")
+    """fd against mean and covariance in a file equals fd against the images,
+    and what needs rows says so.
+    """
+    status, _, err = cli(
+        "reference", "digits", "--split", "heldout", "--extractor", "digits", "--to", "stats.npz"
+    )
     assert status == 0, err
     whole = {score.metric: score for score in record("first", metrics=("fd",)).scores}["fd"]
     against = record("first", reference=here / "stats.npz")
@@ -266,12 +309,33 @@ def test_a_statistics_file_stands_for_the_reference(record, cli, here):
 
 
 def test_a_part_of_a_sorted_reference_has_every_class():
-    """Of a reference sorted by class the first images of each class are taken, and an image and its mirror image lie in one block."""
+    """Of a reference sorted by class the first images of each class are taken,
+    and an image and its mirror image lie in one block.
+    """
     labels = np.repeat(np.arange(4), 30)
     rows = np.arange(120, dtype=np.float64)[:, None]
     real = Real({"a.b": rows, "a.b~mirrored": np.concatenate([rows, rows])}, labels)
-    measure = {"features": "a.b", "mirrored": False, "reference_n": 12, "precision": "float64", "batch": 0}
-    assert sorted(given._held(measure, real)[0][:, 0].tolist()) == [0, 1, 2, 30, 31, 32, 60, 61, 62, 90, 91, 92]
+    measure = {
+        "features": "a.b",
+        "mirrored": False,
+        "reference_n": 12,
+        "precision": "float64",
+        "batch": 0,
+    }
+    assert sorted(given._held(measure, real)[0][:, 0].tolist()) == [
+        0,
+        1,
+        2,
+        30,
+        31,
+        32,
+        60,
+        61,
+        62,
+        90,
+        91,
+        92,
+    ]
     _, blocks = given._held({**measure, "mirrored": True, "reference_n": 0}, real)
     np.testing.assert_array_equal(blocks[:120], blocks[120:])
 
@@ -287,13 +351,19 @@ def test_the_divisor_of_the_samples_leaves_a_files_covariance_alone():
     assert by_file == pytest.approx(by_rows, rel=1e-12)
 
 
-@pytest.mark.parametrize(("threads", "calls", "at_once"), [(1, 5, 0), (2, 5, 4), (2, 1, 0), (3, 7, 6)])
+@pytest.mark.parametrize(
+    ("threads", "calls", "at_once"), [(1, 5, 0), (2, 5, 4), (2, 1, 0), (3, 7, 6)]
+)
 def test_calls_are_made_side_by_side_as_far_as_they_fill_the_threads(threads, calls, at_once):
-    """A network that allows it has a call a thread, and what is left over one call after the other with all threads; one that does not, all so."""
+    """A network that allows it has a call a thread, and what is left over one call after the other
+    with all threads; one that does not, all so.
+    """
     seen = []
 
     def network(images):
-        seen.append((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
+        seen.append(
+            (threading.current_thread() is threading.main_thread(), torch.get_num_threads())
+        )
         return {"rows": images.float().mean((2, 3)), "other": images.float().flatten(1)}
 
     images = torch.arange(calls * AT_ONCE["cpu"] * 12, dtype=torch.float32).view(-1, 3, 2, 2)
@@ -305,7 +375,9 @@ def test_calls_are_made_side_by_side_as_far_as_they_fill_the_threads(threads, ca
         seen.clear()
         network.side_by_side = True
         found = rows_of(network, images, ["rows"])
-        assert sorted(seen) == sorted([(False, 1)] * at_once + [(True, threads)] * (calls - at_once))
+        assert sorted(seen) == sorted(
+            [(False, 1)] * at_once + [(True, threads)] * (calls - at_once)
+        )
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

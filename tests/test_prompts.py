@@ -1,4 +1,6 @@
-"""Prompts are conditions: read from files, hashed, one to an image, kept with the run and with what is exported."""
+"""Prompts are conditions: read from files, hashed, one to an image,
+kept with the run and with what is exported.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +36,23 @@ WANTED = ("a cat", "ein Bär, naß", "")
 @pytest.fixture
 def painter(here):
     (here / "painter.py").write_text(PLUGIN)
-    (here / "three.jsonl").write_text("".join(json.dumps({"prompt": one, "tag": "x"}) + "\n" for one in WANTED))
+    (here / "three.jsonl").write_text(
+        "".join(json.dumps({"prompt": one, "tag": "x"}) + "\n" for one in WANTED)
+    )
     return "painter.py"
 
 
 def test_each_kind_of_file_is_read(tmp_path):
-    """txt by lines (blank ones are none, Windows' endings and a byte order mark go), jsonl by its key, csv and tsv by a named column, quoted lines included."""
+    """txt by lines (blank ones are none, Windows' endings and a byte order mark go),
+    jsonl by its key, csv and tsv by a named column, quoted lines included.
+    """
     files = {
         "a.txt": ("\ufeffa cat\r\n\r\nein Bär, naß\n", "prompt", WANTED[:2]),
-        "a.jsonl": ("".join(json.dumps({"prompt": one}) + "\n" for one in WANTED), "prompt", WANTED),
+        "a.jsonl": (
+            "".join(json.dumps({"prompt": one}) + "\n" for one in WANTED),
+            "prompt",
+            WANTED,
+        ),
         "b.jsonl": ('{"text": "x\\u2028y"}\n', "text", ("x\u2028y",)),
         "a.csv": ('id,caption\n1,a cat\n2,"ein Bär, naß"\n3,\n', "caption", WANTED),
         "b.csv": ('prompt\n"two\nlines"\n', "prompt", ("two\nlines",)),
@@ -60,10 +70,16 @@ WRONG = {
     "d.txt": (b"ok\nzero\0byte\n", "line 2: "),
     "a.jsonl": (b'{"prompt": "x"}\n{"prompt": 3}\n', "line 2: 3 is no prompt"),
     "b.jsonl": (b'{"prompt": "x"}\n\n{oops\n', "line 3: is no JSON"),
-    "c.jsonl": (b'{"text": "x"}\n', "line 1: has text; wanted is the key 'prompt', or --prompt-column"),
+    "c.jsonl": (
+        b'{"text": "x"}\n',
+        "line 1: has text; wanted is the key 'prompt', or --prompt-column",
+    ),
     "d.jsonl": (b'["x"]\n', "line 1: is no object"),
     "e.jsonl": (b"[" * 100000, "line 1: is no JSON"),
-    "a.csv": (b"id,caption\n1,x\n", "line 1: has the columns id, caption; say which: --prompt-column NAME"),
+    "a.csv": (
+        b"id,caption\n1,x\n",
+        "line 1: has the columns id, caption; say which: --prompt-column NAME",
+    ),
     "b.csv": (b"id,prompt\n1,x\n2\n", "line 3: has 1 columns, the first line 2"),
     "c.csv": (b'prompt\n"open\n', "line 2: cannot be read"),
     "a.xlsx": (b"x", "a name that ends in .txt, .jsonl, .csv, .tsv"),
@@ -81,14 +97,24 @@ def test_what_is_wrong_with_a_file_is_one_line_with_its_number(name, painter, he
 
 def test_a_file_that_is_not_there_and_a_generator_without_prompts(painter, here, cli):
     assert "No such file" in cli("run", "-p", painter, "--prompts", "none.txt", "--dry-run")[2]
-    assert "vae takes no prompts" in cli("run", "-p", "vae", "--prompts", "three.jsonl", "--dry-run")[2]
-    assert "does not say where the class's name goes" in cli("run", "-p", painter, "--template", "a photo", "--dry-run")[2]
+    assert (
+        "vae takes no prompts"
+        in cli("run", "-p", "vae", "--prompts", "three.jsonl", "--dry-run")[2]
+    )
+    assert (
+        "does not say where the class's name goes"
+        in cli("run", "-p", painter, "--template", "a photo", "--dry-run")[2]
+    )
 
 
 def test_the_list_and_its_order_are_in_the_identity_and_its_name_is_not(painter, here):
-    """The same file under another name is the same run; another order, another line, another template are others."""
+    """The same file under another name is the same run; another order, another line,
+    another template are others.
+    """
     (here / "other.jsonl").write_text((here / "three.jsonl").read_text())
-    (here / "turned.jsonl").write_text("\n".join(reversed((here / "three.jsonl").read_text().split("\n"))).strip())
+    (here / "turned.jsonl").write_text(
+        "\n".join(reversed((here / "three.jsonl").read_text().split("\n"))).strip()
+    )
 
     def of(**words):
         return settle(Request(n=40, **words), locate(painter)).id
@@ -110,7 +136,9 @@ def test_image_i_has_prompt_i_modulo_their_number_or_that_of_its_label(painter, 
 
 @pytest.mark.parametrize("count", [1, 3, 10, 20, 37, 400])
 def test_blocks_hold_images_and_prompts_evenly(count):
-    """Each of the 20 blocks has its share of the images within a third, and what a longer run adds changes nothing."""
+    """Each of the 20 blocks has its share of the images within a third,
+    and what a longer run adds changes nothing.
+    """
     found = prompts.blocks(400, count, 20)
     assert (prompts.blocks(900, count, 20)[:400] == found).all()
     sizes = np.bincount(found, minlength=20)
@@ -122,8 +150,22 @@ def test_blocks_hold_images_and_prompts_evenly(count):
 
 
 def test_a_run_with_prompts_is_kept_resumed_and_exported(painter, here, cli):
-    """The prompts stand once in the run's folder, with the place of each sample; killed and gone on it is the same; each form of export has them."""
-    words = ("run", "-p", painter, "--prompts", "three.jsonl", "--n", "120", "--metrics", "kd", "--leaderboards", "none")
+    """The prompts stand once in the run's folder, with the place of each sample;
+    killed and gone on it is the same; each form of export has them.
+    """
+    words = (
+        "run",
+        "-p",
+        painter,
+        "--prompts",
+        "three.jsonl",
+        "--n",
+        "120",
+        "--metrics",
+        "kd",
+        "--leaderboards",
+        "none",
+    )
     assert cli(*words, "--out", "whole")[0] == 0
     (folder,) = (here / "whole").iterdir()
     kept = json.loads((folder / "prompts.json").read_text())
@@ -149,25 +191,52 @@ def test_a_run_with_prompts_is_kept_resumed_and_exported(painter, here, cli):
         assert content["prompts"].tolist() == asked
     export(found, "parquet", here / "a.parquet")
     assert parquet.read_table(here / "a.parquet").column("prompt").to_pylist() == asked
-    assert files_dataset(here / "a.zip").fingerprint("train") == files_dataset(here / "a.parquet").fingerprint("train")
+    assert files_dataset(here / "a.zip").fingerprint("train") == files_dataset(
+        here / "a.parquet"
+    ).fingerprint("train")
     (folder / "prompts.json").write_text("{}")
     with pytest.raises(UserError, match=r"prompts\.json is missing or damaged"):
         export(found, "npz", here / "b.npz")
 
 
 def test_captions_stand_beside_stored_images(painter, here, cli):
-    """Images that were made elsewhere take --prompts as their captions, in the order of the images."""
-    found = genbench.evaluate(painter, prompts="three.jsonl", n=60, metrics="kd_digits", out=here / "runs")
+    """Images that were made elsewhere take --prompts as their captions,
+    in the order of the images.
+    """
+    found = genbench.evaluate(
+        painter, prompts="three.jsonl", n=60, metrics="kd_digits", out=here / "runs"
+    )
     export(found, "zip", here / "a.zip")
-    status, out, err = cli("run", "-p", "images", "--checkpoint", "a.zip", "--prompts", "three.jsonl", "--metrics", "kd", "--n", "60", "--json")
+    status, out, err = cli(
+        "run",
+        "-p",
+        "images",
+        "--checkpoint",
+        "a.zip",
+        "--prompts",
+        "three.jsonl",
+        "--metrics",
+        "kd",
+        "--n",
+        "60",
+        "--json",
+    )
     assert status == 0, err
     assert json.loads(out)["plan"]["identity"]["conditions"]["prompts"]["count"] == 3
 
 
 def test_a_label_metric_speaks_of_prompts_of_class_names_and_not_of_a_file(painter, here):
-    record = genbench.evaluate(painter, metrics=("label_accuracy", "kd_digits"), n=40, out=here / "runs")
+    record = genbench.evaluate(
+        painter, metrics=("label_accuracy", "kd_digits"), n=40, out=here / "runs"
+    )
     assert record.scores[0].status == record.scores[1].status == "ok"
-    record = genbench.evaluate(painter, metrics=("label_accuracy", "kd_digits"), n=40, prompts="three.jsonl", out=here / "runs")
+    record = genbench.evaluate(
+        painter,
+        metrics=("label_accuracy", "kd_digits"),
+        n=40,
+        prompts="three.jsonl",
+        out=here / "runs",
+    )
     assert {one.metric: one.status for one in record.scores}["label_accuracy_digits"] == "skipped"
 
 

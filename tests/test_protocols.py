@@ -1,4 +1,6 @@
-"""The protocols: every row names things that exist, and each says what sets its paper's code apart."""
+"""The protocols: every row names things that exist,
+and each says what sets its paper's code apart.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ PAPERS = [
     "diffaugment-test10k",
     "cmmd",
 ]
-LEGACY = [shelves.find("measures", name) for name in ("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")]
-MEASURES = [pytest.param(one, id=f"{name}:{one.name}") for name, row in ROWS.items() for one in row.measures]
+LEGACY = [
+    shelves.find("measures", name) for name in ("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")
+]
+MEASURES = [
+    pytest.param(one, id=f"{name}:{one.name}") for name, row in ROWS.items() for one in row.measures
+]
 MEASURES += [pytest.param(one, id=one.name) for one in LEGACY]
 
 
@@ -37,7 +43,9 @@ def of(protocol: str, name: str) -> Measure:
 
 
 def test_every_paper_has_its_row():
-    """The fourteen protocols of the field stand on the shelf, each with the paper and with a distance first."""
+    """The fourteen protocols of the field stand on the shelf,
+    each with the paper and with a distance first.
+    """
     assert set(PAPERS) <= set(ROWS)
     assert all(ROWS[name].paper and ROWS[name].dataset == "any" for name in PAPERS)
     assert {ROWS[name].measures[0].metric for name in PAPERS} == {"fd", "mmd"}
@@ -49,7 +57,9 @@ def test_a_measure_names_what_exists(measure):
     metric = shelves.find("metrics", measure.metric)
     extractor, _, output = measure.features.partition(".")
     width = shelves.find("extractors", extractor).outputs[output]
-    assert width > 0 or not set(metric.needs) - {"sums", "pairs", "ahead", "labels"}, "rows too wide to keep"
+    assert width > 0 or not set(metric.needs) - {"sums", "pairs", "ahead", "labels"}, (
+        "rows too wide to keep"
+    )
     assert ("pairs" in metric.needs) == (measure.pairs is not None)
 
 
@@ -63,18 +73,29 @@ def test_a_measure_is_held_against_something_exactly_if_its_metric_needs_a_refer
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_every_constant_is_a_keyword_of_the_metric(measure):
-    """A protocol's constants are keyword arguments of the metric's value, and of its left_out, and of the default's kind."""
+    """A protocol's constants are keyword arguments of the metric's value, and of its left_out,
+    and of the default's kind.
+    """
     metric = shelves.find("metrics", measure.metric)
     for function in (metric.value, metric.left_out):
         if function is not None:
-            known = {name: one for name, one in inspect.signature(function).parameters.items() if one.kind is one.KEYWORD_ONLY}
+            known = {
+                name: one
+                for name, one in inspect.signature(function).parameters.items()
+                if one.kind is one.KEYWORD_ONLY
+            }
             assert set(measure.constants) <= set(known)
-            assert all(isinstance(value, str) == isinstance(known[name].default, str) for name, value in measure.constants.items())
+            assert all(
+                isinstance(value, str) == isinstance(known[name].default, str)
+                for name, value in measure.constants.items()
+            )
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_published_numbers_are_of_the_protocol_and_name_their_source(name):
-    """Each published number is one of a measure that the protocol has, in its metric's range, with a source, and stands there once."""
+    """Each published number is one of a measure that the protocol has, in its metric's range,
+    with a source, and stands there once.
+    """
     row = ROWS[name]
     measures = {one.name: one for one in row.measures}
     for one in row.published:
@@ -85,7 +106,8 @@ def test_published_numbers_are_of_the_protocol_and_name_their_source(name):
     assert len(keys) == len(set(keys))
 
 
-# What sets them apart: (protocol, field, what it is). A field is one of the protocol, or NUMBER.FIELD of a measure, or NUMBER.constants.NAME.
+# What sets them apart: (protocol, field, what it is). A field is one of the protocol, or
+# NUMBER.FIELD of a measure, or NUMBER.constants.NAME.
 FACTS = [
     ("ttur", "fid.features", "inception-tf1.pool"),
     ("ttur", "fid.batch", 50),
@@ -170,22 +192,34 @@ def test_what_sets_a_protocol_apart(protocol, field, expected):
     words = field.split(".")
     found = ROWS[protocol] if len(words) == 1 else of(protocol, words.pop(0))
     for word in words:
-        found = found[word] if word in (found if isinstance(found, dict) else ()) else getattr(found, word)
+        found = (
+            found[word]
+            if word in (found if isinstance(found, dict) else ())
+            else getattr(found, word)
+        )
     assert found == expected
 
 
 def test_every_other_protocol_takes_fifty_thousand_against_the_training_set():
-    """What no fact above says is the field's custom: 50,000 samples, the training split, one run, uniform random labels."""
+    """What no fact above says is the field's custom: 50,000 samples, the training split, one run,
+    uniform random labels.
+    """
     for name in set(PAPERS) - {"diffaugment-test10k", "studiogan", "cmmd"}:
         assert ROWS[name].n == 50_000
         assert ROWS[name].measures[0].reference == "train"
     assert {name for name in PAPERS if ROWS[name].repeats > 1} == {"edm", "edm2"}
     assert {name for name in PAPERS if ROWS[name].labels != "iid"} == {"stylegan2-ada"}
-    assert {name for name in PAPERS if ROWS[name].quantise == "truncate"} == {"adm", "edm2", "torchmetrics"}
+    assert {name for name in PAPERS if ROWS[name].quantise == "truncate"} == {
+        "adm",
+        "edm2",
+        "torchmetrics",
+    }
 
 
 def test_an_unseeded_source_says_that_ours_is_one_draw_of_it():
-    """A seed of ours where the original has none is said in the note; where it has one, ours is that one."""
+    """A seed of ours where the original has none is said in the note;
+    where it has one, ours is that one.
+    """
     for name in PAPERS:
         for one in ROWS[name].measures:
             if one.constants.get("seed", one.constants.get("shuffle", -1)) == 0:
@@ -193,7 +227,9 @@ def test_an_unseeded_source_says_that_ours_is_one_draw_of_it():
 
 
 def test_the_table_shows_them_side_by_side(cli):
-    """A line per protocol under one heading, and what differs between two papers can be read off it."""
+    """A line per protocol under one heading, and what differs between two papers can be
+    read off it.
+    """
     status, out, err = cli("protocols")
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert (status, err) == (0, "")
@@ -206,7 +242,9 @@ def test_the_table_shows_them_side_by_side(cli):
 
 
 def test_a_protocol_shown_alone_says_its_measures_and_the_published_numbers(cli):
-    """`genbench protocols edm` has a line per measure and per published number, without the fields that say nothing."""
+    """`genbench protocols edm` has a line per measure and per published number,
+    without the fields that say nothing.
+    """
     status, out, _ = cli("protocols", "edm")
     assert status == 0
     assert "measures fid" in out

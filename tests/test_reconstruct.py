@@ -1,4 +1,6 @@
-"""Reconstructions: PSNR and SSIM are torchmetrics', rFID is pytorch-fid's on the same features, exact properties hold, a run measures the hook's answers."""
+"""Reconstructions: PSNR and SSIM are torchmetrics', rFID is pytorch-fid's on the same features,
+exact properties hold, a run measures the hook's answers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from genbench import evaluate, shelves
 from genbench.arrays import Arrays
@@ -63,19 +68,35 @@ def test_psnr_is_torchmetrics_of_each_image(digits):
     """On real digits, in colour and not square, to 1e-5 dB, and the mean is one of decibels."""
     for images in (digits[0][:20], digits[0][:20, :, :24], digits[0][:6].roll(3, 3)):
         ours = off(images)
-        theirs = [peak_signal_noise_ratio(b[None].double(), a[None].double(), data_range=255.0).item() for a, b in zip(images, ours, strict=True)]
+        theirs = [
+            peak_signal_noise_ratio(b[None].double(), a[None].double(), data_range=255.0).item()
+            for a, b in zip(images, ours, strict=True)
+        ]
         np.testing.assert_allclose(leaf.decibels(images, ours).numpy(), theirs, atol=1e-5)
-    whole = peak_signal_noise_ratio(ours.double(), images.double(), data_range=255.0).item()  # the decibels of the mean error are another number
+    # the decibels of the mean error are another number
+    whole = peak_signal_noise_ratio(ours.double(), images.double(), data_range=255.0).item()
     assert abs(leaf.decibels(images, ours).mean().item() - whole) > 1e-3
 
 
 def test_ssim_is_torchmetrics_of_each_image(digits):
-    """Gaussian windows of 11 x 11, sigma 1.5, data range 255, to 1e-5, where no window hangs over the edge; colours that differ between channels too."""
+    """Gaussian windows of 11 x 11, sigma 1.5, data range 255, to 1e-5,
+    where no window hangs over the edge; colours that differ between channels too.
+    """
     colours = torch.stack([digits[0][:20, 0], digits[0][20:40, 0], digits[0][40:60, 0]], 1)
     for images in (digits[0][:20], colours, colours[:, :, :19]):
         ours = off(images)
-        _, theirs = structural_similarity_index_measure(ours.double(), images.double(), data_range=255.0, reduction="none", return_full_image=True)
-        np.testing.assert_allclose(leaf.similarity(images, ours).numpy(), theirs[:, :, 5:-5, 5:-5].mean((1, 2, 3)).numpy(), atol=1e-5)
+        _, theirs = structural_similarity_index_measure(
+            ours.double(),
+            images.double(),
+            data_range=255.0,
+            reduction="none",
+            return_full_image=True,
+        )
+        np.testing.assert_allclose(
+            leaf.similarity(images, ours).numpy(),
+            theirs[:, :, 5:-5, 5:-5].mean((1, 2, 3)).numpy(),
+            atol=1e-5,
+        )
 
 
 def test_equal_images(digits):
@@ -85,7 +106,9 @@ def test_equal_images(digits):
     nearly = images.clone()
     nearly[:, 0, 0, 0] += 1
     assert leaf.decibels(images, images).tolist() == leaf.decibels(images, nearly).tolist()
-    assert leaf.decibels(images, images)[0].item() == pytest.approx(10 * np.log10(255**2 * 3 * 32 * 32))
+    assert leaf.decibels(images, images)[0].item() == pytest.approx(
+        10 * np.log10(255**2 * 3 * 32 * 32)
+    )
     nearly[:, 0, 0, 1] += 1
     assert (leaf.decibels(images, nearly) < leaf.decibels(images, images)).all()
 
@@ -94,7 +117,9 @@ def test_black_against_white():
     """PSNR 0 dB, and SSIM C1 / (255^2 + C1): no structure on either side."""
     black = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     assert leaf.decibels(black, black + 255).tolist() == pytest.approx([0.0, 0.0])
-    assert leaf.similarity(black, black + 255).tolist() == pytest.approx([6.5025 / (255**2 + 6.5025)] * 2)
+    assert leaf.similarity(black, black + 255).tolist() == pytest.approx(
+        [6.5025 / (255**2 + 6.5025)] * 2
+    )
 
 
 def test_a_window_that_does_not_fit_is_one_line():
@@ -103,15 +128,21 @@ def test_a_window_that_does_not_fit_is_one_line():
 
 
 def test_rfd_is_the_frechet_distance_of_the_two_sides():
-    """fd of the same rows, with the reconstructions as samples and the originals as reference; leave-outs differ, since pairs go together."""
+    """fd of the same rows, with the reconstructions as samples and the originals as reference;
+    leave-outs differ, since pairs go together.
+    """
     rng = np.random.default_rng(0)
     originals = rng.normal(size=(200, 8))
     ours = 0.9 * originals + 0.1 * rng.normal(size=(200, 8))
     pair = Arrays({"originals": originals, "reconstructions": ours})
     fd = shelves.find("metrics", "fd")
-    assert leaf.rfd(pair) == pytest.approx(fd.value(Arrays({"samples": ours, "reference": originals})), rel=1e-9)
+    assert leaf.rfd(pair) == pytest.approx(
+        fd.value(Arrays({"samples": ours, "reference": originals})), rel=1e-9
+    )
     kept = pair.keep("samples", np.arange(200) >= 10)
-    assert leaf.rfd(kept) == pytest.approx(fd.value(Arrays({"samples": ours[10:], "reference": originals[10:]})), rel=1e-9)
+    assert leaf.rfd(kept) == pytest.approx(
+        fd.value(Arrays({"samples": ours[10:], "reference": originals[10:]})), rel=1e-9
+    )
 
 
 def test_squared_distances_of_pixels_are_mean_squared_errors(digits):
@@ -120,14 +151,18 @@ def test_squared_distances_of_pixels_are_mean_squared_errors(digits):
     network = shelves.find("extractors", "pixels").load("cpu")
     (_, a), (_, b) = (next(calls(network, side, wide_at_once(side))) for side in (images, ours))
     apart = (a["values"] - b["values"]).square().sum(1).double()
-    np.testing.assert_allclose((-10 * apart.log10()).numpy(), leaf.decibels(images, ours).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(
+        (-10 * apart.log10()).numpy(), leaf.decibels(images, ours).numpy(), rtol=1e-5
+    )
 
 
 # Runs
 
 
 def test_an_identity_is_perfect(tmp_path):
-    """rFID 0, SSIM 1, PSNR finite, distances of features 0; over all 870 held-out images, whatever n is."""
+    """rFID 0, SSIM 1, PSNR finite, distances of features 0;
+    over all 870 held-out images, whatever n is.
+    """
     found = measured(written(tmp_path, "return images"), tmp_path / "runs")
     assert {name: found[name].status for name in NAMES} == dict.fromkeys(NAMES, "ok")
     assert {one.n for one in found.values()} == {870}
@@ -138,13 +173,19 @@ def test_an_identity_is_perfect(tmp_path):
 
 
 def test_a_run_measures_what_the_hook_answers(tmp_path, digits):
-    """Contrast lost by a coder: the numbers are those of its answers, computed by hand; intervals hold them and have the error of a mean."""
+    """Contrast lost by a coder: the numbers are those of its answers, computed by hand;
+    intervals hold them and have the error of a mean.
+    """
     images, _ = digits
     found = measured(written(tmp_path, "return (images // 2)"), tmp_path / "runs")
-    decibels, alike = leaf.decibels(images, images // 2).numpy(), leaf.similarity(images, images // 2).numpy()
+    decibels, alike = (
+        leaf.decibels(images, images // 2).numpy(),
+        leaf.similarity(images, images // 2).numpy(),
+    )
     assert found["psnr"].value == pytest.approx(decibels.mean(), rel=1e-12)
     assert found["ssim"].value == pytest.approx(alike.mean(), rel=1e-12)
-    assert found["psnr"].se == pytest.approx(decibels.std() / 870**0.5, rel=0.4)  # of 20 blocks: t with 19 degrees of freedom
+    # of 20 blocks: t with 19 degrees of freedom
+    assert found["psnr"].se == pytest.approx(decibels.std() / 870**0.5, rel=0.4)
     assert all(one.low < one.value < one.high for one in found.values())
     assert found["rfd_digits"].value > 0.1
     assert found["psnr"].real is None
@@ -156,7 +197,9 @@ def test_again_nothing_is_reconstructed_and_more_numbers_go_on(tmp_path, monkeyp
     first = measured(path, tmp_path / "runs", metrics=("psnr", "fd"))
     assert set(first) == {"psnr", "fd_digits"}
     count = []
-    monkeypatch.setattr("genbench.reconstructions.reconstruct", lambda *args: count.append(1) or reconstruct(*args))
+    monkeypatch.setattr(
+        "genbench.reconstructions.reconstruct", lambda *args: count.append(1) or reconstruct(*args)
+    )
     assert measured(path, tmp_path / "runs", metrics=("psnr",))["psnr"] == first["psnr"]
     assert count == []
     more = measured(path, tmp_path / "runs", metrics=("ssim", "psnr"))
@@ -179,12 +222,35 @@ def test_a_generator_without_the_hook_is_skipped_with_the_reason(tmp_path):
 def test_a_checkpoint_without_an_encoder_is_skipped_with_the_reason(tmp_path):
     found = measured(written(tmp_path, "return None"), tmp_path / "runs", metrics=("psnr", "fd"))
     assert (found["psnr"].status, found["fd_digits"].status) == ("skipped", "ok")
-    assert found["psnr"].reason == "coder has no encoder with this checkpoint: its reconstruct returned None"
+    assert (
+        found["psnr"].reason
+        == "coder has no encoder with this checkpoint: its reconstruct returned None"
+    )
 
 
 def test_a_statistics_file_has_no_images_to_reconstruct(tmp_path):
-    assert main(["reference", "digits", "--to", str(tmp_path / "stats.npz"), "--split", "heldout", "--extractor", "digits"]) == 0
-    with pytest.raises(UserError, match=r"psnr: reconstructs the reference's images, and the statistics file stats\.npz has none"):
+    assert (
+        main(
+            [
+                "reference",
+                "digits",
+                "--to",
+                str(tmp_path / "stats.npz"),
+                "--split",
+                "heldout",
+                "--extractor",
+                "digits",
+            ]
+        )
+        == 0
+    )
+    with pytest.raises(
+        UserError,
+        match=(
+            r"psnr: reconstructs the reference's images, and the statistics file "
+            r"stats\.npz has none"
+        ),
+    ):
         measured("vae", tmp_path / "runs", metrics=("psnr",), reference=tmp_path / "stats.npz")
 
 
@@ -204,9 +270,23 @@ def test_a_wrong_answer_is_one_line(tmp_path, body, said):
 
 def test_labels_are_those_of_the_images(tmp_path, digits):
     """A coder that paints the label: each image is told its own."""
-    generator = construct(locate(written(tmp_path, "return images * 0 + labels[:, None, None, None].to(torch.uint8)", "images, labels")), {}, None, "cpu", None)
+    generator = construct(
+        locate(
+            written(
+                tmp_path,
+                "return images * 0 + labels[:, None, None, None].to(torch.uint8)",
+                "images, labels",
+            )
+        ),
+        {},
+        None,
+        "cpu",
+        None,
+    )
     images, labels = digits[0][:70], digits[1][:70]
-    assert reconstruct(generator, images, labels, 50, "round")[:, 0, 0, 0].tolist() == labels.tolist()
+    assert (
+        reconstruct(generator, images, labels, 50, "round")[:, 0, 0, 0].tolist() == labels.tolist()
+    )
 
 
 @pytest.mark.parametrize("size", [1, 400, 999, 1000, 2500])
@@ -220,8 +300,20 @@ def test_parts_are_the_split_again(size):
 
 
 def test_the_vae_reconstructs_digits(tmp_path, capsys):
-    """Trained on digits, its reconstructions come near: closer than its samples by far, and far from perfect; the names of the command line."""
-    words = ["--metrics", "rfd_digits,psnr,ssim,fd", "--n", "870", "--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards"), "--json"]
+    """Trained on digits, its reconstructions come near: closer than its samples by far,
+    and far from perfect; the names of the command line.
+    """
+    words = [
+        "--metrics",
+        "rfd_digits,psnr,ssim,fd",
+        "--n",
+        "870",
+        "--out",
+        str(tmp_path / "runs"),
+        "--leaderboards",
+        str(tmp_path / "boards"),
+        "--json",
+    ]
     assert main(["run", "--plugin", "vae", "--dataset", "digits", *words]) == 0
     found = {one["metric"]: one for one in json.loads(capsys.readouterr().out)["scores"]}
     assert 18 < found["psnr"]["value"] < 30
@@ -232,7 +324,21 @@ def test_the_vae_reconstructs_digits(tmp_path, capsys):
 
 def test_pytorchs_example_has_no_encoder(tmp_path):
     """Its file is read for the decoder alone, and the hook says so."""
-    state = {"fc3.weight": torch.zeros(8, 4), "fc3.bias": torch.zeros(8), "fc4.weight": torch.zeros(784, 8), "fc4.bias": torch.zeros(784)}
+    state = {
+        "fc3.weight": torch.zeros(8, 4),
+        "fc3.bias": torch.zeros(8),
+        "fc4.weight": torch.zeros(784, 8),
+        "fc4.bias": torch.zeros(784),
+    }
     torch.save(state, tmp_path / "vae.pth")
     generator = construct(locate("vae"), {}, tmp_path / "vae.pth", "cpu", None)
-    assert reconstruct(generator, torch.zeros(2, 3, 28, 28, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), 50, "round") is None
+    assert (
+        reconstruct(
+            generator,
+            torch.zeros(2, 3, 28, 28, dtype=torch.uint8),
+            torch.zeros(2, dtype=torch.int64),
+            50,
+            "round",
+        )
+        is None
+    )

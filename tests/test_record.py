@@ -17,17 +17,51 @@ from genbench.say import RunFailed, UserError
 EXAMPLES = Path(__file__).parent / "data" / "records"
 
 OK = Score(
-    "digits", "fd_digits", value=1.5, se=0.1, se_reference=None, low=1.3, high=1.7, n=40, flags=("a flag",), left_out=(1.4, 1.6), real=0.1, real_high=0.2
+    "digits",
+    "fd_digits",
+    value=1.5,
+    se=0.1,
+    se_reference=None,
+    low=1.3,
+    high=1.7,
+    n=40,
+    flags=("a flag",),
+    left_out=(1.4, 1.6),
+    real=0.1,
+    real_high=0.2,
 )
-SKIPPED = Score("digits", "is_digits", status="skipped", reason="needs at least 50 samples – größer", better="higher")
+SKIPPED = Score(
+    "digits",
+    "is_digits",
+    status="skipped",
+    reason="needs at least 50 samples – größer",
+    better="higher",
+)
 FOUND = Record(
     id="0123456789abcdef",
     plan={
         "label": "noise",
         "competitor": True,
         "quantise": "round",
-        "identity": {"generator": "noise", "n": 40, "first_seed": 0, "conditions": {}, "options": {}},
-        "protocols": {"digits": {"dataset": "digits", "n": 40, "labels": "balanced", "fits": True, "splits": {}, "real": [], "extractors": {}, "measures": []}},
+        "identity": {
+            "generator": "noise",
+            "n": 40,
+            "first_seed": 0,
+            "conditions": {},
+            "options": {},
+        },
+        "protocols": {
+            "digits": {
+                "dataset": "digits",
+                "n": 40,
+                "labels": "balanced",
+                "fits": True,
+                "splits": {},
+                "real": [],
+                "extractors": {},
+                "measures": [],
+            }
+        },
     },
     scores=(OK, SKIPPED),
     environment={"python": "3.11", "cuda": None, "tf32": False},
@@ -38,7 +72,9 @@ FOUND = Record(
 
 
 def test_a_record_comes_back_as_it_was(tmp_path):
-    """What is read is equal to what was written, in every field, value by value, and knows where it lies."""
+    """What is read is equal to what was written, in every field, value by value,
+    and knows where it lies.
+    """
     assert record.write(tmp_path / "run.json", FOUND) == FOUND
     again = record.read(tmp_path / "run.json")
     assert again == FOUND
@@ -51,16 +87,38 @@ def test_the_keys_of_the_file_are_the_documented_ones(tmp_path):
     """run.json has the keys that record.py's docstring names, and no others."""
     record.write(tmp_path / "run.json", FOUND)
     found = json.loads((tmp_path / "run.json").read_text())
-    assert set(found) == {"schema", "id", "genbench", "created", "plan", "dataset", "scores", "environment", "cost", "shards", "digest"}
+    assert set(found) == {
+        "schema",
+        "id",
+        "genbench",
+        "created",
+        "plan",
+        "dataset",
+        "scores",
+        "environment",
+        "cost",
+        "shards",
+        "digest",
+    }
     assert all(f'"{key}"' in record.__doc__ for key in found)
 
 
 @pytest.mark.parametrize("schema", range(1, record.SCHEMA + 1))
 def test_an_example_of_every_schema_is_read(schema):
-    """The committed example of each schema, this one included, reads as a record of today with its numbers in place."""
+    """The committed example of each schema, this one included,
+    reads as a record of today with its numbers in place.
+    """
     found = record.read(EXAMPLES / f"schema-{schema}.json")
-    assert (found.schema, found.id, found.plan["label"]) == (record.SCHEMA, "0123456789abcdef", "noise")
-    assert (found.scores[0].value, found.scores[0].left_out, found.scores[1].status) == (1.5, (1.4, 1.6), "skipped")
+    assert (found.schema, found.id, found.plan["label"]) == (
+        record.SCHEMA,
+        "0123456789abcdef",
+        "noise",
+    )
+    assert (found.scores[0].value, found.scores[0].left_out, found.scores[1].status) == (
+        1.5,
+        (1.4, 1.6),
+        "skipped",
+    )
 
 
 def test_every_schema_has_its_step():
@@ -74,7 +132,10 @@ def test_an_older_file_is_upgraded_step_by_step(tmp_path, monkeypatch):
     monkeypatch.setattr(
         record,
         "UPGRADES",
-        {1: lambda c: {**c, "cost": {"steps": [1]}, "schema": 2}, 2: lambda c: {**c, "cost": {"steps": [*c["cost"]["steps"], 2]}, "schema": 3}},
+        {
+            1: lambda c: {**c, "cost": {"steps": [1]}, "schema": 2},
+            2: lambda c: {**c, "cost": {"steps": [*c["cost"]["steps"], 2]}, "schema": 3},
+        },
     )
     write_json(tmp_path / "run.json", {**FOUND.to_json(), "schema": 1})
     found = record.read(tmp_path / "run.json")
@@ -86,7 +147,10 @@ def test_an_older_file_is_upgraded_step_by_step(tmp_path, monkeypatch):
     [
         (
             {"schema": record.SCHEMA + 1, "invented": 1},
-            f"has schema {record.SCHEMA + 1}, this genbench reads up to {record.SCHEMA}: pip install --upgrade genbench",
+            (
+                f"has schema {record.SCHEMA + 1}, this genbench reads up to {record.SCHEMA}: "
+                "pip install --upgrade genbench"
+            ),
         ),
         ({"schema": None}, "is not a record of genbench: it has no schema number"),
         ({"schema": "1"}, "is not a record of genbench: it has no schema number"),
@@ -99,7 +163,9 @@ def test_an_older_file_is_upgraded_step_by_step(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_no_record_of_ours_is_refused(tmp_path, changes, line):
-    """A sealed file of a newer schema is refused with the way out, and one that is no record with what it lacks; never a traceback."""
+    """A sealed file of a newer schema is refused with the way out,
+    and one that is no record with what it lacks; never a traceback.
+    """
     path = tmp_path / "run.json"
     write_json(path, {**FOUND.to_json(), **changes})
     with pytest.raises(UserError) as caught:
@@ -139,7 +205,16 @@ def _runs(out):
     (out / "dd44").mkdir()
 
 
-@pytest.mark.parametrize(("word", "name"), [(None, "cc33"), ("aa", "aa11"), ("ab22", "ab22"), ("OUT/aa11", "aa11"), ("OUT/ab22/run.json", "ab22")])
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        (None, "cc33"),
+        ("aa", "aa11"),
+        ("ab22", "ab22"),
+        ("OUT/aa11", "aa11"),
+        ("OUT/ab22/run.json", "ab22"),
+    ],
+)
 def test_a_run_is_found_by_what_one_has_of_it(tmp_path, word, name):
     """A folder, a file, an id's beginning, or nothing for the newest lead to the record."""
     _runs(tmp_path)
@@ -175,6 +250,13 @@ def test_a_damaged_run_is_named_with_its_remedy(tmp_path):
 
 
 def test_scores_go_into_a_table_and_a_page():
-    """A record's frame has a row per score, and its page for notebooks escapes what a plugin says."""
+    """A record's frame has a row per score, and its page for notebooks escapes what a
+    plugin says.
+    """
     assert FOUND.frame()["metric"].tolist() == ["fd_digits", "is_digits"]
-    assert "<script>" not in replace(FOUND, scores=(replace(SKIPPED, reason="<script>alert(1)</script>"),))._repr_html_()
+    assert (
+        "<script>"
+        not in replace(
+            FOUND, scores=(replace(SKIPPED, reason="<script>alert(1)</script>"),)
+        )._repr_html_()
+    )

@@ -1,4 +1,6 @@
-"""The report: one page that loads nothing, whole for any run, the same bytes for the same runs, harmless whatever things are called."""
+"""The report: one page that loads nothing, whole for any run, the same bytes for the same runs,
+harmless whatever things are called.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from genbench import against_real, comparisons, evidence, gaussians, record, report, sheets, shelves, standings
+from genbench import (
+    against_real,
+    comparisons,
+    evidence,
+    gaussians,
+    record,
+    report,
+    sheets,
+    shelves,
+    standings,
+)
 from genbench.record import Score
 from genbench.rows import RowError
 from genbench.run import evaluate
@@ -39,7 +51,9 @@ HOSTILE = (
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its elements in order, their attributes, the texts of its scripts."""
+    """What a browser would make of a page: its elements in order, their attributes,
+    the texts of its scripts.
+    """
 
     def __init__(self, page):
         super().__init__(convert_charrefs=True)
@@ -80,9 +94,14 @@ def section(page, name):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two small runs of the digits with the same seeds, in one folder: of the vae and of stylegan2."""
+    """Two small runs of the digits with the same seeds, in one folder:
+    of the vae and of stylegan2.
+    """
     out = tmp_path_factory.mktemp("report") / "runs"
-    return out, [evaluate(name, n=N, out=out, metrics=("fd", "kd", "precision", "recall", "nearest_train")) for name in ("vae", "stylegan2")]
+    return out, [
+        evaluate(name, n=N, out=out, metrics=("fd", "kd", "precision", "recall", "nearest_train"))
+        for name in ("vae", "stylegan2")
+    ]
 
 
 def page_of(records, told=None, **words):
@@ -126,51 +145,106 @@ def test_the_numbers_are_the_records(pages, runs):
 
 
 def test_two_runs_are_compared_pair_by_pair(pages, runs):
-    """The difference in the page is the paired one of the leave-outs, with its sign, beside the rank ranges of both."""
+    """The difference in the page is the paired one of the leave-outs, with its sign,
+    beside the rank ranges of both.
+    """
     from genbench.say import plus_minus
 
-    (block,) = comparisons.blocks_of([run.entries["digits"] for run in evidence.runs_of(runs[1])], by="checkpoint")
+    (block,) = comparisons.blocks_of(
+        [run.entries["digits"] for run in evidence.runs_of(runs[1])], by="checkpoint"
+    )
     (row,) = comparisons.differences(block, "fd_digits")
     a, b = (next(s for s in of.scores if s.metric == "fd_digits") for of in runs[1])
     assert row["paired"]
-    sign = 1 if row["difference"] == pytest.approx(a.value - b.value) else -1  # a block has the better run first
+    # a block has the better run first
+    sign = 1 if row["difference"] == pytest.approx(a.value - b.value) else -1
     assert sign * row["difference"] == pytest.approx(a.value - b.value)
     words = section(pages[1], "comparison")
-    assert plus_minus(sign * row["difference"], *sorted((sign * row["low"], sign * row["high"]))) in words
+    assert (
+        plus_minus(sign * row["difference"], *sorted((sign * row["low"], sign * row["high"])))
+        in words
+    )
     assert all(word in words for word in ("Rank A", "Rank B", "A − B"))
 
 
 def test_runs_of_other_n_are_not_set_against_each_other(runs):
-    """A distance moves by n: runs of 870 and of fewer samples have no difference in the page, which says what keeps them apart; compare refuses them too."""
+    """A distance moves by n: runs of 870 and of fewer samples have no difference in the page,
+    which says what keeps them apart; compare refuses them too.
+    """
     one, other = runs[1]
-    fewer = replace(other, plan={**other.plan, "identity": {**other.plan["identity"], "n": other.plan["identity"]["n"] // 2}})
-    assert len(comparisons.grouped([standings.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, other)])) == 1
-    first, second = (standings.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, fewer))
+    fewer = replace(
+        other,
+        plan={
+            **other.plan,
+            "identity": {**other.plan["identity"], "n": other.plan["identity"]["n"] // 2},
+        },
+    )
+    assert (
+        len(
+            comparisons.grouped(
+                [
+                    standings.entry_of(of, "digits", of.plan["protocols"]["digits"])
+                    for of in (one, other)
+                ]
+            )
+        )
+        == 1
+    )
+    first, second = (
+        standings.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, fewer)
+    )
     assert len(comparisons.grouped([first, second])) == 2
     assert [field for field, *_ in comparisons.kept_apart(first, second)] == ["n"]
 
 
 def test_the_only_script_that_runs_is_the_one_that_the_policy_names(pages):
-    """The policy allows no request and one script by its hash, which is the script's; the other script element is JSON."""
+    """The policy allows no request and one script by its hash, which is the script's;
+    the other script element is JSON.
+    """
     for page in pages:
         found = Page(page)
-        policy = next(one["content"] for one in found.all("meta") if one.get("http-equiv") == "Content-Security-Policy")
+        policy = next(
+            one["content"]
+            for one in found.all("meta")
+            if one.get("http-equiv") == "Content-Security-Policy"
+        )
         seal = base64.b64encode(hashlib.sha256(found.scripts[0].encode()).digest()).decode()
         said = dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
         assert said["default-src"] == "'none'"
-        assert (said["img-src"], said["style-src"], said["script-src"]) == ("data:", "'unsafe-inline'", f"'sha256-{seal}'")
+        assert (said["img-src"], said["style-src"], said["script-src"]) == (
+            "data:",
+            "'unsafe-inline'",
+            f"'sha256-{seal}'",
+        )
         assert [one.get("type") for one in found.all("script")] == [None, "application/json"]
 
 
 def harmless(page, *, whole=True):
-    """No element that could load or run anything, no address beyond the page, no handler; the page's elements."""
+    """No element that could load or run anything, no address beyond the page, no handler;
+    the page's elements.
+    """
     found = Page(page)
     for tag, attributes in found.elements:
-        assert tag not in ("iframe", "object", "embed", "base", "form", "audio", "video", "foreignobject", "animate", "set")
+        assert tag not in (
+            "iframe",
+            "object",
+            "embed",
+            "base",
+            "form",
+            "audio",
+            "video",
+            "foreignobject",
+            "animate",
+            "set",
+        )
         for name, value in attributes.items():
             assert not name.startswith("on"), (tag, name)
             if name in ("src", "href", "xlink:href", "action", "srcset"):
-                assert value.startswith(("#", "data:image/")) or value == "data:,", (tag, name, value[:60])
+                assert value.startswith(("#", "data:image/")) or value == "data:,", (
+                    tag,
+                    name,
+                    value[:60],
+                )
             if name == "style":
                 assert not re.search(r"url\((?!#)", value)
     for style in re.findall(r"<style>(.*?)</style>", page.decode(), re.DOTALL):
@@ -186,11 +260,21 @@ def test_nothing_in_the_page_loads_or_runs(pages):
         assert harmless(page)
 
 
-def test_the_page_is_small_and_the_same_bytes_in_another_process(pages, runs, cli_process, tmp_path):
+def test_the_page_is_small_and_the_same_bytes_in_another_process(
+    pages, runs, cli_process, tmp_path
+):
     """Under 3 MB, and made again by another process, of other hash seeds, byte by byte the same."""
     out, (first, _) = runs
     assert max(map(len, pages)) < report.SIZE
-    done = cli_process("report", first.id[:8], "-o", tmp_path / "again.html", "--out", out, env={"PYTHONHASHSEED": "77"})
+    done = cli_process(
+        "report",
+        first.id[:8],
+        "-o",
+        tmp_path / "again.html",
+        "--out",
+        out,
+        env={"PYTHONHASHSEED": "77"},
+    )
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "again.html")), done.stderr
     assert (tmp_path / "again.html").read_bytes() == pages[0]
 
@@ -198,7 +282,11 @@ def test_the_page_is_small_and_the_same_bytes_in_another_process(pages, runs, cl
 def test_the_record_lies_in_the_page_as_json(pages, runs):
     """The recipe that the page prints reads the records back, whole."""
     text = pages[1].decode()
-    found = json.loads(re.search(r'<script type="application/json" id="records">(.*?)</script>', text, re.DOTALL)[1])
+    found = json.loads(
+        re.search(r'<script type="application/json" id="records">(.*?)</script>', text, re.DOTALL)[
+            1
+        ]
+    )
     assert found["runs"] == json.loads(json.dumps([one.to_json() for one in runs[1]]))
 
 
@@ -215,7 +303,9 @@ def test_the_command_that_the_page_prints_repeats_the_run(pages, runs, cli, here
 
 
 def test_tables_have_scopes_and_pictures_words(pages):
-    """Every heading of a table says what it heads, every picture and plot says what it shows, and the language is named."""
+    """Every heading of a table says what it heads, every picture and plot says what it shows,
+    and the language is named.
+    """
     found = Page(pages[1])
     assert all(one.get("scope") in ("row", "col") for one in found.all("th"))
     assert all(one.get("alt") for one in found.all("img"))
@@ -227,7 +317,10 @@ def test_tables_have_scopes_and_pictures_words(pages):
 
 def luminance(colour):
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    return sum(w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for w, c in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+    return sum(
+        w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+        for w, c in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+    )
 
 
 def test_words_have_contrast_in_both_themes():
@@ -237,10 +330,19 @@ def test_words_have_contrast_in_both_themes():
     assert len(themes) == 2
     for theme in themes:
         said = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", theme))
-        for name, least in {"text": 4.5, "quiet": 4.5, "link": 4.5, "good": 4.5, "bad": 4.5, **{f"run-{k}": 3.0 for k in range(1, 7)}}.items():
+        for name, least in {
+            "text": 4.5,
+            "quiet": 4.5,
+            "link": 4.5,
+            "good": 4.5,
+            "bad": 4.5,
+            **{f"run-{k}": 3.0 for k in range(1, 7)},
+        }.items():
             for ground in ("ground", "raised"):
                 high, low = sorted((luminance(said[name]), luminance(said[ground])), reverse=True)
-                assert (high + 0.05) / (low + 0.05) >= (least if ground == "ground" or least > 3 else 2.8), (name, ground)
+                assert (high + 0.05) / (low + 0.05) >= (
+                    least if ground == "ground" or least > 3 else 2.8
+                ), (name, ground)
 
 
 DATASET = """
@@ -263,7 +365,7 @@ USUAL = Protocol(
     name="odd", title="odd", dataset="odd", n=160, labels="balanced", quantise="round", real=("train", "heldout"),
     measures=(Measure("fd", "digits.pool", "heldout"), Measure("kd", "digits.pool", "heldout"), Measure("precision", "digits.pool", "heldout")),
 )
-"""
+"""  # noqa: E501
 GENERATOR = """
 import torch, genbench
 
@@ -290,36 +392,87 @@ def called(tmp_path_factory):
 
 
 def test_hostile_names_of_classes_appear_as_words(called, monkeypatch):
-    """Of a run whose classes have hostile names the page has the very elements that it has with harmless ones, and shows the names."""
+    """Of a run whose classes have hostile names the page has the very elements that it has with
+    harmless ones, and shows the names.
+    """
     made = {}
-    for kind, names in {"hostile": HOSTILE, "plain": [f"class {k}" for k in range(len(HOSTILE))]}.items():
+    for kind, names in {
+        "hostile": HOSTILE,
+        "plain": [f"class {k}" for k in range(len(HOSTILE))],
+    }.items():
         monkeypatch.setattr(shelves, "_with", [])
         told = []
         made[kind] = page_of([called(names)], told)
         assert told == []
-    without_plots = [re.sub(rb'<svg class="plot".*?</svg>', b"", made[kind], flags=re.DOTALL) for kind in made]
+    without_plots = [
+        re.sub(rb'<svg class="plot".*?</svg>', b"", made[kind], flags=re.DOTALL) for kind in made
+    ]
     assert harmless(without_plots[0]) == harmless(without_plots[1])
-    assert set(harmless(b"".join(re.findall(rb'<svg class="plot".*?</svg>', made["hostile"], re.DOTALL)), whole=False)) <= DRAWN
+    assert (
+        set(
+            harmless(
+                b"".join(re.findall(rb'<svg class="plot".*?</svg>', made["hostile"], re.DOTALL)),
+                whole=False,
+            )
+        )
+        <= DRAWN
+    )
     found = Page(made["hostile"])
     assert LETHAL in found.text
-    assert not [one for one in made["hostile"].decode() if one != "\n" and (ord(one) < 32 or one in "\u202e\x7f")]
+    assert not [
+        one
+        for one in made["hostile"].decode()
+        if one != "\n" and (ord(one) < 32 or one in "\u202e\x7f")
+    ]
     assert len(json.loads(found.scripts[1])["runs"][0]["dataset"]["classes"]) == len(HOSTILE)
 
 
 def test_hostile_words_of_a_record_appear_as_words(runs, tmp_path):
-    """Whatever stands in a stranger's record, its label, reasons, flags, environment, constants, is shown and does nothing."""
+    """Whatever stands in a stranger's record, its label, reasons, flags, environment, constants,
+    is shown and does nothing.
+    """
     one = runs[1][0]
     plan = json.loads(json.dumps(one.plan))
-    plan |= {"label": " ".join(HOSTILE), "origin": HOSTILE[1], "quantise": LETHAL, "dataset": LETHAL}
-    plan["identity"] |= {"generator": HOSTILE[2], "options": {LETHAL: HOSTILE[1], "o": HOSTILE[4]}, "dataset": LETHAL}
+    plan |= {
+        "label": " ".join(HOSTILE),
+        "origin": HOSTILE[1],
+        "quantise": LETHAL,
+        "dataset": LETHAL,
+    }
+    plan["identity"] |= {
+        "generator": HOSTILE[2],
+        "options": {LETHAL: HOSTILE[1], "o": HOSTILE[4]},
+        "dataset": LETHAL,
+    }
     plan["protocols"] = {LETHAL: {**plan["protocols"]["digits"], "dataset": HOSTILE[3]}}
-    scores = [replace(score, protocol=LETHAL, metric=HOSTILE[1] if at else LETHAL, flags=HOSTILE) for at, score in enumerate(one.scores[:2])]
+    scores = [
+        replace(score, protocol=LETHAL, metric=HOSTILE[1] if at else LETHAL, flags=HOSTILE)
+        for at, score in enumerate(one.scores[:2])
+    ]
     scores.append(Score(LETHAL, "x", status="failed", reason=" ".join(HOSTILE)))
-    plan["protocols"][LETHAL]["measures"] = [{**plan["protocols"][LETHAL]["measures"][at], "name": scores[at].metric, "title": LETHAL} for at in (0, 1)]
-    environment = {**one.environment, "platform": LETHAL, "device": HOSTILE[1], "versions": {LETHAL: HOSTILE[5]}}
-    odd = replace(one, plan=plan, scores=tuple(scores), environment=environment, created=LETHAL, dataset={"classes": list(HOSTILE)})
+    plan["protocols"][LETHAL]["measures"] = [
+        {**plan["protocols"][LETHAL]["measures"][at], "name": scores[at].metric, "title": LETHAL}
+        for at in (0, 1)
+    ]
+    environment = {
+        **one.environment,
+        "platform": LETHAL,
+        "device": HOSTILE[1],
+        "versions": {LETHAL: HOSTILE[5]},
+    }
+    odd = replace(
+        one,
+        plan=plan,
+        scores=tuple(scores),
+        environment=environment,
+        created=LETHAL,
+        dataset={"classes": list(HOSTILE)},
+    )
     record.write(tmp_path / "run.json", odd)
-    for page in (page_of([record.read(tmp_path / "run.json")]), page_of([one, replace(record.read(tmp_path / "run.json"), id="0")])):
+    for page in (
+        page_of([record.read(tmp_path / "run.json")]),
+        page_of([one, replace(record.read(tmp_path / "run.json"), id="0")]),
+    ):
         harmless(page)
         assert LETHAL in Page(page).text
         assert len(Page(page).scripts) == 2
@@ -327,7 +480,9 @@ def test_hostile_words_of_a_record_appear_as_words(runs, tmp_path):
 
 
 def test_a_record_without_its_folder_says_what_it_lacks(runs, tmp_path):
-    """Of an entry alone numbers, provenance and record are there, and each picture says why it is not."""
+    """Of an entry alone numbers, provenance and record are there,
+    and each picture says why it is not.
+    """
     shutil.copy(f"{runs[1][0].folder}/run.json", tmp_path / "run.json")
     told = []
     page = page_of([record.read(tmp_path / "run.json")], told)
@@ -346,7 +501,9 @@ def test_a_generator_without_latents_says_so(called):
 
 
 def test_runs_without_a_common_protocol_are_not_compared(runs, called):
-    """Numbers of different protocols stand in tables of their own, and the comparison says why there is none."""
+    """Numbers of different protocols stand in tables of their own,
+    and the comparison says why there is none.
+    """
     page = page_of([runs[1][0], called([f"class {k}" for k in range(8)])])
     assert "no two of the runs share a protocol" in section(page, "comparison")
     assert "Protocol odd" in section(page, "numbers")
@@ -371,10 +528,14 @@ RAW = Section("raw", "Raw", 116, raw)
 
 
 def test_a_section_that_fails_costs_no_other(runs, cli, here):
-    """It says so in its place, the command warns, everything else is there; a plain string is a reason and never HTML."""
+    """It says so in its place, the command warns, everything else is there;
+    a plain string is a reason and never HTML.
+    """
     out, (first, _) = runs
     (here / "own.py").write_text(FAILING)
-    status, said, err = cli("report", first.id[:8], "--out", out, "--with", "own.py", "-o", "page.html")
+    status, said, err = cli(
+        "report", first.id[:8], "--out", out, "--with", "own.py", "-o", "page.html"
+    )
     page = (here / "page.html").read_bytes()
     assert (status, said) == (0, "page.html\n")
     assert "section broken failed: ZeroDivisionError: <b>no</b> (own.py:5)" in err
@@ -386,7 +547,9 @@ def test_a_section_that_fails_costs_no_other(runs, cli, here):
 
 
 def test_pictures_are_given_up_where_the_page_would_grow_too_large(runs, pages, monkeypatch):
-    """The largest picture goes first, each says so in its place; a page that is too large without any is refused."""
+    """The largest picture goes first, each says so in its place;
+    a page that is too large without any is refused.
+    """
     parts = report.parts_of(report.Report(evidence.runs_of(runs[1][:1])), print)
     monkeypatch.setattr(report, "parts_of", lambda of, told: parts)
     told = []
@@ -407,15 +570,21 @@ def test_the_command_refuses_in_a_line(cli, here):
         assert (status, out, len(err.splitlines())) == (2, "", 1), err
 
 
-@pytest.mark.parametrize("wrong", [{"name": "Upper"}, {"name": "a-b"}, {"title": ""}, {"order": "1"}, {"render": None}])
+@pytest.mark.parametrize(
+    "wrong", [{"name": "Upper"}, {"name": "a-b"}, {"title": ""}, {"order": "1"}, {"render": None}]
+)
 def test_a_wrong_section_is_refused(wrong):
     """A row that cannot stand in a page refuses itself."""
     with pytest.raises(RowError):
-        Section(**{"name": "fine", "title": "Fine", "order": 1, "render": lambda report: "no", **wrong})
+        Section(
+            **{"name": "fine", "title": "Fine", "order": 1, "render": lambda report: "no", **wrong}
+        )
 
 
 def test_the_influence_is_the_derivative_of_the_distance():
-    """ψ(x) is what a small weight on x adds to the Fréchet distance over that weight, and its mean over the samples is 0."""
+    """ψ(x) is what a small weight on x adds to the Fréchet distance over that weight,
+    and its mean over the samples is 0.
+    """
     rng = np.random.default_rng(3)
     rows, held = rng.normal(size=(400, 5)) * [1, 2, 1, 1, 0.5] + 0.3, rng.normal(size=(500, 5))
     found = worst.influence(rows, held)
@@ -428,19 +597,25 @@ def test_the_influence_is_the_derivative_of_the_distance():
 
 
 def test_the_worst_samples_cost_more_than_others():
-    """Planted outliers are found, and without them the distance falls further than without as many others."""
+    """Planted outliers are found, and without them the distance falls further than without as
+    many others.
+    """
     rng = np.random.default_rng(4)
     rows, held = rng.normal(size=(600, 6)), rng.normal(size=(600, 6))
     rows[:10] += 6
     value, places = worst._costly(rows, held)
     assert set(range(10)) <= set(places.tolist())
     still = gaussians.fit(held)
-    assert gaussians.distance(np.delete(rows, places, 0), still) < gaussians.distance(rows, still) / 2
+    assert (
+        gaussians.distance(np.delete(rows, places, 0), still) < gaussians.distance(rows, still) / 2
+    )
     assert value[places[0]] == value.max()
 
 
 def test_the_line_in_1_over_n_meets_its_intercept():
-    """Values that are 2 + 30 / n give this line; of an interval it is asked only where that is bounded."""
+    """Values that are 2 + 30 / n give this line; of an interval it is asked only where
+    that is bounded.
+    """
     blocks = np.arange(400) % 20
     line = convergence.fitted(blocks, lambda rows: 2 + 30 / rows.sum(), 50, True)
     assert (line.intercept, line.slope) == (pytest.approx(2), pytest.approx(30))
@@ -454,12 +629,25 @@ def test_the_line_in_1_over_n_meets_its_intercept():
 
 @pytest.mark.parametrize("rate", [0.106, 31.31, 1581443162.989])
 def test_one_run_of_any_speed_has_its_point(rate, runs):
-    """A single point on a logarithmic axis is drawn without a remark of matplotlib's, whatever its place."""
+    """A single point on a logarithmic axis is drawn without a remark of matplotlib's,
+    whatever its place.
+    """
     one = replace(runs[1][0], cost={**runs[1][0].cost, "images_per_second": rate})
     assert hasattr(curves.render(report.Report(evidence.runs_of([one]))), "__html__")
 
 
-SCORE = Score("p", "m", value=1.0, se=0.05, se_reference=0.05, low=0.9, high=1.1, n=200, real=0.3, real_high=0.4)
+SCORE = Score(
+    "p",
+    "m",
+    value=1.0,
+    se=0.05,
+    se_reference=0.05,
+    low=0.9,
+    high=1.1,
+    n=200,
+    real=0.3,
+    real_high=0.4,
+)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +655,11 @@ SCORE = Score("p", "m", value=1.0, se=0.05, se_reference=0.05, low=0.9, high=1.1
     [
         ({}, {}, "worse"),
         ({"value": 0.35, "low": 0.3, "high": 0.4}, {}, "same"),
-        ({"value": 0.01, "low": 0.0, "high": 0.02, "se": 0.005, "se_reference": 0.01}, {}, "beyond"),
+        (
+            {"value": 0.01, "low": 0.0, "high": 0.02, "se": 0.005, "se_reference": 0.01},
+            {},
+            "beyond",
+        ),
         ({"real": None}, {}, "none"),
         ({"n": 100}, {"metric": "fd", "features": "digits.pool"}, "none"),
         ({"better": "higher", "real": 0.98, "real_high": 0.99}, {}, "same"),
@@ -476,12 +668,16 @@ SCORE = Score("p", "m", value=1.0, se=0.05, se_reference=0.05, low=0.9, high=1.1
     ],
 )
 def test_what_is_said_of_a_number_against_real_images(changed, measure, kind):
-    """Above the 95 % point it differs, below no difference is shown; beyond both errors on the good side it is beyond; few samples allow no statement."""
+    """Above the 95 % point it differs, below no difference is shown;
+    beyond both errors on the good side it is beyond; few samples allow no statement.
+    """
     assert against_real.against_real(replace(SCORE, **changed), measure).kind == kind
 
 
 def test_a_sheet_fits_and_says_what_it_gave_up():
-    """Too large a sheet loses its last columns, then halves its images; what fits is kept pixel by pixel."""
+    """Too large a sheet loses its last columns, then halves its images;
+    what fits is kept pixel by pixel.
+    """
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(6, 10, 3, 128, 128), dtype=np.uint8)
     whole = sheets.sheet(images, 10**9)
@@ -497,7 +693,14 @@ def test_a_sheet_fits_and_says_what_it_gave_up():
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium; without playwright or the browser the tests are reported as not run."""
-    program = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    program = next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
     if program is None or importlib.util.find_spec("playwright") is None:
         pytest.skip("not run: no browser")
     from playwright.sync_api import sync_playwright
@@ -510,7 +713,9 @@ def browser():
 
 @pytest.fixture
 def opened(browser, pages, tmp_path):
-    """opened(page, **what a context takes) -> the page in the browser, and what was said on its console or asked of the network."""
+    """opened(page, **what a context takes) -> the page in the browser,
+    and what was said on its console or asked of the network.
+    """
     contexts = []
 
     def call(page=pages[1], **words):
@@ -519,7 +724,14 @@ def opened(browser, pages, tmp_path):
         tab, heard = contexts[-1].new_page(), []
         tab.on("console", lambda message: heard.append(message.text))
         tab.on("pageerror", lambda error: heard.append(str(error)))
-        tab.on("request", lambda asked: heard.append(asked.url[:80]) if not asked.url.startswith(("file:", "data:")) else None)
+        tab.on(
+            "request",
+            lambda asked: (
+                heard.append(asked.url[:80])
+                if not asked.url.startswith(("file:", "data:"))
+                else None
+            ),
+        )
         tab.on("dialog", lambda dialog: (heard.append(dialog.message), dialog.dismiss()))
         tab.goto((tmp_path / "report.html").as_uri())
         return tab, heard
@@ -531,13 +743,17 @@ def opened(browser, pages, tmp_path):
 
 @pytest.mark.browser
 def test_a_browser_hears_no_error_and_no_request(opened):
-    """In both themes, on a desk and on a phone, nothing is said on the console, nothing asked of the network, and nothing overflows the page."""
+    """In both themes, on a desk and on a phone, nothing is said on the console,
+    nothing asked of the network, and nothing overflows the page.
+    """
     for scheme in ("light", "dark"):
         for width in (1280, 360):
             tab, heard = opened(color_scheme=scheme, viewport={"width": width, "height": 800})
             assert heard == []
             assert tab.evaluate("document.documentElement.scrollWidth") == width
-            assert tab.evaluate("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
+            assert tab.evaluate(
+                "[...document.images].every((one) => one.complete && one.naturalWidth > 0)"
+            )
 
 
 @pytest.mark.browser
@@ -547,22 +763,33 @@ def test_the_policy_is_in_force(opened):
     tab.evaluate("""() => {
         const script = document.createElement("script"); script.textContent = "window.ran = true"; document.body.append(script);
         const image = new Image(); image.src = "http://127.0.0.1:9/x.png"; document.body.append(image);
-    }""")
+    }""")  # noqa: E501
     tab.wait_for_timeout(200)
     assert tab.evaluate("window.ran") is None
     assert len(heard) >= 2
-    assert all("Content Security Policy" in line or line.startswith("http://127.0.0.1:9") for line in heard), heard
+    assert all(
+        "Content Security Policy" in line or line.startswith("http://127.0.0.1:9") for line in heard
+    ), heard
 
 
 @pytest.mark.browser
 def test_tables_are_sorted_by_keyboard(opened):
-    """Enter on a heading sorts ascending, then descending, then as it was; the heading says which, and what is no number stands last."""
+    """Enter on a heading sorts ascending, then descending, then as it was;
+    the heading says which, and what is no number stands last.
+    """
     tab, _ = opened()
     heading = tab.locator("#numbers thead th").nth(1)
-    values = "[...document.querySelectorAll('#numbers tbody tr')].map((row) => Number(row.cells[1].dataset.value))"
+    values = (
+        "[...document.querySelectorAll('#numbers tbody tr')].map((row) => "
+        "Number(row.cells[1].dataset.value))"
+    )
     before = tab.evaluate(values)
     heading.locator("button").focus()
-    for said, expected in (("ascending", sorted(before)), ("descending", sorted(before, reverse=True)), (None, before)):
+    for said, expected in (
+        ("ascending", sorted(before)),
+        ("descending", sorted(before, reverse=True)),
+        (None, before),
+    ):
         tab.keyboard.press("Enter")
         assert heading.get_attribute("aria-sort") == said
         assert tab.evaluate(values) == expected
@@ -570,7 +797,9 @@ def test_tables_are_sorted_by_keyboard(opened):
 
 @pytest.mark.browser
 def test_pictures_are_enlarged_by_keyboard(opened):
-    """Enter on a picture opens it larger, plus and minus change its size, Escape goes back to it."""
+    """Enter on a picture opens it larger, plus and minus change its size,
+    Escape goes back to it.
+    """
     tab, heard = opened()
     button = tab.locator("#samples button.zoom").first
     button.focus()
@@ -590,7 +819,9 @@ def test_pictures_are_enlarged_by_keyboard(opened):
 
 @pytest.mark.browser
 def test_the_theme_follows_the_system_and_then_the_reader(opened):
-    """Light and dark by the system; the button changes it, and it stays so when the page is opened again."""
+    """Light and dark by the system; the button changes it,
+    and it stays so when the page is opened again.
+    """
     ground = "getComputedStyle(document.body).backgroundColor"
     tab, _ = opened(color_scheme="dark")
     dark = tab.evaluate(ground)
@@ -606,7 +837,9 @@ def test_the_theme_follows_the_system_and_then_the_reader(opened):
 
 @pytest.mark.browser
 def test_on_paper_the_page_is_light_and_fits(opened):
-    """Printed from a dark theme the ground is white, tables fit an A4 page, and what was folded is open."""
+    """Printed from a dark theme the ground is white, tables fit an A4 page,
+    and what was folded is open.
+    """
     tab, _ = opened(color_scheme="dark", viewport={"width": 760, "height": 1000})
     tab.emulate_media(media="print")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -617,7 +850,9 @@ def test_on_paper_the_page_is_light_and_fits(opened):
 
 @pytest.mark.browser
 def test_without_scripts_everything_can_be_read(opened):
-    """Where no script runs, numbers, pictures and plots are seen, and no control that would need one."""
+    """Where no script runs, numbers, pictures and plots are seen,
+    and no control that would need one.
+    """
     tab, _ = opened(java_script_enabled=False)
     assert tab.locator("#numbers tbody tr").first.is_visible()
     assert tab.locator("#samples img").first.is_visible()

@@ -1,4 +1,6 @@
-"""Numbers that others report stand below a board's own, marked and with their source, and are never ranked with them."""
+"""Numbers that others report stand below a board's own, marked and with their source,
+and are never ranked with them.
+"""
 
 from __future__ import annotations
 
@@ -39,26 +41,49 @@ def test_they_stand_in_a_block_below_and_are_not_ranked(board, cli):
     assert [line.split()[0] for line in lines] == ["rank", "reported", "reported", "reported"]
     assert re.fullmatch(r"reported +DDPM +Ho et al., table 1 +0.5 +0.612346 +–", lines[1])
     assert re.fullmatch(r"reported +DDPM +another table +– +– +3.17", lines[2])
-    assert lines[0].split() == ["rank", "generator", "source", "fd_digits", "↓", "recall_digits", "↑", "fid"]
+    assert lines[0].split() == [
+        "rank",
+        "generator",
+        "source",
+        "fd_digits",
+        "↓",
+        "recall_digits",
+        "↑",
+        "fid",
+    ]
 
 
 def test_the_boards_page_and_its_csv_have_them_too(board):
-    """README.md in a second table, table.csv in rows at its end with their source and without a rank."""
+    """README.md in a second table, table.csv in rows at its end with their source and
+    without a rank.
+    """
     page = (board / "README.md").read_text()
     assert page.index("| ours") < page.index(reported.WORDS) < page.index("| reported | DDPM")
     rows = list(csv.DictReader(io.StringIO((board / "table.csv").read_text())))
-    assert [(row["generator"], row["rank_low"], row["ranked"], row["reported"]) for row in rows] == [
+    assert [
+        (row["generator"], row["rank_low"], row["ranked"], row["reported"]) for row in rows
+    ] == [
         ("ours", "1", "True", "False"),
         ("theirs", "2", "True", "False"),
         *[(name, "", "False", "True") for name in ("DDPM", "DDPM", "'=cmd|1")],
     ]
-    assert (rows[2]["recall_digits"], rows[2]["source"], rows[3]["fid"], rows[4]["fd_digits"]) == ("0.61234567", "Ho et al., table 1", "3.17", "1e-12")
+    assert (rows[2]["recall_digits"], rows[2]["source"], rows[3]["fid"], rows[4]["fd_digits"]) == (
+        "0.61234567",
+        "Ho et al., table 1",
+        "3.17",
+        "1e-12",
+    )
 
 
 def test_json_has_them_to_the_last_digit(board, cli):
     rows = json.loads(cli("leaderboard", "digits", "--json")[1])
     assert [row["reported"] for row in rows] == [False, False, True, True, True]
-    assert (rows[4]["fd_digits"], rows[4]["rank_low"], rows[0]["source"], rows[0]["rank_low"]) == (1e-12, None, None, 1)
+    assert (rows[4]["fd_digits"], rows[4]["rank_low"], rows[0]["source"], rows[0]["rank_low"]) == (
+        1e-12,
+        None,
+        None,
+        1,
+    )
 
 
 @pytest.mark.parametrize("how", ["markdown", "latex"])
@@ -72,7 +97,15 @@ def test_a_papers_table_has_two_blocks_and_obeys_no_source(board, how, cli):
         assert not re.search(r"(?<!\\)[%#$]", body)
         assert f"% {reported.WORDS}" in out
     else:
-        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in out.split(reported.WORDS)[1].strip().splitlines()}) == 1
+        assert (
+            len(
+                {
+                    len(re.findall(r"(?<!\\)\|", line))
+                    for line in out.split(reported.WORDS)[1].strip().splitlines()
+                }
+            )
+            == 1
+        )
 
 
 def test_a_board_without_them_is_as_it_was(here, cli):
@@ -80,13 +113,21 @@ def test_a_board_without_them_is_as_it_was(here, cli):
     boards.enter(made("ours", 1.0), here / "leaderboards")
     _, out, _ = cli("leaderboard", "digits", "--json")
     assert "reported" not in json.loads(out)[0]
-    assert reported.WORDS not in (here / "leaderboards/digits/README.md").read_text() + cli("leaderboard", "digits")[1]
+    assert (
+        reported.WORDS
+        not in (here / "leaderboards/digits/README.md").read_text()
+        + cli("leaderboard", "digits")[1]
+    )
 
 
 def test_a_protocols_published_numbers_stand_there_by_themselves(tmp_path):
-    """Those of the board's own data set, from the protocol's row; an entry that agrees rewrites nothing."""
+    """Those of the board's own data set, from the protocol's row;
+    an entry that agrees rewrites nothing.
+    """
     found = made("ours", protocols=("ttur",))
-    protocols = {name: {**one, "dataset": "cifar10"} for name, one in found.plan["protocols"].items()}
+    protocols = {
+        name: {**one, "dataset": "cifar10"} for name, one in found.plan["protocols"].items()
+    }
     found = replace(found, plan={**found.plan, "protocols": protocols})
     (name,) = boards.enter(found, tmp_path)
     row = shelves.find("protocols", "ttur")
@@ -106,10 +147,14 @@ WRONG = {
     "": "its first line must be",
     "generator,metric,value,source\nDDPM,fid,low,paper\n": "line 2: could not convert",
     "generator,metric,value,source\nDDPM,fid,nan,paper\n": "line 2: nan is no finite number",
-    "generator,metric,value,source\nDDPM,fid,3,\n": "line 2: wanted are 4 fields, none of them empty",
+    "generator,metric,value,source\nDDPM,fid,3,\n": (
+        "line 2: wanted are 4 fields, none of them empty"
+    ),
     "generator,metric,value,source\nDDPM,fid,3,paper,more\n": "line 2: wanted are 4 fields",
     "generator,metric,value,source\nDDPM,ranked,3,paper\n": "line 2: ranked is no name of a metric",
-    "generator,metric,value,source\nDDPM,FID 50k,3,paper\n": "line 2: FID 50k is no name of a metric",
+    "generator,metric,value,source\nDDPM,FID 50k,3,paper\n": (
+        "line 2: FID 50k is no name of a metric"
+    ),
     "\xff\xfe": "reported.csv: ",
     "x" * (2**20 + 1): "it is longer than",
 }
@@ -121,6 +166,11 @@ def test_what_is_wrong_in_the_file_is_named_and_left_out(text, line, here, cli):
     boards.enter(made("ours", 1.0), here / "leaderboards")
     (here / "leaderboards/digits/reported.csv").write_bytes(text.encode("latin-1"))
     status, out, err = cli("leaderboard", "digits")
-    assert (status, "ours" in out, reported.WORDS in out, len(err.splitlines())) == (0, True, False, 1)
+    assert (status, "ours" in out, reported.WORDS in out, len(err.splitlines())) == (
+        0,
+        True,
+        False,
+        1,
+    )
     assert err.startswith("left out: leaderboards/digits/reported.csv")
     assert line in err

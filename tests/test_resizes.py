@@ -1,4 +1,6 @@
-"""Each resize equals its peer's own code, at any size, and the pixels that the protocols' table names."""
+"""Each resize equals its peer's own code, at any size, and the pixels that the protocols'
+table names.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,20 @@ from genbench.resizes import RESIZES, resize
 from genbench.say import UserError
 
 ALLOWED = 1e-3  # grey levels; the peers' tables ask for 255 times as much
-SIZES = [(8, 8), (8, 512), (512, 8), (17, 33), (32, 32), (64, 64), (100, 511), (333, 487), (224, 299), (299, 299), (298, 300), (512, 512)]
+SIZES = [
+    (8, 8),
+    (8, 512),
+    (512, 8),
+    (17, 33),
+    (32, 32),
+    (64, 64),
+    (100, 511),
+    (333, 487),
+    (224, 299),
+    (299, 299),
+    (298, 300),
+    (512, 512),
+]
 
 
 def random_image(height, width, seed=1):
@@ -33,7 +48,9 @@ def by_interpolate(**how):
 
 
 def by_grid_sample(image, size):
-    """NVIDIA's definition: the identity moved by half a source pixel less half a target pixel, border padding."""
+    """NVIDIA's definition: the identity moved by half a source pixel less half a target pixel,
+    border padding.
+    """
     images = batch(image).float()
     _, channels, height, width = images.shape
     theta = torch.eye(2, 3)  # float32, as there
@@ -49,21 +66,32 @@ def by_clean_fid(library, kind):
 
 def by_pil_float(image, size):
     """StudioGAN's: as clean-fid's, without the clip."""
-    channels = [Image.fromarray(image[:, :, c].astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC) for c in range(3)]
+    channels = [
+        Image.fromarray(image[:, :, c].astype(np.float32)).resize(
+            (size, size), Image.Resampling.BICUBIC
+        )
+        for c in range(3)
+    ]
     return torch.stack([torch.from_numpy(np.array(channel)) for channel in channels])[None]
 
 
 def in_two_passes(picture, width, height, kind):
-    """PIL with the passes in the order of every Pillow before 13, across and then down; 13 turns them round for tall images."""
+    """PIL with the passes in the order of every Pillow before 13, across and then down;
+    13 turns them round for tall images.
+    """
     return picture.resize((width, picture.height), kind).resize((width, height), kind)
 
 
 def by_pil(kind):
-    return lambda image, size: batch(np.array(in_two_passes(Image.fromarray(image), size, size, kind))).float()
+    return lambda image, size: batch(
+        np.array(in_two_passes(Image.fromarray(image), size, size, kind))
+    ).float()
 
 
 PEERS = {
-    "tf1": lambda image, size: interpolate_bilinear_2d_like_tensorflow1x(batch(image).float(), size=(size, size), align_corners=False),
+    "tf1": lambda image, size: interpolate_bilinear_2d_like_tensorflow1x(
+        batch(image).float(), size=(size, size), align_corners=False
+    ),
     "nvidia": by_grid_sample,
     "torch": by_interpolate(mode="bilinear", align_corners=False),
     "torch-aa": by_interpolate(mode="bilinear", align_corners=False, antialias=True),
@@ -84,7 +112,9 @@ def test_every_rule_has_a_peer():
 @pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize("target", [299, 224])
 def test_equals_its_peer(name, target):
-    """On random pixels, which are the worst case, of every shape from 8 to 512, enlarged and shrunk; the 8-bit rules to the last level."""
+    """On random pixels, which are the worst case, of every shape from 8 to 512,
+    enlarged and shrunk; the 8-bit rules to the last level.
+    """
     for height, width in SIZES:
         image = random_image(height, width)
         away = (resize(batch(image), target, name) - PEERS[name](image, target)).abs().max().item()
@@ -93,7 +123,9 @@ def test_equals_its_peer(name, target):
 
 @pytest.mark.parametrize(("name", "kind"), [("torch", "bilinear"), ("pil", "bicubic")])
 def test_equals_clean_fid(name, kind):
-    """The two modes in which clean-fid resizes outside the network; legacy_tensorflow resizes inside NVIDIA's, as `nvidia` above."""
+    """The two modes in which clean-fid resizes outside the network;
+    legacy_tensorflow resizes inside NVIDIA's, as `nvidia` above.
+    """
     for image in (random_image(48, 80), random_image(400, 310)):
         theirs = by_clean_fid("PIL" if name == "pil" else "PyTorch", kind)(image, 299)
         assert (resize(batch(image), 299, name) - theirs).abs().max() <= ALLOWED
@@ -105,11 +137,15 @@ def test_square_images_equal_pil_in_any_version(side):
     image = random_image(side, side)
     for target in (224, 299, 336):
         theirs = np.array(Image.fromarray(image).resize((target, target), Image.Resampling.BICUBIC))
-        assert np.array_equal(resize(batch(image), target, "pil-uint8")[0].permute(1, 2, 0).numpy(), theirs)
+        assert np.array_equal(
+            resize(batch(image), target, "pil-uint8")[0].permute(1, 2, 0).numpy(), theirs
+        )
 
 
 def test_the_imitation_is_one():
-    """NVIDIA's coordinates are TensorFlow 1's but for their rounding; torch's own lie several grey levels away."""
+    """NVIDIA's coordinates are TensorFlow 1's but for their rounding;
+    torch's own lie several grey levels away.
+    """
     images = batch(random_image(32, 32))
     ours = {name: resize(images, 299, name) for name in ("tf1", "nvidia", "torch")}
     assert 0 < (ours["tf1"] - ours["nvidia"]).abs().max() < 0.02
@@ -160,7 +196,9 @@ def test_anchors(anchored, name, size, values, mean, least, most):
 
 @pytest.mark.parametrize("name", RESIZES)
 def test_what_every_rule_keeps(name):
-    """A flat image stays flat, an image of the size asked for stays itself, rows of a batch are independent, and the answer is float32."""
+    """A flat image stays flat, an image of the size asked for stays itself,
+    rows of a batch are independent, and the answer is float32.
+    """
     flat = torch.full((1, 3, 40, 70), 77, dtype=torch.uint8)
     assert resize(flat, (90, 33), name) == pytest.approx(77, abs=1e-3)
     images = torch.cat([batch(random_image(40, 40, seed)) for seed in range(3)])
@@ -168,14 +206,25 @@ def test_what_every_rule_keeps(name):
     together = resize(images, (50, 30), name)
     assert together.dtype == torch.float32
     assert together.shape == (3, 3, 50, 30)
-    torch.testing.assert_close(torch.cat([resize(image[None], (50, 30), name) for image in images]), together, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        torch.cat([resize(image[None], (50, 30), name) for image in images]),
+        together,
+        rtol=0,
+        atol=1e-4,
+    )
 
 
 def test_float_images():
-    """Float images are resized as they are, and rounded first where a rule works on whole levels."""
+    """Float images are resized as they are, and rounded first where a rule works on
+    whole levels.
+    """
     images = batch(random_image(20, 30)).float() + 0.3
-    assert (resize(images, 299, "tf1") - resize(images - 0.3, 299, "tf1")).mean() == pytest.approx(0.3, abs=1e-3)
-    assert torch.equal(resize(images, 299, "pil-uint8"), resize(images.round().to(torch.uint8), 299, "pil-uint8"))
+    assert (resize(images, 299, "tf1") - resize(images - 0.3, 299, "tf1")).mean() == pytest.approx(
+        0.3, abs=1e-3
+    )
+    assert torch.equal(
+        resize(images, 299, "pil-uint8"), resize(images.round().to(torch.uint8), 299, "pil-uint8")
+    )
 
 
 def test_an_unknown_rule_is_refused():
@@ -191,20 +240,35 @@ def test_an_unknown_rule_is_refused():
 def test_centre_square(height, width):
     """CMMD's crop: PIL's box at the floor of half of what is left."""
     image = random_image(height, width)
-    side, left, top = min(height, width), (width - min(height, width)) // 2, (height - min(height, width)) // 2
+    side, left, top = (
+        min(height, width),
+        (width - min(height, width)) // 2,
+        (height - min(height, width)) // 2,
+    )
     theirs = np.array(Image.fromarray(image).crop((left, top, left + side, top + side)))
     assert np.array_equal(resizes.centre_square(batch(image))[0].permute(1, 2, 0).numpy(), theirs)
 
 
-@pytest.mark.parametrize(("height", "width"), [(70, 101), (131, 260), (300, 65), (64, 64), (40, 57)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(70, 101), (131, 260), (300, 65), (64, 64), (40, 57)]
+)
 def test_adm_crop(height, width):
-    """Guided diffusion's crop, step by step with PIL: halved while it can be, then bicubic, then the middle."""
+    """Guided diffusion's crop, step by step with PIL: halved while it can be, then bicubic,
+    then the middle.
+    """
     image = random_image(height, width)
     picture, size = Image.fromarray(image), 32
     while min(picture.size) >= 2 * size:
-        picture = in_two_passes(picture, picture.width // 2, picture.height // 2, Image.Resampling.BOX)
+        picture = in_two_passes(
+            picture, picture.width // 2, picture.height // 2, Image.Resampling.BOX
+        )
     scale = size / min(picture.size)
-    picture = in_two_passes(picture, round(picture.width * scale), round(picture.height * scale), Image.Resampling.BICUBIC)
+    picture = in_two_passes(
+        picture,
+        round(picture.width * scale),
+        round(picture.height * scale),
+        Image.Resampling.BICUBIC,
+    )
     top, left = (picture.height - size) // 2, (picture.width - size) // 2
     theirs = np.array(picture)[top : top + size, left : left + size]
     assert np.array_equal(resizes.adm_crop(batch(image), size)[0].permute(1, 2, 0).numpy(), theirs)
@@ -214,5 +278,10 @@ def test_adm_crop(height, width):
 def test_clip_crop(height, width):
     """OpenAI's transforms, with torchvision's own classes."""
     image = random_image(height, width)
-    both = transforms.Compose([transforms.Resize(64, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(64)])
-    assert np.array_equal(resizes.clip_crop(batch(image), 64)[0].permute(1, 2, 0).numpy(), np.array(both(Image.fromarray(image))))
+    both = transforms.Compose(
+        [transforms.Resize(64, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(64)]
+    )
+    assert np.array_equal(
+        resizes.clip_crop(batch(image), 64)[0].permute(1, 2, 0).numpy(),
+        np.array(both(Image.fromarray(image))),
+    )

@@ -1,4 +1,6 @@
-"""`genbench export` of numbers: each form is what its reader reads, with interval and n, and no name does harm."""
+"""`genbench export` of numbers: each form is what its reader reads, with interval and n,
+and no name does harm.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,19 @@ def hostile(path, name):
     protocol = {**old.plan["protocols"]["digits"], "dataset": name}
     identity = {**old.plan["identity"], "generator": name, "conditions": {"labels": name}}
     scores = tuple(replace(one, flags=(name,)) for one in old.scores)
-    record.write(path, replace(old, plan={**old.plan, "label": name, "identity": identity, "protocols": {"digits": protocol}}, scores=scores))
+    record.write(
+        path,
+        replace(
+            old,
+            plan={
+                **old.plan,
+                "label": name,
+                "identity": identity,
+                "protocols": {"digits": protocol},
+            },
+            scores=scores,
+        ),
+    )
 
 
 def test_the_forms_are_the_commands():
@@ -50,18 +64,38 @@ def test_the_forms_are_the_commands():
 
 
 def test_hugging_face_reads_a_list_with_ids_value_date_source_and_notes(cli, entry):
-    """As YAML by its usual reader: every number of the entry to the last digit, the interval and n in the notes; a small number stays a number."""
+    """As YAML by its usual reader: every number of the entry to the last digit,
+    the interval and n in the notes; a small number stays a number.
+    """
     small = replace(ENTRY.record.scores[0], value=1e-05, low=0.0, high=2e-05)
     record.write(entry, replace(ENTRY.record, scores=(small, *ENTRY.record.scores[1:])))
-    status, out, _ = cli("export", entry, "--to", "hf-results", "--dataset-id", "me/digits", "--source-url", "https://example.org/run.json")
+    status, out, _ = cli(
+        "export",
+        entry,
+        "--to",
+        "hf-results",
+        "--dataset-id",
+        "me/digits",
+        "--source-url",
+        "https://example.org/run.json",
+    )
     assert status == 0
     rows = yaml.safe_load(out)
     assert {row["dataset"]["id"] for row in rows} == {"me/digits"}
-    assert [row["value"] for row in rows] == [1e-05, *(one.value for one in ENTRY.record.scores[1:])]
+    assert [row["value"] for row in rows] == [
+        1e-05,
+        *(one.value for one in ENTRY.record.scores[1:]),
+    ]
     kd = next(row for row in rows if row["dataset"]["task_id"] == "digits/kd_digits")
     assert kd["date"] == ENTRY.record.created[:10]
-    assert kd["source"] == {"url": "https://example.org/run.json", "name": f"genbench run {ENTRY.record.id}"}
-    assert kd["notes"].startswith(f"95 % interval {SCORES['kd_digits'].low:.6g} to {SCORES['kd_digits'].high:.6g}; n = 870; lower is better")
+    assert kd["source"] == {
+        "url": "https://example.org/run.json",
+        "name": f"genbench run {ENTRY.record.id}",
+    }
+    assert kd["notes"].startswith(
+        f"95 % interval {SCORES['kd_digits'].low:.6g} to {SCORES['kd_digits'].high:.6g}; n = 870; "
+        "lower is better"
+    )
 
 
 def test_github_action_benchmark_has_an_array_to_each_direction(cli, entry):
@@ -69,7 +103,11 @@ def test_github_action_benchmark_has_an_array_to_each_direction(cli, entry):
     told = json.loads(cli("export", entry, "--to", "gha-benchmark")[1])
     assert {one["unit"] for one in told["customSmallerIsBetter"]} == {"fd_digits", "kd_digits"}
     assert len(told["customBiggerIsBetter"]) == 6
-    assert all(set(one) == {"name", "unit", "value", "range", "extra"} for array in told.values() for one in array)
+    assert all(
+        set(one) == {"name", "unit", "value", "range", "extra"}
+        for array in told.values()
+        for one in array
+    )
     status, out, _ = cli("export", entry, "--to", "gha-benchmark", "--out", "bench")
     assert (status, out.count("tool: ")) == (0, 2)
     for tool, array in told.items():
@@ -78,12 +116,19 @@ def test_github_action_benchmark_has_an_array_to_each_direction(cli, entry):
 
 def test_bencher_has_value_and_bounds(cli, entry):
     told = json.loads(cli("export", entry, "--to", "bmf")[1])
-    assert told == {"digits / ddpm / digits": {name: {"value": one.value, "lower_value": one.low, "upper_value": one.high} for name, one in SCORES.items()}}
+    assert told == {
+        "digits / ddpm / digits": {
+            name: {"value": one.value, "lower_value": one.low, "upper_value": one.high}
+            for name, one in SCORES.items()
+        }
+    }
 
 
 def test_csv_and_card_and_latex_have_every_number(cli, entry):
     rows = list(csv.DictReader(io.StringIO(cli("export", entry, "--to", "csv")[1])))
-    assert {row["metric"]: float(row["value"]) for row in rows} == {name: one.value for name, one in SCORES.items()}
+    assert {row["metric"]: float(row["value"]) for row in rows} == {
+        name: one.value for name, one in SCORES.items()
+    }
     assert rows[0]["flags"] == ""
     card = cli("export", entry, "--to", "model-card")[1]
     latex = cli("export", entry, "--to", "latex")[1]
@@ -94,7 +139,10 @@ def test_csv_and_card_and_latex_have_every_number(cli, entry):
 
 def test_a_number_that_is_none_is_not_exported(cli, entry):
     """Skipped, failed and undefined have no value; a run of nothing else is refused."""
-    skipped = tuple(replace(one, status="skipped", value=None, low=None, high=None, reason="x") for one in ENTRY.record.scores)
+    skipped = tuple(
+        replace(one, status="skipped", value=None, low=None, high=None, reason="x")
+        for one in ENTRY.record.scores
+    )
     record.write(entry, replace(ENTRY.record, scores=(*ENTRY.record.scores[:1], *skipped[1:])))
     assert len(yaml.safe_load(cli("export", entry, "--to", "hf-results")[1])) == 1
     record.write(entry, replace(ENTRY.record, scores=skipped))
@@ -104,7 +152,9 @@ def test_a_number_that_is_none_is_not_exported(cli, entry):
 def test_what_is_there_is_not_written_over(cli, entry):
     assert cli("export", entry, "--to", "hf-results", "--out", ".eval_results/digits.yaml")[0] == 0
     assert Path(".eval_results/digits.yaml").read_text().startswith("- dataset:")
-    status, _, err = cli("export", entry, "--to", "hf-results", "--out", ".eval_results/digits.yaml")
+    status, _, err = cli(
+        "export", entry, "--to", "hf-results", "--out", ".eval_results/digits.yaml"
+    )
     assert (status, "exists already" in err) == (2, True)
 
 
@@ -116,7 +166,9 @@ def test_words_of_numbers_do_not_go_with_samples(cli, entry):
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("form", RESULTS)
 def test_hostile_names_do_no_harm(cli, entry, form, name):
-    """No form has a control character, a workflow command at a line's beginning, a formula, a tag, a torn table or a second key."""
+    """No form has a control character, a workflow command at a line's beginning, a formula, a tag,
+    a torn table or a second key.
+    """
     hostile(entry, name)
     status, out, err = cli("export", entry, "--to", form, "--dataset-id", name)
     assert status == 0, err
@@ -129,7 +181,9 @@ def test_hostile_names_do_no_harm(cli, entry, form, name):
     if form in ("gha-benchmark", "bmf"):
         assert json.loads(out)
     if form == "csv":
-        assert not any(cell[:1] in ("=", "@") for row in csv.reader(io.StringIO(out)) for cell in row)
+        assert not any(
+            cell[:1] in ("=", "@") for row in csv.reader(io.StringIO(out)) for cell in row
+        )
     if form == "model-card":
         assert "<" not in out
         assert not re.search(r"(?<!\\)\]\(", out)

@@ -1,4 +1,6 @@
-"""A bit flipped, or the end cut off, in each kind of file that the program keeps: named and made again, or refused; never read as another value."""
+"""A bit flipped, or the end cut off, in each kind of file that the program keeps:
+named and made again, or refused; never read as another value.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,20 @@ from genbench import run as running
 from genbench.say import UserError
 from genbench.statistics import read_statistics
 
-RUN = ("run", "--plugin", "grey.py", "--n", "20", "--metrics", "fd", "--checkpoint", "light.safetensors", "--prompts", "list.txt", "--json")
+RUN = (
+    "run",
+    "--plugin",
+    "grey.py",
+    "--n",
+    "20",
+    "--metrics",
+    "fd",
+    "--checkpoint",
+    "light.safetensors",
+    "--prompts",
+    "list.txt",
+    "--json",
+)
 PLUGIN = """
 import torch, genbench
 
@@ -30,9 +45,10 @@ class Grey:
     @genbench.hookimpl
     def sample(self, n, seeds, prompts):
         return ((self.light + 0.4 * (genbench.uniform(seeds, (3, 8, 8)) - 0.5)) * 255).round().clamp(0, 255).to(torch.uint8)
-"""
-#: Kind of file -> where it lies below the working folder, and whether the next run names what was wrong. A finished run is read from its record alone, so
-#: that shards, plan and prompts are asked for without it.
+"""  # noqa: E501
+#: Kind of file -> where it lies below the working folder, and whether the next run names what was
+#: wrong. A finished run is read from its record alone, so that shards, plan and prompts are asked
+#: for without it.
 KINDS = {
     "images of a shard": ("runs/*/shards/b03*.images.safetensors", True),
     "features of a shard": ("runs/*/shards/b03*.digits.pool.safetensors", True),
@@ -45,7 +61,12 @@ KINDS = {
     "features of real images": ("home/features/*.safetensors", True),
     "real against real": ("home/real/*.safetensors", True),
 }
-HARMS = {"flipped": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 4]) + data[len(data) // 2 + 1 :], "cut": lambda data: data[:-9]}
+HARMS = {
+    "flipped": lambda data: (
+        data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 4]) + data[len(data) // 2 + 1 :]
+    ),
+    "cut": lambda data: data[:-9],
+}
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +94,24 @@ def copy(whole, here, monkeypatch):
 
 def kept(folder):
     """What must come back: every sealed file's bytes, and the tables; the record's numbers."""
-    names = ("runs/*/shards/*", "runs/*/prompts.json", "leaderboards/*/table.csv", "leaderboards/*/README.md", "home/*/*.safetensors")
-    return {path.relative_to(folder): path.read_bytes() for name in names for path in folder.glob(name)}
+    names = (
+        "runs/*/shards/*",
+        "runs/*/prompts.json",
+        "leaderboards/*/table.csv",
+        "leaderboards/*/README.md",
+        "home/*/*.safetensors",
+    )
+    return {
+        path.relative_to(folder): path.read_bytes() for name in names for path in folder.glob(name)
+    }
 
 
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_rots_is_made_again_and_no_number_moves(kind, harm, whole, copy, cli):
-    """The same command ends with 0 and the same numbers, the file is what it was, and its name was said where somebody could have read it."""
+    """The same command ends with 0 and the same numbers, the file is what it was,
+    and its name was said where somebody could have read it.
+    """
     pattern, said = KINDS[kind]
     path = min(copy.glob(pattern))
     path.write_bytes(HARMS[harm](path.read_bytes()))
@@ -100,13 +131,18 @@ def test_what_a_run_leaves_in_the_cache_is_whole_and_read_by_todays_code(copy, c
     assert len(there) >= 2
     assert cli("cache", "verify")[:2] == (0, f"{len(there)} of {len(there)} files are whole\n")
     assert cli("cache", "gc")[:2] == (0, "nothing to remove\n")
-    assert {one["path"] for one in json.loads(cli("cache", "gc", "--all", "--yes", "--json")[1])["files"]} == there
+    assert {
+        one["path"]
+        for one in json.loads(cli("cache", "gc", "--all", "--yes", "--json")[1])["files"]
+    } == there
     assert not [path for path in there if Path(path).exists()]
 
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_checkpoint_that_rots_is_another_checkpoint_or_none(harm, whole, copy, cli):
-    """Its hash is part of the run's id: what was drawn from the whole one is never taken for this one's."""
+    """Its hash is part of the run's id: what was drawn from the whole one is never taken
+    for this one's.
+    """
     path = copy / "light.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if harm == "flipped" else data[:-2])
@@ -129,13 +165,19 @@ def test_statistics_that_rot_are_refused(here):
 
 
 def test_images_that_are_lost_after_the_run_are_a_line(copy, cli):
-    """What needs the images of a finished run says which file is lost and how it comes back, and it does."""
+    """What needs the images of a finished run says which file is lost and how it comes back,
+    and it does.
+    """
     path = min(copy.glob("runs/*/shards/*.images.safetensors"))
     data = path.read_bytes()
     path.write_bytes(data[:-1])
     status, _, err = cli("export", "--to", "zip", "--out", "out.zip")
     assert status == 5
-    assert f"{path.relative_to(copy)} is lost; without {path.relative_to(copy).parents[1]}/run.json genbench run with the same words draws it again" in err
+    assert (
+        f"{path.relative_to(copy)} is lost; without "
+        f"{path.relative_to(copy).parents[1]}/run.json genbench run with the same words "
+        "draws it again"
+    ) in err
     next(iter(copy.glob("runs/*/run.json"))).unlink()
     assert cli(*RUN)[0] == 0
     assert path.read_bytes() == data
@@ -157,8 +199,10 @@ class Back(datetime.datetime):
 
 
 def test_a_clock_that_jumps_a_year_back_moves_no_number(copy, whole, cli, monkeypatch):
-    """A run begun before the jump goes on after it; durations are of a clock that does not jump; files of the future are read; the board keeps both runs,
-    and calls newest what the clock said was newest."""
+    """A run begun before the jump goes on after it; durations are of a clock that does not jump;
+    files of the future are read; the board keeps both runs, and calls newest what the clock
+    said was newest.
+    """
     for path in copy.rglob("*"):
         os.utime(path, (time.time() + 3e7,) * 2)
     (record,) = copy.glob("runs/*/run.json")
@@ -172,5 +216,7 @@ def test_a_clock_that_jumps_a_year_back_moves_no_number(copy, whole, cli, monkey
     assert (found["scores"], found["created"] < before["created"]) == (before["scores"], True)
     assert min(found["cost"]["seconds"].values()) >= 0
     other = json.loads(cli(*RUN, "--seed", "1")[1])
-    entries = {json.loads(path.read_text())["id"] for path in copy.glob("leaderboards/*/entries/*.json")}
+    entries = {
+        json.loads(path.read_text())["id"] for path in copy.glob("leaderboards/*/entries/*.json")
+    }
     assert entries == {found["id"], other["id"]}

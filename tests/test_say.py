@@ -1,4 +1,6 @@
-"""What people are told: numbers in the digits that they bear, aligned tables, near misses, harmless names."""
+"""What people are told: numbers in the digits that they bear, aligned tables, near misses,
+harmless names.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def test_the_examples_in_the_docstrings_hold():
     ],
 )
 def test_a_number_has_the_digits_that_its_spread_bears(value, spread, text):
-    """Two significant digits of the spread decide the decimals; without a spread four significant digits; a zero has no sign."""
+    """Two significant digits of the spread decide the decimals;
+    without a spread four significant digits; a zero has no sign.
+    """
     assert say.number(value, spread) == text
 
 
@@ -55,21 +59,44 @@ def test_a_number_has_the_digits_that_its_spread_bears(value, spread, text):
     ],
 )
 def test_an_interval_is_shown_by_half_or_by_both_sides(value, low, high, text):
-    """An interval whose sides differ by less than a fifth of its half is one ±; otherwise both sides are shown."""
+    """An interval whose sides differ by less than a fifth of its half is one ±;
+    otherwise both sides are shown.
+    """
     assert say.plus_minus(value, low, high) == text
 
 
 def test_a_table_is_aligned():
-    """The first columns are flush left, the rest flush right, no line ends in blanks, and a table without rows is its headings."""
+    """The first columns are flush left, the rest flush right, no line ends in blanks,
+    and a table without rows is its headings.
+    """
     text = say.table(["name", "how", "fd"], [["noise", "a", "100"], ["x", "bcd", ""]], left=2)
     assert text == "name   how   fd\nnoise  a    100\nx      bcd"
     assert say.table(["a", "b"], []) == "a  b"
 
 
-@pytest.mark.parametrize("bad", ["\x1b[31mred", "two\nlines", "bell\a", "back\rover", "right\u202eto left", "nul\0", "\u2028", "\x9b31m"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "\x1b[31mred",
+        "two\nlines",
+        "bell\a",
+        "back\rover",
+        "right\u202eto left",
+        "nul\0",
+        "\u2028",
+        "\x9b31m",
+    ],
+)
 def test_names_from_strangers_are_harmless(bad):
-    """Control characters, line breaks and direction marks of a name reach no terminal, in tables, lists and fields alike."""
-    for text in (say.clean(bad), say.table(["a"], [[bad]]), say.listing([(bad, bad)]), say.fields({"a": bad})):
+    """Control characters, line breaks and direction marks of a name reach no terminal, in tables,
+    lists and fields alike.
+    """
+    for text in (
+        say.clean(bad),
+        say.table(["a"], [[bad]]),
+        say.listing([(bad, bad)]),
+        say.fields({"a": bad}),
+    ):
         assert all(c.isprintable() for line in text.split("\n") for c in line)
         assert bad not in text
     assert say.clean("größe ± 数") == "größe ± 数"
@@ -81,7 +108,11 @@ def test_names_from_strangers_are_harmless(bad):
         ("ddmp", ["vae", "ddpm"], "did you mean ddpm? Known: ddpm, vae"),
         ("xyz", ["vae", "ddpm"], "Known: ddpm, vae"),
         ("xyz", [], "There is none"),
-        ("fd_digit", ["fd_digits", "kd_digits", "is"], "did you mean fd_digits or kd_digits? Known: fd_digits, is, kd_digits"),
+        (
+            "fd_digit",
+            ["fd_digits", "kd_digits", "is"],
+            "did you mean fd_digits or kd_digits? Known: fd_digits, is, kd_digits",
+        ),
     ],
 )
 def test_near_misses_come_first(word, known, tail):
@@ -90,7 +121,9 @@ def test_near_misses_come_first(word, known, tail):
 
 
 def test_quiet_silences_remarks_and_not_errors(capsys, monkeypatch):
-    """Under --quiet tell says nothing, complain still does, and answers go to standard output all the same."""
+    """Under --quiet tell says nothing, complain still does,
+    and answers go to standard output all the same.
+    """
     monkeypatch.setenv("GENBENCH_QUIET", "1")
     say.tell("remark")
     say.complain("error")
@@ -99,7 +132,9 @@ def test_quiet_silences_remarks_and_not_errors(capsys, monkeypatch):
 
 
 def test_a_full_disk_behind_standard_output_is_a_failed_run(monkeypatch):
-    """An answer that cannot be written ends in RunFailed with the way to see it, and a reader who has gone is passed on as such."""
+    """An answer that cannot be written ends in RunFailed with the way to see it,
+    and a reader who has gone is passed on as such.
+    """
 
     class Full:
         def write(self, text):
@@ -115,13 +150,19 @@ def test_a_full_disk_behind_standard_output_is_a_failed_run(monkeypatch):
 
 
 def test_every_error_knows_its_exit_status():
-    """The tree of errors carries the statuses of the command line: 2 the user, 3 not comparable, 5 the run and its plugins."""
-    assert [e.status for e in (say.UserError, say.NotComparable, say.RunFailed, say.PluginFailed)] == [2, 3, 5, 5]
+    """The tree of errors carries the statuses of the command line:
+    2 the user, 3 not comparable, 5 the run and its plugins.
+    """
+    assert [
+        e.status for e in (say.UserError, say.NotComparable, say.RunFailed, say.PluginFailed)
+    ] == [2, 3, 5, 5]
     assert str(say.PluginFailed("line", "trace")) == "line"
 
 
 def test_progress_without_a_terminal_is_a_line_at_times(capsys, monkeypatch):
-    """Where standard error is no terminal, progress is a line every ten seconds with rate and time left, and none under --quiet."""
+    """Where standard error is no terminal, progress is a line every ten seconds with rate and time
+    left, and none under --quiet.
+    """
     clock = iter([0.0, 0.0, 4.0, 10.0, 12.0])
     monkeypatch.setattr("genbench.say.time.monotonic", lambda: next(clock))
     with say.progress("sampling x", 100, "images") as done:

@@ -1,4 +1,6 @@
-"""docs/scale.md says what is true: its commands run, as far as one machine allows, and its worked estimate is worked right."""
+"""docs/scale.md says what is true: its commands run, as far as one machine allows,
+and its worked estimate is worked right.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +29,39 @@ HERE = {  # what a command of the page asks for -> what there is of it on this m
 }
 LAUNCHED = {  # which variables a launcher sets
     "torchrun": {"RANK": "1", "WORLD_SIZE": "8"},
-    "sbatch": {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_STEP": "1", "SLURM_ARRAY_TASK_COUNT": "16"},
+    "sbatch": {
+        "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_ARRAY_TASK_MIN": "0",
+        "SLURM_ARRAY_TASK_STEP": "1",
+        "SLURM_ARRAY_TASK_COUNT": "16",
+    },
 }
 BEFORE = {  # what was done before a command
-    "genbench merge from-one": [f"genbench run --plugin ddpm --dataset digits --shard {k}/2 --out from-{name}" for k, name in ((1, "one"), (2, "another"))]
+    "genbench merge from-one": [
+        f"genbench run --plugin ddpm --dataset digits --shard {k}/2 --out from-{name}"
+        for k, name in ((1, "one"), (2, "another"))
+    ]
 }
 
 
 def commands():
-    """Those that stand together on the page, as they stand there; each of the first table alone, if none below begins so."""
-    together = [[line.strip() for line in block.splitlines()] for block in re.findall(r"(?:^    \S.*\n)+", PAGE, re.MULTILINE)]
+    """Those that stand together on the page, as they stand there;
+    each of the first table alone, if none below begins so.
+    """
+    together = [
+        [line.strip() for line in block.splitlines()]
+        for block in re.findall(r"(?:^    \S.*\n)+", PAGE, re.MULTILINE)
+    ]
     below = [[line for line in block if not line.startswith("pip ")] for block in together]
     table = re.findall(r"^\| .*`(genbench run [^`]*)`.* \|$", PAGE, re.MULTILINE)
-    return [*below, *([line] for line in table if not any(one.startswith(line) for block in below for one in block))]
+    return [
+        *below,
+        *(
+            [line]
+            for line in table
+            if not any(one.startswith(line) for block in below for one in block)
+        ),
+    ]
 
 
 def words_of(line):
@@ -53,10 +75,14 @@ def words_of(line):
 @pytest.mark.timeout(600)  # Ray's own processes take their time on a machine that has other work
 @pytest.mark.parametrize("block", commands(), ids=lambda block: block[0][:80])
 def test_the_commands_of_the_page_run(block, here, cli, monkeypatch):
-    """In an empty folder, one after the other; a cluster is this machine, a bucket is in memory, and there are fewer samples and workers."""
+    """In an empty folder, one after the other; a cluster is this machine, a bucket is in memory,
+    and there are fewer samples and workers.
+    """
     fsspec.filesystem("memory").store.clear()
     for line in block:
-        for before in next((those for begin, those in BEFORE.items() if line.startswith(begin)), []):
+        for before in next(
+            (those for begin, those in BEFORE.items() if line.startswith(begin)), []
+        ):
             assert cli(*words_of(before))[0] == 0
         with monkeypatch.context() as launched:
             for name, value in LAUNCHED.get(line.split()[0], {}).items():
@@ -67,15 +93,33 @@ def test_the_commands_of_the_page_run(block, here, cli, monkeypatch):
 
 def test_the_page_has_every_way():
     every = " ".join(line for block in commands() for line in block)
-    assert all(way in every for way in ("--workers 8", "--on slurm", "--on ray://", "--shard 3/16", "--shard auto", "--out s3://", "genbench merge"))
+    assert all(
+        way in every
+        for way in (
+            "--workers 8",
+            "--on slurm",
+            "--on ray://",
+            "--shard 3/16",
+            "--shard auto",
+            "--out s3://",
+            "genbench merge",
+        )
+    )
 
 
 def test_the_worked_estimate_is_worked_right():
-    """Its table: turns of whole shards, hours, GPU hours and their price, from the shards of 50,000 samples of 1,000 classes."""
+    """Its table: turns of whole shards, hours, GPU hours and their price,
+    from the shards of 50,000 samples of 1,000 classes.
+    """
     count = len(shards_of(np.arange(50_000) // 1000 % 20))
     rows = re.findall(r"\| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|", PAGE)
     assert (count, len(rows)) == (100, 5)
     for row in rows:
         workers, turns, hours, gpu_hours, price = map(float, row)
         exact = (math.ceil(count / workers) * 500 * 1.0 + 60) / 3600
-        assert (turns, hours, gpu_hours, price) == (math.ceil(count / workers), round(exact, 1), round(workers * exact, 1), round(workers * exact * 2.5))
+        assert (turns, hours, gpu_hours, price) == (
+            math.ceil(count / workers),
+            round(exact, 1),
+            round(workers * exact, 1),
+            round(workers * exact * 2.5),
+        )

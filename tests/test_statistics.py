@@ -1,4 +1,6 @@
-"""Statistics files: what is read is to the bit what was written, the peers read ours, and a wrong one ends in a line with file and key."""
+"""Statistics files: what is read is to the bit what was written, the peers read ours,
+and a wrong one ends in a line with file and key.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def written(tmp_path):
     """A file of each form: written(form) -> its path."""
 
     def make(form):
-        write_statistics(tmp_path / f"{form}.npz", form, stats.moments(FEATURES), stats.moments(SPATIAL), IMAGES)
+        write_statistics(
+            tmp_path / f"{form}.npz", form, stats.moments(FEATURES), stats.moments(SPATIAL), IMAGES
+        )
         return tmp_path / f"{form}.npz"
 
     return make
@@ -45,11 +49,15 @@ def test_moments_come_back_to_the_bit(form, written):
             of = stats.moments(features)
             assert np.array_equal(found[output].mean, of.mean)
             assert np.array_equal(stats.covariance(found[output]), stats.covariance(of))
-            assert np.allclose(stats.covariance(found[output]), np.cov(features, rowvar=False), rtol=1e-12)
+            assert np.allclose(
+                stats.covariance(found[output]), np.cov(features, rowvar=False), rtol=1e-12
+            )
 
 
 def test_pytorch_fid_reads_ours_and_we_read_its(written, tmp_path):
-    """compute_statistics_of_path gives the numbers of the file; a compressed file as save_fid_stats writes it is read to the bit."""
+    """compute_statistics_of_path gives the numbers of the file;
+    a compressed file as save_fid_stats writes it is read to the bit.
+    """
     from pytorch_fid.fid_score import compute_statistics_of_path
 
     mu, sigma = compute_statistics_of_path(str(written("mu-sigma")), None, 1, 2048, "cpu")
@@ -72,7 +80,9 @@ def test_clean_fid_reads_ours(written, monkeypatch):
 
 
 def test_the_form_adm_has_what_guided_diffusion_asks_for(written):
-    """Its evaluator asks for mu, sigma, mu_s, sigma_s and, batch by batch, arr_0 NHWC; images and all it is a data set too."""
+    """Its evaluator asks for mu, sigma, mu_s, sigma_s and, batch by batch, arr_0 NHWC;
+    images and all it is a data set too.
+    """
     with np.load(written("adm")) as file:
         assert sorted(file) == ["arr_0", "mu", "mu_s", "sigma", "sigma_s"]
         assert np.array_equal(file["arr_0"], IMAGES.transpose(0, 2, 3, 1))
@@ -91,8 +101,12 @@ def test_equal_statistics_are_equal_bytes(written, monkeypatch):
 def test_float32_and_columns_first_are_read(tmp_path):
     """Published files are of either precision and layout; their rounding is no asymmetry."""
     rows = FEATURES.astype(np.float32)
-    sigma = (rows - rows.mean(0)).T @ (rows - rows.mean(0)) / 39 + np.triu(np.full((6, 6), 1e-7, np.float32), 1)
-    np.savez(tmp_path / "x.npz", mu=rows.mean(0), sigma=np.asfortranarray(sigma), anything=np.zeros(3))
+    sigma = (rows - rows.mean(0)).T @ (rows - rows.mean(0)) / 39 + np.triu(
+        np.full((6, 6), 1e-7, np.float32), 1
+    )
+    np.savez(
+        tmp_path / "x.npz", mu=rows.mean(0), sigma=np.asfortranarray(sigma), anything=np.zeros(3)
+    )
     found = read_statistics(tmp_path / "x.npz")["pool"]
     assert np.array_equal(stats.covariance(found), sigma.astype(np.float64))
     assert (found.mean.dtype, found.scatter.dtype) == (np.float64, np.float64)
@@ -107,25 +121,48 @@ def nan(array, value=np.nan):
 WRONG = {
     "no-sigma": ({"mu": MU}, "has no sigma; it has mu"),
     "no-mu": ({"sigma": SIGMA}, "has no mu; it has sigma"),
-    "images": ({"arr_0": IMAGES}, "has no mu and no sigma, so it is no statistics file: it has arr_0; images (arr_0) can be a data set"),
+    "images": (
+        {"arr_0": IMAGES},
+        (
+            "has no mu and no sigma, so it is no statistics file: it has arr_0; "
+            "images (arr_0) can be a data set"
+        ),
+    ),
     "empty": ({}, "it has nothing"),
     "half-spatial": ({"mu": MU, "sigma": SIGMA, "sigma_s": SIGMA}, "has no mu_s"),
-    "shape": ({"mu": MU, "sigma": SIGMA[:, :4]}, "sigma is [6, 4], but mu is [6]; wanted is [6, 6]"),
+    "shape": (
+        {"mu": MU, "sigma": SIGMA[:, :4]},
+        "sigma is [6, 4], but mu is [6]; wanted is [6, 6]",
+    ),
     "flat": ({"mu": MU, "sigma": SIGMA[0]}, "sigma is float64 [6]; wanted are floats [d, d]"),
     "row": ({"mu": MU[None], "sigma": SIGMA}, "mu is float64 [1, 6]; wanted are floats [d]"),
     "whole": ({"mu": MU.astype(int), "sigma": SIGMA}, "mu is int64 [6]; wanted are floats"),
     "nan": ({"mu": MU, "sigma": nan(SIGMA)}, "sigma has 1 values that are NaN or infinite"),
-    "infinite": ({"mu": nan(MU, np.inf), "sigma": SIGMA}, "mu has 1 values that are NaN or infinite"),
-    "crooked": ({"mu": MU, "sigma": SIGMA + np.triu(np.ones((6, 6)), 1)}, "sigma is no covariance: it differs from its transpose by 1"),
-    "negative": ({"mu": MU, "sigma": SIGMA - 9 * np.eye(6)}, "sigma is no covariance: the variance in place"),
-    "pickle": ({"mu": np.array([MU, None], dtype=object), "sigma": SIGMA}, "mu holds Python objects (a pickle), which are never read"),
+    "infinite": (
+        {"mu": nan(MU, np.inf), "sigma": SIGMA},
+        "mu has 1 values that are NaN or infinite",
+    ),
+    "crooked": (
+        {"mu": MU, "sigma": SIGMA + np.triu(np.ones((6, 6)), 1)},
+        "sigma is no covariance: it differs from its transpose by 1",
+    ),
+    "negative": (
+        {"mu": MU, "sigma": SIGMA - 9 * np.eye(6)},
+        "sigma is no covariance: the variance in place",
+    ),
+    "pickle": (
+        {"mu": np.array([MU, None], dtype=object), "sigma": SIGMA},
+        "mu holds Python objects (a pickle), which are never read",
+    ),
     "narrow": ({"mu": MU[:5], "sigma": SIGMA[:5, :5]}, "mu is 5 wide, the features pool are 6"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_file_is_refused_naming_file_and_key(name, tmp_path):
-    """A missing key, a wrong shape, width or kind, NaN, asymmetry, a pickle inside: one line each."""
+    """A missing key, a wrong shape, width or kind, NaN, asymmetry, a pickle inside:
+    one line each.
+    """
     arrays, line = WRONG[name]
     np.savez(tmp_path / f"{name}.npz", **arrays)
     with pytest.raises(UserError) as caught:
@@ -153,24 +190,42 @@ def broken(kind):
         np.savez(buffer, mu=MU, sigma=SIGMA)
         data = buffer.getvalue()
     with io.BytesIO() as buffer:
-        np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)})
+        np.lib.format.write_array_header_1_0(
+            buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)}
+        )
         large = buffer.getvalue()
     at = data.index(SIGMA.tobytes()) + 20
     return {
-        "pickle": (pickle.dumps(Evil()), "is no npz file (a zip of arrays); pickles and single arrays are not read"),
+        "pickle": (
+            pickle.dumps(Evil()),
+            "is no npz file (a zip of arrays); pickles and single arrays are not read",
+        ),
         "array": (b"\x93NUMPY" + bytes(100), "is no npz file"),
         "empty": (b"", "is no npz file"),
-        "cut": (data[: len(data) // 2], "cannot be read (File is not a zip file); the file is cut short or altered"),
-        "flipped": (data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], "sigma cannot be read (Bad CRC-32"),
+        "cut": (
+            data[: len(data) // 2],
+            "cannot be read (File is not a zip file); the file is cut short or altered",
+        ),
+        "flipped": (
+            data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :],
+            "sigma cannot be read (Bad CRC-32",
+        ),
         "members": (zipped(mu=b"hello", sigma=b"hello"), "mu cannot be read"),
         "evil": (zipped(mu=pickle.dumps(Evil()), sigma=pickle.dumps(Evil())), "mu cannot be read"),
-        "bomb": (zipped(mu=large + bytes(10**6), sigma=large), "mu says that it is float64 [1000000, 1000000], more than the file holds"),
+        "bomb": (
+            zipped(mu=large + bytes(10**6), sigma=large),
+            "mu says that it is float64 [1000000, 1000000], more than the file holds",
+        ),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["pickle", "array", "empty", "cut", "flipped", "members", "evil", "bomb"])
+@pytest.mark.parametrize(
+    "kind", ["pickle", "array", "empty", "cut", "flipped", "members", "evil", "bomb"]
+)
 def test_a_broken_or_hostile_file_is_refused(kind, tmp_path):
-    """Nothing is unpickled or unfolded; a cut file, a flipped bit and somebody else's file are each a line."""
+    """Nothing is unpickled or unfolded; a cut file, a flipped bit and somebody else's file are
+    each a line.
+    """
     data, line = broken(kind)
     (tmp_path / "x.npz").write_bytes(data)
     with pytest.raises(UserError) as caught:
@@ -180,7 +235,9 @@ def test_a_broken_or_hostile_file_is_refused(kind, tmp_path):
 
 
 def test_what_cannot_be_a_statistics_file_is_not_written(tmp_path):
-    """An unknown form, spatial features that are missing, and NaN are refused, and no file is left."""
+    """An unknown form, spatial features that are missing, and NaN are refused,
+    and no file is left.
+    """
     whole = stats.moments(FEATURES)
     for form, pool, line in (
         ("ttur", whole, "form ttur: Known: adm, clean-fid, mu-sigma"),
@@ -197,23 +254,45 @@ def test_what_cannot_be_a_statistics_file_is_not_written(tmp_path):
 
 def pooled(images):
     row = shelves.find("extractors", "digits")
-    return row.load("cpu", source_of(row.load).with_name(row.weights.files[0].file))(images)["pool"].double().numpy()
+    return (
+        row.load("cpu", source_of(row.load).with_name(row.weights.files[0].file))(images)["pool"]
+        .double()
+        .numpy()
+    )
 
 
 def test_the_command_writes_what_numpy_would(cli, here):
-    """Mean and covariance of a split's features, and the line says of what; a folder of pictures serves as a name does."""
+    """Mean and covariance of a split's features, and the line says of what;
+    a folder of pictures serves as a name does.
+    """
     images, _ = next(iter(dataset_of("digits").open("heldout")))
-    status, out, _ = cli("reference", "digits", "--extractor", "digits", "--split", "heldout", "--to", "new/stats.npz")
-    assert (status, out.split(", SHA-256")[0]) == (0, "new/stats.npz: mu-sigma of 870 images of digits heldout, digits.pool [64]")
+    status, out, _ = cli(
+        "reference",
+        "digits",
+        "--extractor",
+        "digits",
+        "--split",
+        "heldout",
+        "--to",
+        "new/stats.npz",
+    )
+    assert (status, out.split(", SHA-256")[0]) == (
+        0,
+        "new/stats.npz: mu-sigma of 870 images of digits heldout, digits.pool [64]",
+    )
     with np.load(here / "new" / "stats.npz") as file:
         np.testing.assert_allclose(file["mu"], pooled(images).mean(0), atol=1e-6)
         np.testing.assert_allclose(file["sigma"], np.cov(pooled(images), rowvar=False), atol=1e-5)
     for i in range(20):
         (here / "f").mkdir(exist_ok=True)
         Image.fromarray(images[i].permute(1, 2, 0).numpy()).save(here / "f" / f"{i:02}.png")
-    status, out, err = cli("reference", "f", "--extractor", "digits", "--form", "clean-fid", "--to", "f.npz")
+    status, out, err = cli(
+        "reference", "f", "--extractor", "digits", "--form", "clean-fid", "--to", "f.npz"
+    )
     assert (status, "20 images are too few for 64 features" in err) == (0, True)
-    np.testing.assert_allclose(read_statistics(here / "f.npz")["pool"].mean, pooled(images[:20]).mean(0), atol=1e-6)
+    np.testing.assert_allclose(
+        read_statistics(here / "f.npz")["pool"].mean, pooled(images[:20]).mean(0), atol=1e-6
+    )
 
 
 EXTRACTOR = """
@@ -223,20 +302,33 @@ def load(device):
     return lambda x: {"pool": x.float().mean((2, 3)), "spatial": x.float()[:, 0, :1, :2].flatten(1), "wide": x.float().flatten(1)}
 
 MINE = Extractor("mine", "mine", {"pool": 3, "spatial": 2, "wide": 0}, 8, "none", None, "nothing", load)
-"""
+"""  # noqa: E501
 
 
 def test_the_command_writes_the_form_adm(cli, here):
     """Pool, spatial and the first images; as many as asked for."""
     (here / "mine.py").write_text(EXTRACTOR)
     np.savez(here / "x.npz", RNG.integers(0, 256, (150, 4, 6, 3), dtype=np.uint8))
-    words = ("reference", "x.npz", "--with", "mine.py", "--extractor", "mine", "--form", "adm", "--to", "a.npz")
+    words = (
+        "reference",
+        "x.npz",
+        "--with",
+        "mine.py",
+        "--extractor",
+        "mine",
+        "--form",
+        "adm",
+        "--to",
+        "a.npz",
+    )
     for given, kept in (((), 150), (("--images", "120"), 120)):
         assert cli(*words, *given)[0] == 0
         with np.load(here / "a.npz") as file, np.load(here / "x.npz") as source:
             assert np.array_equal(file["arr_0"], source["arr_0"][:kept])
             np.testing.assert_allclose(file["mu"], source["arr_0"].mean((0, 1, 2)), rtol=1e-6)
-            np.testing.assert_allclose(file["mu_s"], source["arr_0"][:, 0, :2, 0].mean(0), rtol=1e-6)
+            np.testing.assert_allclose(
+                file["mu_s"], source["arr_0"][:, 0, :2, 0].mean(0), rtol=1e-6
+            )
     assert cli(*words, "--images", "0")[0] == 0
     assert sorted(np.load(here / "a.npz")) == ["mu", "mu_s", "sigma", "sigma_s"]
 

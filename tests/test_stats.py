@@ -1,4 +1,6 @@
-"""The shared arithmetic and the built-in metrics against slow, obvious or foreign implementations."""
+"""The shared arithmetic and the built-in metrics against slow,
+obvious or foreign implementations.
+"""
 
 from __future__ import annotations
 
@@ -26,28 +28,39 @@ def value(name: str, constants: dict[str, float] | None = None, **arrays: np.nda
 
 def two_sets(rng: np.random.Generator, n: int, m: int, d: int) -> dict[str, np.ndarray]:
     spectrum = np.arange(1, d + 1) ** -0.6
-    return {"samples": rng.normal(size=(n, d)) * spectrum + 0.2, "reference": rng.normal(size=(m, d)) * spectrum[::-1]}
+    return {
+        "samples": rng.normal(size=(n, d)) * spectrum + 0.2,
+        "reference": rng.normal(size=(m, d)) * spectrum[::-1],
+    }
 
 
 # Moments
 
 
 def test_merged_moments_equal_numpys(rng):
-    """Moments of parts, merged, are those of the whole, also where the mean is a million deviations away."""
+    """Moments of parts, merged, are those of the whole, also where the mean is a million
+    deviations away.
+    """
     x = rng.normal(size=(501, 6)) + 1e6
     parts = [stats.moments(part) for part in np.array_split(x, 7)]
     whole = stats.merge_all(parts)
     assert whole.count == 501
     np.testing.assert_allclose(whole.mean, x.mean(0), rtol=1e-14)
     np.testing.assert_allclose(stats.covariance(whole), np.cov(x, rowvar=False), atol=1e-9)
-    np.testing.assert_allclose(stats.covariance(whole, lost=0), np.cov(x, rowvar=False, ddof=0), atol=1e-9)
+    np.testing.assert_allclose(
+        stats.covariance(whole, lost=0), np.cov(x, rowvar=False, ddof=0), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("kind", [stats.moments, stats.diagonal_moments])
 @pytest.mark.parametrize("count", [2, 3, 20])
 def test_moments_without_each_part(rng, kind, count):
-    """The others' moments are the same whether merged or computed from their rows, in the order of the parts."""
-    parts = np.split(rng.normal(size=(90, 4)), np.sort(rng.choice(np.arange(1, 90), count - 1, replace=False)))
+    """The others' moments are the same whether merged or computed from their rows,
+    in the order of the parts.
+    """
+    parts = np.split(
+        rng.normal(size=(90, 4)), np.sort(rng.choice(np.arange(1, 90), count - 1, replace=False))
+    )
     rest = list(stats.without_each([kind(part) for part in parts]))
     assert len(rest) == count
     for left, one in enumerate(rest):
@@ -58,7 +71,9 @@ def test_moments_without_each_part(rng, kind, count):
 
 
 def test_leaving_an_outlier_out_keeps_the_others_digits(rng):
-    """A block with an outlier of 1e9, left out, leaves no trace in the others' moments, kernel sums and means."""
+    """A block with an outlier of 1e9, left out, leaves no trace in the others' moments,
+    kernel sums and means.
+    """
     x = rng.normal(size=(40, 3))
     x[0] = 1e9
     blocks = np.arange(40) % 4
@@ -68,14 +83,18 @@ def test_leaving_an_outlier_out_keeps_the_others_digits(rng):
     np.testing.assert_allclose(stats.means_without(x, blocks)[0], x[kept].mean(0), rtol=1e-12)
     kd = shelves.find("metrics", "kd")
     arrays = Arrays({"samples": x, "reference": rng.normal(size=(30, 3))})
-    assert kd.left_out(arrays, blocks, "samples")[0] == pytest.approx(kd.value(arrays.keep("samples", kept)), abs=1e-12)
+    assert kd.left_out(arrays, blocks, "samples")[0] == pytest.approx(
+        kd.value(arrays.keep("samples", kept)), abs=1e-12
+    )
 
 
 # Roots
 
 
 def test_symmetric_root_squares_to_the_matrix(rng):
-    """root(C) is symmetric, its square is C, and no eigenvalue of a rank-deficient C turns into noise."""
+    """root(C) is symmetric, its square is C, and no eigenvalue of a rank-deficient C
+    turns into noise.
+    """
     x = rng.normal(size=(5, 8))
     c = x.T @ x
     r = stats.root(c)
@@ -84,9 +103,20 @@ def test_symmetric_root_squares_to_the_matrix(rng):
     assert stats.trace_of_root(c) == pytest.approx(stats.nuclear_norm(x), rel=1e-12)
 
 
-@pytest.mark.parametrize(("n", "m", "d", "tolerance"), [(300, 200, 16, 1e-10), (12, 200, 16, 1e-6), (200, 12, 16, 1e-6), (10, 9, 16, 1e-6), (16, 17, 16, 1e-6)])
+@pytest.mark.parametrize(
+    ("n", "m", "d", "tolerance"),
+    [
+        (300, 200, 16, 1e-10),
+        (12, 200, 16, 1e-6),
+        (200, 12, 16, 1e-6),
+        (10, 9, 16, 1e-6),
+        (16, 17, 16, 1e-6),
+    ],
+)
 def test_fd_against_eigenvalues_of_the_product(rng, n, m, d, tolerance):
-    """fd equals the textbook formula with the eigenvalues of S C: to 1e-10 at full rank, to 1e-6 (their own error) when singular."""
+    """fd equals the textbook formula with the eigenvalues of S C:
+    to 1e-10 at full rank, to 1e-6 (their own error) when singular.
+    """
     sets = two_sets(rng, n, m, d)
     x, y = sets["samples"], sets["reference"]
     S, C = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
@@ -96,26 +126,37 @@ def test_fd_against_eigenvalues_of_the_product(rng, n, m, d, tolerance):
 
 
 def test_fd_of_known_gaussians(rng):
-    """fd of sets whitened to exact moments is |difference of means|^2 plus the squared difference of deviations."""
+    """fd of sets whitened to exact moments is |difference of means|^2 plus the squared difference
+    of deviations.
+    """
     x = rng.normal(size=(50, 4))
     x -= x.mean(0)
     x = x @ np.linalg.inv(stats.root(np.cov(x, rowvar=False)))
-    assert value("fd", samples=3 * x + 0.5, reference=x) == pytest.approx(4 * 0.25 + 4 * (3 - 1) ** 2, abs=1e-10)
+    assert value("fd", samples=3 * x + 0.5, reference=x) == pytest.approx(
+        4 * 0.25 + 4 * (3 - 1) ** 2, abs=1e-10
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("n", "m", "tolerance"), [(300, 200, 1e-10), (20, 200, 1e-6)])
 def test_fd_and_is_against_torch_fidelity(rng, n, m, tolerance):
-    """torch-fidelity's functions give the same Fréchet distance and, with 1 and 7 splits unshuffled, the same Inception score of the same features."""
+    """torch-fidelity's functions give the same Fréchet distance and,
+    with 1 and 7 splits unshuffled, the same Inception score of the same features.
+    """
     from torch_fidelity import metric_fid, metric_isc
 
     torch = pytest.importorskip("torch")
     sets = two_sets(rng, n, m, 24)
     theirs = [metric_fid.fid_features_to_statistics(torch.from_numpy(one)) for one in sets.values()]
-    assert value("fd", **sets) == pytest.approx(metric_fid.fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"], abs=tolerance)
+    assert value("fd", **sets) == pytest.approx(
+        metric_fid.fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"],
+        abs=tolerance,
+    )
     logits = 3 * rng.normal(size=(n, 10))
     for splits in (1, 7):
-        score = metric_isc.isc_features_to_metric(torch.from_numpy(logits), splits, shuffle=False)["inception_score_mean"]
+        score = metric_isc.isc_features_to_metric(torch.from_numpy(logits), splits, shuffle=False)[
+            "inception_score_mean"
+        ]
         assert value("is", {"splits": splits}, logits=logits) == pytest.approx(score, abs=1e-10)
 
 
@@ -130,20 +171,30 @@ def test_kd_against_a_double_loop(rng):
     def k(a: np.ndarray, b: np.ndarray) -> float:
         return (a @ b / 4 + 1) ** 3
 
-    within = [np.mean([k(a[i], a[j]) for i in range(len(a)) for j in range(len(a)) if i != j]) for a in (x, y)]
+    within = [
+        np.mean([k(a[i], a[j]) for i in range(len(a)) for j in range(len(a)) if i != j])
+        for a in (x, y)
+    ]
     slow = sum(within) - 2 * np.mean([k(a, b) for a in x for b in y])
     assert value("kd", **sets) == pytest.approx(slow, abs=1e-12)
 
 
 def test_kd_may_be_negative(rng):
-    """kd of two halves of one distribution is below zero about half the time, and is not clipped."""
-    below = [value("kd", samples=rng.normal(size=(20, 3)), reference=rng.normal(size=(20, 3))) < 0 for _ in range(60)]
+    """kd of two halves of one distribution is below zero about half the time,
+    and is not clipped.
+    """
+    below = [
+        value("kd", samples=rng.normal(size=(20, 3)), reference=rng.normal(size=(20, 3))) < 0
+        for _ in range(60)
+    ]
     assert 15 < sum(below) < 50
 
 
 @pytest.mark.parametrize(("n", "m", "d", "k"), [(150, 120, 8, 5), (60, 200, 3, 3), (90, 90, 64, 1)])
 def test_neighbours_against_prdc(rng, n, m, d, k):
-    """The prdc package gives the same precision, recall, density and coverage, to the last bit of a count."""
+    """The prdc package gives the same precision, recall, density and coverage,
+    to the last bit of a count.
+    """
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         import prdc
@@ -155,7 +206,9 @@ def test_neighbours_against_prdc(rng, n, m, d, k):
 
 
 def test_density_of_identical_sets_counts_its_own_ball(rng):
-    """Each row of identical sets lies in its own ball and in k others on average: density is (k + 1) / k."""
+    """Each row of identical sets lies in its own ball and in k others on average:
+    density is (k + 1) / k.
+    """
     x = rng.normal(size=(80, 6))
     assert value("density", samples=x, reference=x.copy()) == pytest.approx(1.2, abs=1e-12)
 
@@ -172,12 +225,18 @@ def test_is_of_perfect_and_useless_logits():
 
 
 def test_is_leave_out_keeps_the_splits(rng):
-    """With several splits, leaving a block out takes its members out of their splits and moves nobody else."""
+    """With several splits, leaving a block out takes its members out of their splits and moves
+    nobody else.
+    """
     logits, blocks = 2 * rng.normal(size=(40, 3)), blocks_of(np.zeros(40, dtype=int))
     metric = shelves.find("metrics", "is")
     split = np.arange(40) // 20
-    for b, found in enumerate(metric.left_out(Arrays({"logits": logits}), blocks, "samples", splits=2)):
-        parts = [metric.value(Arrays({"logits": logits[(split == s) & (blocks != b)]})) for s in range(2)]
+    for b, found in enumerate(
+        metric.left_out(Arrays({"logits": logits}), blocks, "samples", splits=2)
+    ):
+        parts = [
+            metric.value(Arrays({"logits": logits[(split == s) & (blocks != b)]})) for s in range(2)
+        ]
         assert found == pytest.approx(np.mean(parts), abs=1e-12)
 
 
@@ -192,9 +251,15 @@ def test_leave_outs_that_leave_too_little_are_undefined(rng, name):
     assert np.isfinite(found[1])
 
 
-@pytest.mark.parametrize(("rank", "decades", "by_squares"), [(300, 4, True), (300, 9, False), (280, 4, False)])
-def test_a_wide_nuclear_norm_is_that_of_the_singular_values(monkeypatch, rng, rank, decades, by_squares):
-    """At 300 x 400, where squares are taken if they may be: of few decades of spectrum, of many, of lower rank; nothing is tried where it could not hold."""
+@pytest.mark.parametrize(
+    ("rank", "decades", "by_squares"), [(300, 4, True), (300, 9, False), (280, 4, False)]
+)
+def test_a_wide_nuclear_norm_is_that_of_the_singular_values(
+    monkeypatch, rng, rank, decades, by_squares
+):
+    """At 300 x 400, where squares are taken if they may be:
+    of few decades of spectrum, of many, of lower rank; nothing is tried where it could not hold.
+    """
     taken, eigenvalues = [], stats._eigenvalues
     monkeypatch.setattr(stats, "_eigenvalues", lambda c: taken.append(c) or eigenvalues(c))
     left, right = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (300, 400))
@@ -213,10 +278,18 @@ def test_contrasts_have_the_scatter_of_the_rows(rng):
 
 @pytest.mark.parametrize(("n", "m"), [(900, 800), (300, 280), (290, 900)])
 def test_both_libraries_give_the_same_distance(monkeypatch, rng, n, m):
-    """torch's and scipy's LAPACK, of which a processor gets the quicker, agree to rounding with and without each block: full rank, few rows, one side few."""
+    """torch's and scipy's LAPACK, of which a processor gets the quicker,
+    agree to rounding with and without each block: full rank, few rows, one side few.
+    """
     arrays, blocks, fd = two_sets(rng, n, m, 320), np.arange(n) % 5, shelves.find("metrics", "fd")
     found = []
     for mkl in (True, False):
         monkeypatch.setattr(stats, "_mkl", lambda mkl=mkl: mkl)
-        found.append([fd.value(Arrays(arrays)), *fd.left_out(Arrays(arrays), blocks, "samples"), *fd.left_out(Arrays(arrays), np.arange(m) % 5, "reference")])
+        found.append(
+            [
+                fd.value(Arrays(arrays)),
+                *fd.left_out(Arrays(arrays), blocks, "samples"),
+                *fd.left_out(Arrays(arrays), np.arange(m) % 5, "reference"),
+            ]
+        )
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)

@@ -79,8 +79,20 @@ def test_several_plugins_are_as_many_runs(tmp_path, capsys):
 
 
 def test_the_command_lines_words_go_before_the_suites(tmp_path, capsys):
-    path = suite(tmp_path, "n = 30\nmetrics = 'kd_digits'\n[[run]]\nplugin = 'ddpm'\noptions = { steps = 2 }\n")
-    words = ["run", "--suite", str(path), "--leaderboards", "none", "--out", str(tmp_path / "runs"), "--json"]
+    path = suite(
+        tmp_path,
+        "n = 30\nmetrics = 'kd_digits'\n[[run]]\nplugin = 'ddpm'\noptions = { steps = 2 }\n",
+    )
+    words = [
+        "run",
+        "--suite",
+        str(path),
+        "--leaderboards",
+        "none",
+        "--out",
+        str(tmp_path / "runs"),
+        "--json",
+    ]
     for more, n in (((), 30), (("--n", "20"), 20)):
         assert main([*words, *more]) == 0
         found = json.loads(capsys.readouterr().out)["plan"]["identity"]
@@ -89,15 +101,34 @@ def test_the_command_lines_words_go_before_the_suites(tmp_path, capsys):
 
 def test_one_of_several_that_fails_leaves_the_others(tmp_path, capsys):
     broken = tmp_path / "broken.py"
-    broken.write_text("import genbench\n\n@genbench.hookimpl\ndef sample(n, seeds):\n    raise ValueError('no')\n")
-    assert main(["run", "--plugin", str(broken), "--plugin", "vae", *SHORT, "--out", str(tmp_path / "runs")]) == 5
+    broken.write_text(
+        "import genbench\n\n@genbench.hookimpl\ndef sample(n, seeds):\n    raise ValueError('no')\n"
+    )
+    assert (
+        main(
+            [
+                "run",
+                "--plugin",
+                str(broken),
+                "--plugin",
+                "vae",
+                *SHORT,
+                "--out",
+                str(tmp_path / "runs"),
+            ]
+        )
+        == 5
+    )
     told = capsys.readouterr()
     assert "vae · digits" in told.out
     assert "1 of 2 runs failed: broken.py: broken: sample raised ValueError: no" in told.err
 
 
 def test_everything_is_settled_before_anything_is_drawn(tmp_path, capsys):
-    assert main(["run", "--plugin", "vae", "--plugin", "vea", *SHORT, "--out", str(tmp_path / "runs")]) == 2
+    assert (
+        main(["run", "--plugin", "vae", "--plugin", "vea", *SHORT, "--out", str(tmp_path / "runs")])
+        == 2
+    )
     assert "did you mean vae" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 

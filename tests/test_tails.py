@@ -22,7 +22,13 @@ def per_class(steps):
     return torch.bincount(LABELS[torch.cat(steps)], minlength=5).tolist()
 
 
-TAILS = [Tail(), Tail("drop"), Tail("oversample", power=0.5), Tail("staged"), Tail("staged", stages="curriculum")]
+TAILS = [
+    Tail(),
+    Tail("drop"),
+    Tail("oversample", power=0.5),
+    Tail("staged"),
+    Tail("staged", stages="curriculum"),
+]
 
 
 @pytest.mark.parametrize("tail", TAILS, ids=lambda t: f"{t.mode} {t.stages}")
@@ -31,7 +37,9 @@ def test_a_seed_decides_the_draws_and_their_number(tail):
     one, again, other = drawn(tail), drawn(tail), drawn(tail, seed=1)
     assert len(one) == 400
     assert all(map(torch.equal, one, again))
-    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not all(
+        a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, other, strict=True)
+    )
 
 
 def test_natural_draws_every_image_once_an_epoch():
@@ -43,14 +51,20 @@ def test_natural_draws_every_image_once_an_epoch():
 
 
 def test_natural_is_the_order_that_it_has_always_been():
-    """The committed weights were trained on permutations of torch's generator, one an epoch: that stays."""
+    """The committed weights were trained on permutations of torch's generator, one an epoch:
+    that stays.
+    """
     generator = torch.Generator().manual_seed(0)
-    expected = [chosen for _ in range(3) for chosen in torch.randperm(225, generator=generator).split(20)]
+    expected = [
+        chosen for _ in range(3) for chosen in torch.randperm(225, generator=generator).split(20)
+    ]
     assert all(map(torch.equal, drawn(Tail(), 36, 20), expected))
 
 
 def test_drop_leaves_out_the_small_classes_alone():
-    """Classes below the count get nothing, the others every image as often; at a count of 1 it is the natural order."""
+    """Classes below the count get nothing, the others every image as often;
+    at a count of 1 it is the natural order.
+    """
     found = per_class(drawn(Tail("drop", min_count=30), 210, 10))
     assert found == [1200, 600, 300, 0, 0]
     assert dropped(COUNTS, Tail("drop", min_count=30)) == (3, 4)
@@ -60,7 +74,9 @@ def test_drop_leaves_out_the_small_classes_alone():
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 1.5])
 def test_oversample_draws_classes_by_the_power_of_their_counts(power):
-    """A class's share is n_c^(1-q) of the sum, within 4 standard errors of 60,000 draws, and its images are drawn alike."""
+    """A class's share is n_c^(1-q) of the sum, within 4 standard errors of 60,000 draws,
+    and its images are drawn alike.
+    """
     steps = drawn(Tail("oversample", power=power), 600, 100)
     share = np.array(COUNTS, dtype=float) ** (1 - power)
     share /= share.sum()
@@ -70,11 +86,14 @@ def test_oversample_draws_classes_by_the_power_of_their_counts(power):
     for label in range(5):
         own = images[LABELS.numpy() == label]
         expected = own.sum() / len(own)
-        assert np.square(own - expected).sum() / expected < len(own) + 6 * np.sqrt(2 * len(own))  # chi-square
+        # chi-square
+        assert np.square(own - expected).sum() / expected < len(own) + 6 * np.sqrt(2 * len(own))
 
 
 def test_deferred_is_natural_and_then_class_aware():
-    """Four fifths of the steps are the natural ones; in the last fifth every class gets the same, and every image of a class as often."""
+    """Four fifths of the steps are the natural ones; in the last fifth every class gets the same,
+    and every image of a class as often.
+    """
     steps = drawn(Tail("staged"), 500, 15)
     assert all(map(torch.equal, steps[:400], drawn(Tail(), 400)))
     late = steps[400:]
@@ -97,8 +116,15 @@ def test_the_curriculum_goes_from_head_to_tail():
 def test_a_class_without_images_is_never_drawn():
     """A class of which the training split has nothing breaks no strategy."""
     labels, counts = torch.tensor([0, 0, 2, 2, 2]), (2, 0, 3)
-    for tail in (Tail("oversample", power=1.0), Tail("oversample", power=2.0), Tail("staged"), Tail()):
-        found = torch.cat(list(draws(labels, counts, tail, 20, 4, torch.Generator().manual_seed(0))))
+    for tail in (
+        Tail("oversample", power=1.0),
+        Tail("oversample", power=2.0),
+        Tail("staged"),
+        Tail(),
+    ):
+        found = torch.cat(
+            list(draws(labels, counts, tail, 20, 4, torch.Generator().manual_seed(0)))
+        )
         assert set(found.tolist()) == set(range(5))
 
 
@@ -121,5 +147,7 @@ def test_wrong_words_are_refused_in_a_line(words, line):
 
 def test_dropping_every_class_is_refused():
     """A count that no class reaches leaves nothing to train on."""
-    with pytest.raises(UserError, match="--min-count 121 leaves no class: the largest has 120 images"):
+    with pytest.raises(
+        UserError, match="--min-count 121 leaves no class: the largest has 120 images"
+    ):
         drawn(Tail("drop", min_count=121))

@@ -1,4 +1,6 @@
-"""Pieces of work on threads: in order, each with one thread of every library, and everything as before afterwards."""
+"""Pieces of work on threads: in order, each with one thread of every library,
+and everything as before afterwards.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ def two_threads():
 
 
 def pools():
-    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    return [
+        pool["num_threads"]
+        for pool in threadpoolctl.threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
 
 
 def test_results_come_in_the_order_of_the_pieces():

@@ -1,4 +1,6 @@
-"""docs/threats.md says what is true: its tests exist, its hazards are all there; and two promises that nothing else holds."""
+"""docs/threats.md says what is true: its tests exist, its hazards are all there;
+and two promises that nothing else holds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "genbench/docs/threats.md").read_text(encoding="utf-8")
-STRIDE = ["Spoofing", "Tampering", "Repudiation", "Information disclosure", "Denial of service", "Elevation of privilege"]
+STRIDE = [
+    "Spoofing",
+    "Tampering",
+    "Repudiation",
+    "Information disclosure",
+    "Denial of service",
+    "Elevation of privilege",
+]
 HAZARDS = [
     "Crash mid-write",
     "`kill -9` in a run",
@@ -45,7 +54,11 @@ CANARY = "hf_canary0123456789"
 
 
 def rows(text):
-    return [line.split(" | ") for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| threat", "| hazard"))]
+    return [
+        line.split(" | ")
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith(("| threat", "| hazard"))
+    ]
 
 
 def named(row):
@@ -57,19 +70,29 @@ def named(row):
 
 
 def test_every_test_that_the_page_names_exists():
-    """By file and function; every row of every table names one, or says in words why there is none."""
+    """By file and function; every row of every table names one,
+    or says in words why there is none.
+    """
     for row in rows(PAGE):
         found = list(named(row[-1]))
         assert found, row
         for file, function in found:
             tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-            assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{file}::{function}"
+            assert function in {
+                node.name for node in tree.body if isinstance(node, ast.FunctionDef)
+            }, f"{file}::{function}"
 
 
 def test_every_letter_and_every_hazard_is_there():
     """STRIDE's six, the list of what is not defended, and the hazards in their order."""
-    assert re.findall(r"^## (.*)$", PAGE, re.MULTILINE) == ["Not defended", *STRIDE, "Hazard by hazard"]
-    assert [row[0].removeprefix("| ") for row in rows(PAGE.split("## Hazard by hazard")[1])] == HAZARDS
+    assert re.findall(r"^## (.*)$", PAGE, re.MULTILINE) == [
+        "Not defended",
+        *STRIDE,
+        "Hazard by hazard",
+    ]
+    assert [
+        row[0].removeprefix("| ") for row in rows(PAGE.split("## Hazard by hazard")[1])
+    ] == HAZARDS
 
 
 def test_every_file_that_the_page_names_exists():
@@ -94,9 +117,17 @@ CALLS = {
 
 
 def _unsafe(path):
-    """The modules that load objects which a file imports, and its calls that could, without what makes them safe."""
+    """The modules that load objects which a file imports, and its calls that could,
+    without what makes them safe.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module] if isinstance(node, ast.ImportFrom) else []
+        modules = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
         yield from (f"{path.name} imports {name}" for name in OBJECTS & set(modules))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in CALLS:
             words = ast.unparse(node)
@@ -106,15 +137,31 @@ def _unsafe(path):
 
 
 def test_nothing_that_executes_is_read():
-    """No module that loads objects is imported but for the readers that restrict it, each with its reason, and no call loads without its safe word."""
-    found = [one for folder in ("genbench", "plugins") for path in sorted((ROOT / folder).rglob("*.py")) for one in _unsafe(path)]
+    """No module that loads objects is imported but for the readers that restrict it,
+    each with its reason, and no call loads without its safe word.
+    """
+    found = [
+        one
+        for folder in ("genbench", "plugins")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for one in _unsafe(path)
+    ]
     assert found == [f"{name} imports pickle" for name in sorted(READERS)]
     assert list(_unsafe(Path(__file__).with_name("test_hostile.py")))  # the test can see
 
 
 def test_no_secret_of_the_environment_is_kept(cli, here, monkeypatch):
-    """Tokens in variables of every usual name stand in no file of a run and its board, and in nothing that is shown of it."""
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "GENBENCH_SECRET"):
+    """Tokens in variables of every usual name stand in no file of a run and its board,
+    and in nothing that is shown of it.
+    """
+    for name in (
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "WANDB_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "GITHUB_TOKEN",
+        "GENBENCH_SECRET",
+    ):
         monkeypatch.setenv(name, CANARY)
     assert cli("run", "--plugin", "noise", "--n", "20", "--metrics", "fd")[0] == 0
     assert CANARY not in "".join(cli("show", "--json")[1:])

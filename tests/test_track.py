@@ -1,4 +1,6 @@
-"""`genbench track` and `genbench train --every`: checkpoints in the order of their steps, paired; the best chosen on one half, reported on the other."""
+"""`genbench track` and `genbench train --every`: checkpoints in the order of their steps, paired;
+the best chosen on one half, reported on the other.
+"""
 
 from __future__ import annotations
 
@@ -31,20 +33,29 @@ class Grey:
 
 
 def lights(*values, name="ckpt-{:d}.safetensors", alike=True):
-    """A folder of checkpoints, one to a value, steps 100, 200, ...; alike: they make the same of a seed, but for the light."""
+    """A folder of checkpoints, one to a value, steps 100, 200, ...; alike:
+    they make the same of a seed, but for the light.
+    """
     Path("training").mkdir(exist_ok=True)
     for place, value in enumerate(values, 1):
-        save_file({"light": torch.tensor(value), "stream": torch.tensor(0 if alike else place)}, f"training/{name.format(100 * place)}")
+        save_file(
+            {"light": torch.tensor(value), "stream": torch.tensor(0 if alike else place)},
+            f"training/{name.format(100 * place)}",
+        )
     Path("grey.py").write_text(PLUGIN)
 
 
 def track(cli, *words, n="40"):
-    status, out, err = cli("track", "training", "--plugin", "grey.py", "--n", n, "--by", "kd_digits", "--json", *words)
+    status, out, err = cli(
+        "track", "training", "--plugin", "grey.py", "--n", n, "--by", "kd_digits", "--json", *words
+    )
     return status, json.loads(out) if out else None, err
 
 
 def test_the_best_is_chosen_on_one_half_and_reported_on_the_other(cli, here):
-    """Same seeds for every checkpoint, others for the report; the record, the board and the table say by what it was chosen, and of how many."""
+    """Same seeds for every checkpoint, others for the report;
+    the record, the board and the table say by what it was chosen, and of how many.
+    """
     lights(0.9, 0.3, 0.6)
     status, said, err = track(cli)
     assert status == 0, err
@@ -55,8 +66,12 @@ def test_the_best_is_chosen_on_one_half_and_reported_on_the_other(cli, here):
     assert {run.plan["identity"]["first_seed"] for run in runs} == {0}
     chosen = record.read(Path("runs") / said["reported"]["run"] / "run.json")
     assert chosen.plan["identity"]["first_seed"] == 2**20
-    assert chosen.plan["identity"]["checkpoint"] == next(point["sha256"] for point in said["points"] if point["step"] == said["chosen"])
-    assert chosen.plan["tuned"]["options"] == {"checkpoint": {"of": [f"ckpt-{k}.safetensors" for k in (100, 200, 300)]}}
+    assert chosen.plan["identity"]["checkpoint"] == next(
+        point["sha256"] for point in said["points"] if point["step"] == said["chosen"]
+    )
+    assert chosen.plan["tuned"]["options"] == {
+        "checkpoint": {"of": [f"ckpt-{k}.safetensors" for k in (100, 200, 300)]}
+    }
     (place,) = Path("tracks").glob("training-digits")
     assert json.loads((place / "track.json").read_text())["chosen"] == said["chosen"]
     assert (place / "track.png").read_bytes().startswith(b"\x89PNG")
@@ -65,17 +80,28 @@ def test_the_best_is_chosen_on_one_half_and_reported_on_the_other(cli, here):
 
 
 def test_the_chosen_is_too_good_by_its_luck_and_the_report_is_not(cli, here):
-    """Six checkpoints that are one generator but for its draws: the chosen is the luckiest, no difference is shown, and the reported number is a fresh one."""
+    """Six checkpoints that are one generator but for its draws:
+    the chosen is the luckiest, no difference is shown, and the reported number is a fresh one.
+    """
     lights(*[0.3] * 6, alike=False)
     _, said, _ = track(cli)
     values = [point["value"] for point in said["points"]]
-    assert min(values) == said["points"][[point["step"] for point in said["points"]].index(said["chosen"])]["value"]
+    assert (
+        min(values)
+        == said["points"][[point["step"] for point in said["points"]].index(said["chosen"])][
+            "value"
+        ]
+    )
     assert said["reported"]["value"] not in values
-    assert all(point["p_adjusted"] > 0.05 for point in said["points"] if point["step"] != said["chosen"])
+    assert all(
+        point["p_adjusted"] > 0.05 for point in said["points"] if point["step"] != said["chosen"]
+    )
 
 
 def test_differences_are_paired_and_narrower_than_the_numbers(cli, here):
-    """Two checkpoints that follow their seeds alike: the difference is known better than either number."""
+    """Two checkpoints that follow their seeds alike: the difference is known better than
+    either number.
+    """
     lights(0.45, 0.46)
     _, said, _ = track(cli, n="80")
     other = next(point for point in said["points"] if point["step"] != said["chosen"])
@@ -108,8 +134,16 @@ def test_the_second_time_nothing_is_drawn(cli, here):
 def test_steps_come_from_the_file_else_from_the_name(here):
     """What a training wrote into the file goes before the name; 2 is before 10."""
     Path("training").mkdir()
-    for name, steps in (("a-7.safetensors", "500"), ("b-10.safetensors", None), ("b-2.safetensors", None)):
-        save_file({"x": torch.zeros(1)}, f"training/{name}", {"genbench": json.dumps({"steps": steps})} if steps else None)
+    for name, steps in (
+        ("a-7.safetensors", "500"),
+        ("b-10.safetensors", None),
+        ("b-2.safetensors", None),
+    ):
+        save_file(
+            {"x": torch.zeros(1)},
+            f"training/{name}",
+            {"genbench": json.dumps({"steps": steps})} if steps else None,
+        )
     assert [(step, path.name) for step, path in tracks.checkpoints(Path("training"))] == [
         (2, "b-2.safetensors"),
         (10, "b-10.safetensors"),
@@ -143,18 +177,27 @@ def test_words_that_are_wrong_are_refused_before_anything_is_drawn(cli, here):
 
 
 def test_a_training_keeps_its_checkpoints_and_is_the_same_training(cli, here):
-    """--every writes NAME-STEP with the steps taken by then; the last checkpoint is to the byte the one of a training without."""
+    """--every writes NAME-STEP with the steps taken by then;
+    the last checkpoint is to the byte the one of a training without.
+    """
     words = ("train", "--plugin", "vae", "--steps", "7", "--batch-size", "16")
     assert cli(*words, "--out", "plain/vae.safetensors")[0] == 0
     assert cli(*words, "--every", "3", "--out", "kept/vae.safetensors")[0] == 0
     assert Path("plain/vae.safetensors").read_bytes() == Path("kept/vae.safetensors").read_bytes()
     found = tracks.checkpoints(Path("kept"))
-    assert [(step, path.name) for step, path in found] == [(3, "vae-000003.safetensors"), (6, "vae-000006.safetensors"), (7, "vae.safetensors")]
+    assert [(step, path.name) for step, path in found] == [
+        (3, "vae-000003.safetensors"),
+        (6, "vae-000006.safetensors"),
+        (7, "vae.safetensors"),
+    ]
     with safetensors.safe_open(found[0][1], "np") as file:
         said = json.loads(file.metadata()["genbench"])
-    assert sum(count * epochs for count, epochs in zip(said["training"]["train_counts"], said["training"]["epochs_of_an_image"], strict=True)) == pytest.approx(
-        48, abs=1
-    )
+    assert sum(
+        count * epochs
+        for count, epochs in zip(
+            said["training"]["train_counts"], said["training"]["epochs_of_an_image"], strict=True
+        )
+    ) == pytest.approx(48, abs=1)
     states = [load_file(path) for _, path in found]
     assert not np.allclose(*(next(iter(state.values())).numpy() for state in states[:2]))
     assert cli(*words, "--every", "0", "--out", "x.safetensors")[0] == 2

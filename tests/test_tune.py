@@ -1,4 +1,6 @@
-"""`genbench sweep --tune`: searched on one half, measured on the other; the record says so, and a search that was stopped goes on."""
+"""`genbench sweep --tune`: searched on one half, measured on the other;
+the record says so, and a search that was stopped goes on.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ class Grey:
             raise ValueError("thirteen")
         noise = genbench.uniform(seeds, (3, self.side, self.side)) - 0.5
         return ((self.light + noise * (0.2 if self.kind == "noisy" else 0.01)) * 255).clamp(0, 255).to(torch.uint8)
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture
@@ -47,7 +49,21 @@ def tune(tmp_path, capsys):
     def call(plugin, *words, n=40, metric="kd_digits"):
         capsys.readouterr()
         places = ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "sweeps")]
-        status = main(["sweep", "--plugin", plugin, "--tune", metric, "--n", str(n), "--metrics", metric, *words, *places])
+        status = main(
+            [
+                "sweep",
+                "--plugin",
+                plugin,
+                "--tune",
+                metric,
+                "--n",
+                str(n),
+                "--metrics",
+                metric,
+                *words,
+                *places,
+            ]
+        )
         return (status, *capsys.readouterr())
 
     return call
@@ -62,8 +78,12 @@ def notes(tmp_path):
 
 
 def test_halves_have_no_image_in_common_and_are_everything():
-    """Each split's images, class by class in turn, one to either half, in the base's order; labels with them."""
-    whole, *halves = (dataset_of(name) for name in ("digits", *(f"digits-{half}" for half in HALVES)))
+    """Each split's images, class by class in turn, one to either half, in the base's order;
+    labels with them.
+    """
+    whole, *halves = (
+        dataset_of(name) for name in ("digits", *(f"digits-{half}" for half in HALVES))
+    )
     for split in whole.splits:
         (images, labels), *parts = (next(row.open(split)) for row in (whole, *halves))
         assert sum(len(part[0]) for part in parts) == len(images)
@@ -78,9 +98,14 @@ def test_halves_have_no_image_in_common_and_are_everything():
 
 def test_a_half_has_the_weights_and_the_protocol_of_the_whole():
     plan = settle(Request(dataset="digits-even", n=20), locate("dcgan"))
-    assert plan.identity["checkpoint"] == settle(Request(n=20), locate("dcgan")).identity["checkpoint"]
+    assert (
+        plan.identity["checkpoint"] == settle(Request(n=20), locate("dcgan")).identity["checkpoint"]
+    )
     assert list(plan.protocols) == ["digits"]
-    assert plan.protocols["digits"]["splits"] != settle(Request(n=20), locate("dcgan")).protocols["digits"]["splits"]
+    assert (
+        plan.protocols["digits"]["splits"]
+        != settle(Request(n=20), locate("dcgan")).protocols["digits"]["splits"]
+    )
     tail = dataset_of("digits-lt-ir50-odd")
     assert tail.splits["balanced-test"] == 430
     assert tail.fingerprint("train") != dataset_of("digits-lt-ir50").fingerprint("train")
@@ -90,11 +115,18 @@ def test_a_half_has_the_weights_and_the_protocol_of_the_whole():
 
 
 def test_ddpm_is_tuned_on_one_half_and_measured_on_the_other(tmp_path, tune):
-    """Steps from a range: the trials are runs on digits-even, the answer one on digits-odd with the next seeds; record, page and table say how it was found."""
-    status, out, err = tune("ddpm", "-o", "steps=1:4", "-o", "eta=0,1", "--trials", "3", metric="fd_digits")
+    """Steps from a range: the trials are runs on digits-even,
+    the answer one on digits-odd with the next seeds; record, page and table say how it was found.
+    """
+    status, out, err = tune(
+        "ddpm", "-o", "steps=1:4", "-o", "eta=0,1", "--trials", "3", metric="fd_digits"
+    )
     assert status == 0, err
     tried = json.loads(notes(tmp_path).read_text())
-    runs = [json.loads((tmp_path / "runs" / one["run"] / "run.json").read_text()) for one in tried["trials"]]
+    runs = [
+        json.loads((tmp_path / "runs" / one["run"] / "run.json").read_text())
+        for one in tried["trials"]
+    ]
     assert {run["plan"]["dataset"] for run in runs} == {"digits-even"}
     assert {run["plan"]["identity"]["first_seed"] for run in runs} == {0}
     (entry,) = standings.entries(tmp_path / "sweeps" / "digits-odd-digits")
@@ -103,7 +135,8 @@ def test_ddpm_is_tuned_on_one_half_and_measured_on_the_other(tmp_path, tune):
     best = min(tried["trials"], key=lambda one: one["value"])
     said = plan["tuned"]
     assert {key: said[key] for key in ("metric", "half", "trials", "failed", "chosen", "best")} == {
-        "metric": "fd_digits", "half": "digits-even", "trials": 3, "failed": 0, "chosen": best["options"], "best": best["value"],
+        "metric": "fd_digits", "half": "digits-even", "trials": 3, "failed": 0,
+        "chosen": best["options"], "best": best["value"],
     }  # fmt: skip
     assert said["options"] == {"steps": [1, 4], "eta": {"of": ["0", "1"]}}
     assert plan["identity"]["options"]["steps"] == int(best["options"][0].removeprefix("steps="))
@@ -114,7 +147,9 @@ def test_ddpm_is_tuned_on_one_half_and_measured_on_the_other(tmp_path, tune):
 
 
 def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path, tune, grey):
-    """Three trials at once, and one and then three: the same points in the same order, and the first is not taken again."""
+    """Three trials at once, and one and then three: the same points in the same order,
+    and the first is not taken again.
+    """
     words = ["-o", "light=0:1", "-o", "kind=flat,noisy", "--seed", "3"]
     assert tune(grey, *words, "--trials", "1")[0] == 0
     first = json.loads(notes(tmp_path).read_text())["trials"]
@@ -131,23 +166,35 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path, tune, grey):
 def test_the_direction_is_the_metrics(tmp_path, tune, grey):
     """Of coverage the largest is chosen, of the kernel distance the smallest."""
     for metric, choose in (("kd_digits", min), ("is_digits", max)):
-        status, out, _ = tune(grey, "-o", "light=0.1,0.5,0.9", "--trials", "3", "--json", metric=metric)
+        status, out, _ = tune(
+            grey, "-o", "light=0.1,0.5,0.9", "--trials", "3", "--json", metric=metric
+        )
         assert status == 0
         tuned = json.loads(out)["plan"]["tuned"]
-        trials = next(json.loads(p.read_text()) for p in (tmp_path / "sweeps").glob("tuned-*.json") if json.loads(p.read_text())["metric"] == metric)["trials"]
+        trials = next(
+            json.loads(p.read_text())
+            for p in (tmp_path / "sweeps").glob("tuned-*.json")
+            if json.loads(p.read_text())["metric"] == metric
+        )["trials"]
         assert tuned["best"] == choose(one["value"] for one in trials)
 
 
 def test_a_trial_that_fails_is_noted_and_the_search_goes_on(tmp_path, tune, grey):
     status, out, _ = tune(grey, "-o", "side=8,13", "--trials", "6", "--json")
     assert status == 0
-    failed = [one for one in json.loads(notes(tmp_path).read_text())["trials"] if one["value"] is None]
+    failed = [
+        one for one in json.loads(notes(tmp_path).read_text())["trials"] if one["value"] is None
+    ]
     assert [one["options"] for one in failed] == [["side=13"]]
     assert "ValueError: thirteen" in failed[0]["reason"]
     tuned = json.loads(out)["plan"]["tuned"]
     assert (tuned["trials"], tuned["different"], tuned["chosen"]) == (6, 2, ["side=8"])
     status, _, err = tune(grey, "-o", "side=13", "-o", "light=0.2,0.4", "--trials", "2")
-    assert (status, "none of 2 trials has a value of kd_digits: grey: sample raised ValueError: thirteen" in err) == (5, True)
+    assert (
+        status,
+        "none of 2 trials has a value of kd_digits: grey: sample raised ValueError: thirteen"
+        in err,
+    ) == (5, True)
 
 
 def test_a_damaged_file_of_trials_is_named_and_the_runs_are_taken_over(tmp_path, tune, grey):
@@ -166,10 +213,27 @@ def test_what_was_tuned_stays_so(tmp_path, tune, grey, capsys):
     assert tune(grey, "-o", "light=0.1,0.2", "--trials", "1")[0] == 0
     (entry,) = standings.entries(tmp_path / "sweeps" / "digits-odd-digits")
     option = f"light={entry.record.plan['identity']['options']['light']}"
-    words = ["run", "--plugin", grey, "--dataset", "digits-odd", "-o", option, "--seed", "1", "--n", "40", "--metrics", "kd,precision"]
+    words = [
+        "run",
+        "--plugin",
+        grey,
+        "--dataset",
+        "digits-odd",
+        "-o",
+        option,
+        "--seed",
+        "1",
+        "--n",
+        "40",
+        "--metrics",
+        "kd,precision",
+    ]
     assert main([*words, "--out", str(tmp_path / "runs"), "--leaderboards", "none", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["id"], found["plan"]["tuned"]) == (entry.record.id, dict(entry.record.plan["tuned"]))
+    assert (found["id"], found["plan"]["tuned"]) == (
+        entry.record.id,
+        dict(entry.record.plan["tuned"]),
+    )
     assert {score["metric"] for score in found["scores"]} == {"kd_digits", "precision_digits"}
 
 
@@ -195,7 +259,13 @@ def test_a_search_that_cannot_be_is_one_line(tmp_path, tune, grey, words, said):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize(("metric", "said"), [("fd_digist", "unknown metric 'fd_digist': did you mean fd_digits"), ("all", "name one number")])
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("fd_digist", "unknown metric 'fd_digist': did you mean fd_digits"),
+        ("all", "name one number"),
+    ],
+)
 def test_an_unknown_number_is_one_line(tune, grey, metric, said):
     status, _, err = tune(grey, "-o", "light=0:1", metric=metric)
     assert (status, said in err, len(err.strip().splitlines())) == (2, True, 1), err
@@ -206,13 +276,18 @@ def test_without_optuna_there_is_a_line_to_type(monkeypatch, tune, grey):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
     status, _, err = tune(grey, "-o", "light=0:1")
-    assert (status, err.strip().endswith('--tune needs Optuna: pip install "genbench[tune]"')) == (2, True), err
+    assert (status, err.strip().endswith('--tune needs Optuna: pip install "genbench[tune]"')) == (
+        2,
+        True,
+    ), err
 
 
 def test_numbers_of_a_range_are_what_one_would_type_again():
     assert tuning.word_of(tuning.Range(0, 1, False), 0.123456789) == "0.123457"
     assert tuning.word_of(tuning.Range(1, 9, True), 3) == "3"
-    found = np.array([float(tuning.word_of(tuning.Range(0.5, 1.0, False), x)) for x in np.linspace(0.5, 1, 99)])
+    found = np.array(
+        [float(tuning.word_of(tuning.Range(0.5, 1.0, False), x)) for x in np.linspace(0.5, 1, 99)]
+    )
     assert found.min() == 0.5
     assert found.max() == 1.0
 

@@ -1,4 +1,6 @@
-"""VQGAN: the numbers that taming-transformers' own code made of the same weights, the laws of its sampling, and files that are something else."""
+"""VQGAN: the numbers that taming-transformers' own code made of the same weights,
+the laws of its sampling, and files that are something else.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def case(request, tmp_path):
 
 def test_their_transformer_says_the_same(case):
     ours, found = case
-    tokens = torch.cat([torch.from_numpy(found["first"])[:, None], torch.from_numpy(found["tokens"])[:, :-1]], 1)
+    tokens = torch.cat(
+        [torch.from_numpy(found["first"])[:, None], torch.from_numpy(found["tokens"])[:, :-1]], 1
+    )
     with torch.no_grad():
         logits = ours.net.transformer(tokens)[:, ::9].numpy()
     assert found["logits"].std() > 0.3
@@ -68,12 +72,20 @@ def test_the_likeliest_codes_are_theirs(tmp_path):
         if ours.made.permuted:
             tokens = tokens[:, ours.net.permuter.backward_shuffle_idx]
         labels = torch.from_numpy(found["first"]) if ours.made.classes else None
-        torch.testing.assert_close(ours.sample(3, torch.tensor([5, 6, 7]), labels), ours.painted(tokens.unflatten(1, (8, 8))))
+        torch.testing.assert_close(
+            ours.sample(3, torch.tensor([5, 6, 7]), labels),
+            ours.painted(tokens.unflatten(1, (8, 8))),
+        )
 
 
-@pytest.mark.parametrize(("temperature", "top_k", "top_p"), [(1.0, 0, 1.0), (0.5, 0, 1.0), (1.0, 3, 1.0), (1.0, 0, 0.6), (2.0, 4, 0.7)])
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [(1.0, 0, 1.0), (0.5, 0, 1.0), (1.0, 3, 1.0), (1.0, 0, 0.6), (2.0, 4, 0.7)],
+)
 def test_codes_are_drawn_by_their_probabilities(temperature, top_k, top_p):
-    """Shares of 20,000 draws against the softmax cut to the likeliest k, then to the fewest that reach p."""
+    """Shares of 20,000 draws against the softmax cut to the likeliest k,
+    then to the fewest that reach p.
+    """
     logits = torch.tensor([0.3, 1.2, -0.5, 2.0, 0.1, 1.0])
     n = 20_000
     shares = (logits.double() / temperature).softmax(0).numpy()
@@ -84,7 +96,12 @@ def test_codes_are_drawn_by_their_probabilities(temperature, top_k, top_p):
     wanted = np.zeros(6)
     wanted[kept_[:count]] = inside[:count] / inside[:count].sum()
     uniform = genbench.uniform(torch.arange(n), ())
-    found = np.bincount(drawn(logits.repeat(n, 1), uniform, temperature, top_k, top_p).numpy(), minlength=6) / n
+    found = (
+        np.bincount(
+            drawn(logits.repeat(n, 1), uniform, temperature, top_k, top_p).numpy(), minlength=6
+        )
+        / n
+    )
     assert set(np.flatnonzero(found)) == set(np.flatnonzero(wanted))
     assert np.abs(found - wanted).max() < 4 * math.sqrt(0.25 / n)
 
@@ -110,7 +127,8 @@ def test_conformance(tmp_path):
     for checkpoint in (folder, None):
         found = check(locate("vqgan"), checkpoint=checkpoint)
         failed = {one.check: one.came for one in found if one.verdict == "fail"}
-        assert set(failed) <= ({"labels", "reconstruct"} if checkpoint else set()), failed  # random weights show no digits
+        # random weights show no digits
+        assert set(failed) <= ({"labels", "reconstruct"} if checkpoint else set()), failed
 
 
 def test_what_training_writes_is_read_to_the_same_images(here, cli):
@@ -118,8 +136,23 @@ def test_what_training_writes_is_read_to_the_same_images(here, cli):
     assert status == 0, err
     first, again = plugin(here / "a.safetensors"), plugin(here / "a.safetensors")
     seeds, labels = torch.arange(5), torch.arange(5)
-    torch.testing.assert_close(first.sample(5, seeds, labels), again.sample(5, seeds, labels), rtol=0, atol=0)
-    assert cli("train", "-p", "vqgan", "--steps", "4", "--init", "a.safetensors", "--out", "b.safetensors")[0] == 0
+    torch.testing.assert_close(
+        first.sample(5, seeds, labels), again.sample(5, seeds, labels), rtol=0, atol=0
+    )
+    assert (
+        cli(
+            "train",
+            "-p",
+            "vqgan",
+            "--steps",
+            "4",
+            "--init",
+            "a.safetensors",
+            "--out",
+            "b.safetensors",
+        )[0]
+        == 0
+    )
 
 
 def _edited(folder, edit):
@@ -138,15 +171,23 @@ def _deep(params):
 
 
 HOSTILE = {
-    "os.system": lambda p: p["transformer_config"].update(target="os.system", params={"command": "touch owned"}),
-    "subprocess.Popen": lambda p: p["first_stage_config"]["params"]["lossconfig"].update(target="subprocess.Popen"),
+    "os.system": lambda p: p["transformer_config"].update(
+        target="os.system", params={"command": "touch owned"}
+    ),
+    "subprocess.Popen": lambda p: p["first_stage_config"]["params"]["lossconfig"].update(
+        target="subprocess.Popen"
+    ),
     "nested more than 32 deep": _deep,
     "n_embd='a lot'": lambda p: p["transformer_config"]["params"].update(n_embd="a lot"),
     "a multiple of 32": lambda p: p["first_stage_config"]["params"]["ddconfig"].update(ch=30),
     "n_layer='100000'": lambda p: p["transformer_config"]["params"].update(n_layer=100_000),
     "sees 10 tokens": lambda p: p["transformer_config"]["params"].update(block_size=10),
-    "taming.modules.misc.coord.CoordStage": lambda p: p.update(cond_stage_config={"target": "taming.modules.misc.coord.CoordStage", "params": {}}),
-    "does not say resolution": lambda p: p["first_stage_config"]["params"]["ddconfig"].pop("resolution"),
+    "taming.modules.misc.coord.CoordStage": lambda p: p.update(
+        cond_stage_config={"target": "taming.modules.misc.coord.CoordStage", "params": {}}
+    ),
+    "does not say resolution": lambda p: p["first_stage_config"]["params"]["ddconfig"].pop(
+        "resolution"
+    ),
     "is [24, 32], not [25, 32]": lambda p: p["transformer_config"]["params"].update(vocab_size=25),
 }
 
@@ -167,14 +208,18 @@ def test_a_yaml_that_asks_for_something_else(said, here):
 def test_yaml_tags_make_nothing(here):
     (here / "logs").mkdir()
     folder, _ = saved("class", here / "logs")
-    next((folder / "configs").iterdir()).write_text("model: !!python/object/apply:os.system ['touch owned']\n")
+    next((folder / "configs").iterdir()).write_text(
+        "model: !!python/object/apply:os.system ['touch owned']\n"
+    )
     with pytest.raises(genbench.UserError, match="is not plain YAML"):
         plugin(folder)
     assert not (here / "owned").exists()
 
 
 def test_files_are_looked_for_where_they_lie(tmp_path):
-    """The .ckpt alone finds ../configs and the YAML beside it; none, or several, are asked for by name."""
+    """The .ckpt alone finds ../configs and the YAML beside it;
+    none, or several, are asked for by name.
+    """
     folder, _ = saved("class", tmp_path)
     file, config = folder / "checkpoints/last.ckpt", next((folder / "configs").iterdir())
     assert plugin(file).made.classes == 10
@@ -193,11 +238,20 @@ def test_files_are_looked_for_where_they_lie(tmp_path):
 
 
 def test_an_autoencoder_alone_reconstructs(tmp_path):
-    """VQModel's own files have no transformer: they are read, and say why they cannot be sampled."""
+    """VQModel's own files have no transformer: they are read,
+    and say why they cannot be sampled.
+    """
     folder, found = saved("class", tmp_path)
     content = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     stage = "first_stage_model."
-    torch.save({"state_dict": {k.removeprefix(stage): v for k, v in content.items() if k.startswith(stage)}}, folder / "checkpoints/last.ckpt")
+    torch.save(
+        {
+            "state_dict": {
+                k.removeprefix(stage): v for k, v in content.items() if k.startswith(stage)
+            }
+        },
+        folder / "checkpoints/last.ckpt",
+    )
     model = json.loads(str(found["config"]))["model"]["params"]["first_stage_config"]
     next((folder / "configs").iterdir()).write_text(yaml.safe_dump({"model": model}))
     ours = plugin(folder)
@@ -209,7 +263,22 @@ def test_an_autoencoder_alone_reconstructs(tmp_path):
         ours.reconstruct(images[:, :, :15, :15])
 
 
-@pytest.mark.parametrize("words", [("temperature=0",), ("top_k=-1",), ("top_p=0",), ("top_p=1.5",), ("temperature=nan",)])
+@pytest.mark.parametrize(
+    "words", [("temperature=0",), ("top_k=-1",), ("top_p=0",), ("top_p=1.5",), ("temperature=nan",)]
+)
 def test_options_out_of_range(words, capsys):
-    assert main(["run", "-p", "vqgan", "-d", "digits", "--dry-run", *(part for word in words for part in ("-o", word))]) == 2
+    assert (
+        main(
+            [
+                "run",
+                "-p",
+                "vqgan",
+                "-d",
+                "digits",
+                "--dry-run",
+                *(part for word in words for part in ("-o", word)),
+            ]
+        )
+        == 2
+    )
     assert capsys.readouterr().err.count("\n") == 1

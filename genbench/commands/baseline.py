@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-BASELINES = click.option("--baselines", type=click.Path(path_type=Path), default=Path("baselines"), show_default=True, help="The folder of saved baselines.")
+BASELINES = click.option(
+    "--baselines",
+    type=click.Path(path_type=Path),
+    default=Path("baselines"),
+    show_default=True,
+    help="The folder of saved baselines.",
+)
 
 
 @click.group()
@@ -18,7 +24,13 @@ def command() -> None:
 @click.argument("run", required=False)
 @click.option("--name", default="main", show_default=True, help="The baseline's name.")
 @click.option("--force", is_flag=True, help="Replace a baseline of that name.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
 @BASELINES
 def save(run: str | None, name: str, force: bool, out: Path, baselines: Path) -> None:
     """Save a finished run as a baseline: its record alone, without images or features.

@@ -21,7 +21,9 @@ def command(ctx: click.Context) -> None:
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def where(as_json: bool = False) -> None:
-    """The folders in use, their sizes, and what names them: $GENBENCH_HOME, $XDG_CACHE_HOME, $GENBENCH_WEIGHTS, $GENBENCH_DATA."""
+    """The folders in use, their sizes, and what names them:
+    $GENBENCH_HOME, $XDG_CACHE_HOME, $GENBENCH_WEIGHTS, $GENBENCH_DATA.
+    """
     import json
 
     from genbench import caches
@@ -29,17 +31,37 @@ def where(as_json: bool = False) -> None:
 
     found = caches.places()
     if as_json:
-        plain = [{"what": one.what, "named": one.named, "folder": str(one.path), "files": one.files, "bytes": one.bytes} for one in found]
+        plain = [
+            {
+                "what": one.what,
+                "named": one.named,
+                "folder": str(one.path),
+                "files": one.files,
+                "bytes": one.bytes,
+            }
+            for one in found
+        ]
         answer(json.dumps(plain, indent=1, ensure_ascii=False))
         return
-    rows = [(f"{'' if one.named else '  '}{one.what}", one.named, str(one.path), str(one.files), f"{one.bytes / 1e6:.1f}") for one in found]
+    rows = [
+        (
+            f"{'' if one.named else '  '}{one.what}",
+            one.named,
+            str(one.path),
+            str(one.files),
+            f"{one.bytes / 1e6:.1f}",
+        )
+        for one in found
+    ]
     answer(table(("kept", "named by", "folder", "files", "MB"), rows, left=3))
 
 
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(as_json: bool) -> None:
-    """Read every sealed file of the cache and hash every downloaded weights file; those that are not what they were are named, and the status is 5."""
+    """Read every sealed file of the cache and hash every downloaded weights file;
+    those that are not what they were are named, and the status is 5.
+    """
     import json
 
     from genbench import caches
@@ -47,22 +69,50 @@ def verify(as_json: bool) -> None:
 
     count, damaged = caches.verify()
     if as_json:
-        answer(json.dumps({"files": count, "damaged": [{"path": str(path), "why": why} for path, why in damaged]}, indent=1, ensure_ascii=False))
+        answer(
+            json.dumps(
+                {
+                    "files": count,
+                    "damaged": [{"path": str(path), "why": why} for path, why in damaged],
+                },
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
     else:
-        answer("\n".join([f"{count - len(damaged)} of {count} files are whole", *(clean(f"{path} {why}") for path, why in damaged)]))
+        answer(
+            "\n".join(
+                [
+                    f"{count - len(damaged)} of {count} files are whole",
+                    *(clean(f"{path} {why}") for path, why in damaged),
+                ]
+            )
+        )
     if damaged:
-        raise RunFailed(f"{len(damaged)} of {count} files of the cache are damaged; genbench cache gc --yes removes those that are made again by themselves")
+        raise RunFailed(
+            f"{len(damaged)} of {count} files of the cache are damaged; genbench cache gc --yes "
+            "removes those that are made again by themselves"
+        )
 
 
 @command.command()
 @click.option("--yes", is_flag=True, help="Remove them; without it they are only listed.")
-@click.option("--all", "everything", is_flag=True, help="Also what is whole and up to date, and made again when it is needed.")
-@click.option("--downloads", is_flag=True, help="Also weights that were downloaded, and are fetched again.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also what is whole and up to date, and made again when it is needed.",
+)
+@click.option(
+    "--downloads", is_flag=True, help="Also weights that were downloaded, and are fetched again."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def gc(yes: bool, everything: bool, downloads: bool, as_json: bool) -> None:
-    """List what nothing of today reads: damaged files, features of other code, what killed processes left. --yes removes it.
+    """List what nothing of today reads: damaged files, features of other code,
+    what killed processes left. --yes removes it.
 
-    Data sets are never touched, nor what a link leads to, nor a file that another genbench is fetching.
+    Data sets are never touched, nor what a link leads to, nor a file that another genbench
+    is fetching.
     """
     import json
 
@@ -74,11 +124,27 @@ def gc(yes: bool, everything: bool, downloads: bool, as_json: bool) -> None:
         caches.remove([one.path for one in found])
     if as_json:
         plain = [{"path": str(one.path), "bytes": one.bytes, "why": one.why} for one in found]
-        answer(json.dumps({"removed": yes, "files": plain, "busy": [str(path) for path in busy]}, indent=1, ensure_ascii=False))
+        answer(
+            json.dumps(
+                {"removed": yes, "files": plain, "busy": [str(path) for path in busy]},
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
         return
     if found:
-        answer(table(("file", "why", "MB"), [(str(one.path), one.why, f"{one.bytes / 1e6:.1f}") for one in found], left=2))
+        answer(
+            table(
+                ("file", "why", "MB"),
+                [(str(one.path), one.why, f"{one.bytes / 1e6:.1f}") for one in found],
+                left=2,
+            )
+        )
     total = f"{len(found)} files, {sum(one.bytes for one in found) / 1e6:.1f} MB"
-    answer((f"{total} removed" if yes else f"{total}; genbench cache gc --yes removes them") if found else "nothing to remove")
+    answer(
+        (f"{total} removed" if yes else f"{total}; genbench cache gc --yes removes them")
+        if found
+        else "nothing to remove"
+    )
     for path in busy:
         tell(clean(f"{path} is left: another genbench is at work on it"))

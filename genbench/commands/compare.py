@@ -1,4 +1,6 @@
-"""`genbench compare`: models side by side with the intervals of their differences; or one model under several rulers or seeds."""
+"""`genbench compare`: models side by side with the intervals of their differences;
+or one model under several rulers or seeds.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,52 @@ FORMATS = ("table", "markdown", "latex", "csv", "json", "html")
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--metrics", multiple=True, help="Only these numbers, by comma or repeated.")
-@click.option("--by", type=click.Choice(["method", "checkpoint"]), default="method", show_default=True, help="checkpoint: every run for itself.")
+@click.option(
+    "--by",
+    type=click.Choice(["method", "checkpoint"]),
+    default="method",
+    show_default=True,
+    help="checkpoint: every run for itself.",
+)
 @click.option("--format", "how", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Write the answer there instead of printing it.")
-@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.png", help="The first block's trade-off plane: a point to a run, with its bars.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, as_json: bool, to: Path | None, picture: Path | None, out: Path) -> None:
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the answer there instead of printing it.",
+)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="The first block's trade-off plane: a point to a run, with its bars.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+def command(
+    runs: tuple[str, ...],
+    metrics: tuple[str, ...],
+    by: str,
+    how: str,
+    as_json: bool,
+    to: Path | None,
+    picture: Path | None,
+    out: Path,
+) -> None:
     """Set runs against each other: differences with intervals, rank ranges, classes, cost.
 
-    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest. Runs of the same seeds are paired seed by seed. What does not
-    share a protocol stands in blocks of its own; exit 3 where nothing can be compared. Three trainings of one method and more are a method.
+    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest. Runs of
+    the same seeds are paired seed by seed. What does not share a protocol stands in blocks of its
+    own; exit 3 where nothing can be compared. Three trainings of one method and more are a method.
 
-    Runs of one model: how far its numbers lie apart between protocols, and between disjoint seeds, beside the standard error that each run claims.
+    Runs of one model: how far its numbers lie apart between protocols, and between disjoint seeds,
+    beside the standard error that each run claims.
 
     \b
     genbench compare 84d53cec 1d185d63
@@ -46,11 +81,19 @@ def command(runs: tuple[str, ...], metrics: tuple[str, ...], by: str, how: str, 
     chosen = tuple(part.strip() for word in metrics for part in word.split(",") if part.strip())
     if rulers.of_one_model(named):
         if metrics or picture:
-            raise UserError("--metrics and --picture are for several models; runs of one model are shown with all their numbers")
+            raise UserError(
+                "--metrics and --picture are for several models; runs of one model are shown with "
+                "all their numbers"
+            )
         if how not in ("table", "json"):
             raise UserError(f"--format {how}: runs of one model are shown as table or json")
         found = rulers.readings(named)
-        said(json.dumps(rulers.as_plain(found), indent=1, ensure_ascii=False) if as_json or how == "json" else rulers.as_table(found), to)
+        said(
+            json.dumps(rulers.as_plain(found), indent=1, ensure_ascii=False)
+            if as_json or how == "json"
+            else rulers.as_table(found),
+            to,
+        )
         return
     blocks = comparisons.blocks([with_classes(one) for one in named], chosen, by=by)
     comparisons.refuse(blocks)

@@ -1,4 +1,6 @@
-"""`genbench convert`: another program's checkpoint as safetensors, which the same generator reads to the same images, and nobody has to trust."""
+"""`genbench convert`: another program's checkpoint as safetensors,
+which the same generator reads to the same images, and nobody has to trust.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,33 @@ if TYPE_CHECKING:
     import torch
 
 NVIDIAS = "stylegan2"  # the generator whose pickles are read without it, any of their networks
-LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # what torch before 1.6 writes at the start of its own pickles
+# what torch before 1.6 writes at the start of its own pickles
+LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="IN")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.safetensors")
-@click.option("--plugin", "-p", metavar="NAME", help="Which generator reads IN: a name or FILE.py.  [default: stylegan2]")
-@click.option("--network", help="Of NVIDIA's pickle, which of its networks: G_ema (averaged weights), G or D.  [default: G_ema]")
+@click.option(
+    "--plugin",
+    "-p",
+    metavar="NAME",
+    help="Which generator reads IN: a name or FILE.py.  [default: stylegan2]",
+)
+@click.option(
+    "--network",
+    help=(
+        "Of NVIDIA's pickle, which of its networks: G_ema (averaged weights), "
+        "G or D.  [default: G_ema]"
+    ),
+)
 @click.option("--force", is_flag=True, help="Write over what is there.")
 def command(source: Path, out: Path, plugin: str | None, network: str | None, force: bool) -> None:
     """Write a generator's checkpoint as safetensors, without running what is in it.
 
-    NVIDIA's pickles keep their names; the arguments that the network was made with are the JSON init_kwargs in the file's metadata. Of other files
-    (rosinality's, CBDM's, ddim's, ...) what the generator's `state` hook gives is written.
+    NVIDIA's pickles keep their names; the arguments that the network was made with are the JSON
+    init_kwargs in the file's metadata. Of other files (rosinality's, CBDM's, ddim's, ...) what the
+    generator's `state` hook gives is written.
 
     \b
     genbench convert network-snapshot-025000.pkl cats.safetensors
@@ -35,8 +50,18 @@ def command(source: Path, out: Path, plugin: str | None, network: str | None, fo
     answer(convert(source, out, plugin, network, force=force))
 
 
-def convert(source: Path, out: Path, plugin: str | None = None, network: str | None = None, *, force: bool = False) -> str:
-    """Write the checkpoint; returns what was read and what was written, in a line. UserError and no file otherwise."""
+def convert(
+    source: Path,
+    out: Path,
+    plugin: str | None = None,
+    network: str | None = None,
+    *,
+    force: bool = False,
+) -> str:
+    """Write the checkpoint; returns what was read and what was written, in a line.
+
+    UserError and no file otherwise.
+    """
     import json
 
     from genbench.files import SEAL, content_sha256, file_sha256, folder_to_write, write
@@ -44,18 +69,34 @@ def convert(source: Path, out: Path, plugin: str | None = None, network: str | N
     from genbench.say import VERSION, UserError, clean
 
     if out.suffix != ".safetensors":
-        raise UserError(f"{clean(str(out))}: what is written is safetensors; name it {clean(out.stem)}.safetensors")
+        raise UserError(
+            f"{clean(str(out))}: what is written is safetensors; "
+            f"name it {clean(out.stem)}.safetensors"
+        )
     if out.is_dir() or (out.exists() and not force):
-        raise UserError(f"{clean(str(out))} is there already; remove it, choose another name, or --force")
+        raise UserError(
+            f"{clean(str(out))} is there already; remove it, choose another name, or --force"
+        )
     if not source.exists():
         raise UserError(f"checkpoint {clean(str(source))} is not a file")
-    what, tensors, meta = _nvidias(source, network) if plugin in (None, NVIDIAS) and _is_pickle(source) else _state(source, plugin, network)
+    what, tensors, meta = (
+        _nvidias(source, network)
+        if plugin in (None, NVIDIAS) and _is_pickle(source)
+        else _state(source, plugin, network)
+    )
     folder_to_write(out.absolute().parent, "the folder of OUT")
     parent = content_sha256(source)
     seal = json.dumps({"genbench": VERSION, "parent": parent, **meta.pop(SEAL)}, sort_keys=True)
-    write(out, safetensors_torch.save({name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}, {SEAL: seal, **meta}))
+    write(
+        out,
+        safetensors_torch.save(
+            {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()},
+            {SEAL: seal, **meta},
+        ),
+    )
     return (
-        f"{clean(str(out))}: {what} of {clean(str(source))} (SHA-256 {parent}), {len(tensors)} tensors, {out.stat().st_size} bytes, SHA-256 {file_sha256(out)}"
+        f"{clean(str(out))}: {what} of {clean(str(source))} (SHA-256 {parent}), "
+        f"{len(tensors)} tensors, {out.stat().st_size} bytes, SHA-256 {file_sha256(out)}"
     )
 
 
@@ -65,10 +106,13 @@ def _is_pickle(source: Path) -> bool:
         return False
     with source.open("rb") as file:
         start = file.read(16)
-    return start[:1] == b"\x80" and start[8:9] != b"{" and LEGACY not in start  # safetensors: eight bytes of length, then JSON
+    # safetensors: eight bytes of length, then JSON
+    return start[:1] == b"\x80" and start[8:9] != b"{" and LEGACY not in start
 
 
-def _nvidias(source: Path, network: str | None) -> tuple[str, dict[str, torch.Tensor], dict[str, Any]]:
+def _nvidias(
+    source: Path, network: str | None
+) -> tuple[str, dict[str, torch.Tensor], dict[str, Any]]:
     """(what it is, tensors, metadata) of a network in a pickle, by the names that it has there."""
     import json
 
@@ -77,11 +121,19 @@ def _nvidias(source: Path, network: str | None) -> tuple[str, dict[str, torch.Te
 
     name = network or "G_ema"
     found = load_network(source, name)
-    return name, dict(found.tensors), {SEAL: {"network": name, "kind": found.kind}, "init_kwargs": json.dumps(found.settings)}
+    return (
+        name,
+        dict(found.tensors),
+        {SEAL: {"network": name, "kind": found.kind}, "init_kwargs": json.dumps(found.settings)},
+    )
 
 
-def _state(source: Path, plugin: str | None, network: str | None) -> tuple[str, dict[str, torch.Tensor], dict[str, Any]]:
-    """(what it is, tensors, metadata) of a checkpoint as the generator that reads it would save it."""
+def _state(
+    source: Path, plugin: str | None, network: str | None
+) -> tuple[str, dict[str, torch.Tensor], dict[str, Any]]:
+    """(what it is, tensors, metadata) of a checkpoint as the generator that reads it would
+    save it.
+    """
     from genbench.files import SEAL
     from genbench.generator import construct, locate
     from genbench.lazy import torch
@@ -90,15 +142,28 @@ def _state(source: Path, plugin: str | None, network: str | None) -> tuple[str, 
     description = locate(plugin or NVIDIAS)
     name = description.name
     if network is not None:
-        raise UserError(f"--network names one of a pickle's of NVIDIA, and {clean(str(source))} is none")
-    if description.attributes.get("executes") or "state" not in description.abilities or "checkpoint" not in description.given:
-        raise UserError(f"{name} has no `state` hook that would give its weights, so nothing of {clean(str(source))} can be converted")
+        raise UserError(
+            f"--network names one of a pickle's of NVIDIA, and {clean(str(source))} is none"
+        )
+    if (
+        description.attributes.get("executes")
+        or "state" not in description.abilities
+        or "checkpoint" not in description.given
+    ):
+        raise UserError(
+            f"{name} has no `state` hook that would give its weights, so nothing of "
+            f"{clean(str(source))} can be converted"
+        )
     try:
         tensors = construct(description, {}, source, "cpu", None).call("state")
     except UserError as error:
         if plugin or isinstance(error, PluginFailed):
             raise
         raise UserError(f"{error} (read as {name}'s; another generator's: --plugin NAME)") from None
-    if not isinstance(tensors, dict) or not all(isinstance(one, torch.Tensor) for one in tensors.values()):
-        raise PluginFailed(f"{name}: state returned {type(tensors).__name__}; return a dictionary of tensors")
+    if not isinstance(tensors, dict) or not all(
+        isinstance(one, torch.Tensor) for one in tensors.values()
+    ):
+        raise PluginFailed(
+            f"{name}: state returned {type(tensors).__name__}; return a dictionary of tensors"
+        )
     return f"weights of {name}", tensors, {SEAL: {"generator": name}}

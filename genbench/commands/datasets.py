@@ -17,17 +17,40 @@ if TYPE_CHECKING:
 
 ROWS, COLUMNS = 20, 10  # of the picture: a class to a row
 NAMED = 20  # classes whose names and counts go into a line; of more the first and last
-OWN = ("name", "title", "resolution", "splits", "preparation", "source", "licence", "recogniser", "protocol")
+OWN = (
+    "name",
+    "title",
+    "resolution",
+    "splits",
+    "preparation",
+    "source",
+    "licence",
+    "recogniser",
+    "protocol",
+)
 
 
 @click.command()
 @click.argument("name", required=False, metavar="[NAME|PATH]")
-@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a picture of it: a class to a row.")
-@click.option("--groups", "rule", default="shots", show_default=True, metavar="RULE", help="By which rule classes are head, medium and tail.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Write a picture of it: a class to a row.",
+)
+@click.option(
+    "--groups",
+    "rule",
+    default="shots",
+    show_default=True,
+    metavar="RULE",
+    help="By which rule classes are head, medium and tail.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_options
 def command(name: str | None, picture: Path | None, rule: str, as_json: bool) -> None:
-    """List the real images, or show one set: a name, a name at a size (imagenet-64), a long tail (cifar10-lt), or files of your own.
+    """List the real images, or show one set: a name, a name at a size (imagenet-64),
+    a long tail (cifar10-lt), or files of your own.
 
     \b
     genbench datasets
@@ -44,14 +67,20 @@ def command(name: str | None, picture: Path | None, rule: str, as_json: bool) ->
     from genbench.folders import dataset_of
 
     row = dataset_of(name)
-    page = {key: plain(getattr(row, key)) for key in OWN} | {"classes": list(row.classes)} | _counted(row, rule)
+    page = (
+        {key: plain(getattr(row, key)) for key in OWN}
+        | {"classes": list(row.classes)}
+        | _counted(row, rule)
+    )
     answer(json.dumps(page, indent=1, ensure_ascii=False) if as_json else _shown(page))
     if picture is not None:
         answer(_drawn(row, picture))
 
 
 def _counted(row: Dataset, rule: str) -> dict[str, Any]:
-    """Images of each class of the first split, and the groups of classes by them; or what is missing."""
+    """Images of each class of the first split, and the groups of classes by them;
+    or what is missing.
+    """
     from genbench import cuts, longtail
 
     reader = getattr(row, "reader", None)
@@ -63,7 +92,14 @@ def _counted(row: Dataset, rule: str) -> dict[str, Any]:
         return found
     counts = cuts.train_counts(row)
     groups = longtail.groups(counts, rule)
-    return {**found, "train_counts": list(counts), "groups": {"rule": groups.rule, **{key: list(classes) for key, classes in groups.of.items()}}}
+    return {
+        **found,
+        "train_counts": list(counts),
+        "groups": {
+            "rule": groups.rule,
+            **{key: list(classes) for key, classes in groups.of.items()},
+        },
+    }
 
 
 def _shown(page: dict[str, Any]) -> str:
@@ -71,14 +107,20 @@ def _shown(page: dict[str, Any]) -> str:
     from genbench.say import fields
 
     names, counts = page["classes"], page.get("train_counts")
-    shown = [f"{name} {count}" for name, count in zip(names, counts, strict=True)] if counts else names
+    shown = (
+        [f"{name} {count}" for name, count in zip(names, counts, strict=True)] if counts else names
+    )
     if len(shown) > NAMED:
         shown = [*shown[: NAMED - 1], "...", shown[-1]]
-    lines = {key: words(page[key]) for key in OWN} | {"classes": f"{len(names)}: {', '.join(shown)}"}
+    lines = {key: words(page[key]) for key in OWN} | {
+        "classes": f"{len(names)}: {', '.join(shown)}"
+    }
     if counts:
         lines["train images"] = f"{min(counts)} to {max(counts)} of a class, {sum(counts)} in all"
     for key, classes in page.get("groups", {}).items():
-        lines["groups by" if key == "rule" else key] = classes if key == "rule" else f"{len(classes)}: {_some([names[c] for c in classes])}"
+        lines["groups by" if key == "rule" else key] = (
+            classes if key == "rule" else f"{len(classes)}: {_some([names[c] for c in classes])}"
+        )
     lines["left out"] = _some(page.get("left_out", []))
     lines["files"] = page.get("files", "")
     return fields(lines)
@@ -98,7 +140,13 @@ def _drawn(row: Dataset, picture: Path) -> str:
     if picture.suffix != ".png":
         raise UserError(f"--picture {picture}: a name that ends in .png")
     single = len(row.classes) == 1
-    classes = [0] if single else np.unique(np.linspace(0, len(row.classes) - 1, min(ROWS, len(row.classes))).round().astype(int)).tolist()
+    classes = (
+        [0]
+        if single
+        else np.unique(
+            np.linspace(0, len(row.classes) - 1, min(ROWS, len(row.classes))).round().astype(int)
+        ).tolist()
+    )
     wanted = COLUMNS * (COLUMNS if single else 1)
     found: dict[int, list[Any]] = {label: [] for label in classes}
     for image, label in _images(row):
@@ -109,9 +157,13 @@ def _drawn(row: Dataset, picture: Path) -> str:
     blank = next((np.full_like(some[0], 255) for some in found.values() if some), None)
     if blank is None:
         raise UserError(f"{row.name} has no images to show")
-    images = [image for some in found.values() for image in [*some, *[blank] * (-len(some) % COLUMNS if single else wanted - len(some))]]
+    images = [
+        image
+        for some in found.values()
+        for image in [*some, *[blank] * (-len(some) % COLUMNS if single else wanted - len(some))]
+    ]
     write(picture, grid_png(np.stack(images), COLUMNS))
-    return f"{picture}: {'the first images' if single else f'row = class ({len(classes)} of {len(row.classes)}), the first images of each'}"
+    return f"{picture}: {'the first images' if single else f'row = class ({len(classes)} of {len(row.classes)}), the first images of each'}"  # noqa: E501
 
 
 def _images(row: Dataset) -> Iterator[tuple[Any, int]]:

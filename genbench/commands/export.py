@@ -13,22 +13,57 @@ RESULTS = ("hf-results", "model-card", "gha-benchmark", "bmf", "csv", "latex")
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--to", "form", required=True, type=click.Choice(FORMS + RESULTS), help="Samples, or numbers: hf-results and what follows it.")
-@click.option("--out", "to", type=click.Path(path_type=Path), metavar="PATH", help="What to write. Default: samples-..., in this folder; numbers are printed.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-@click.option("--dataset-id", default="", metavar="OWNER/NAME", help="Of numbers: the data set's name where they go. Default: genbench's.")
-@click.option("--source-url", default="", metavar="URL", help="Of numbers: where the record can be read.")
+@click.option(
+    "--to",
+    "form",
+    required=True,
+    type=click.Choice(FORMS + RESULTS),
+    help="Samples, or numbers: hf-results and what follows it.",
+)
+@click.option(
+    "--out",
+    "to",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="What to write. Default: samples-..., in this folder; numbers are printed.",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+@click.option(
+    "--dataset-id",
+    default="",
+    metavar="OWNER/NAME",
+    help="Of numbers: the data set's name where they go. Default: genbench's.",
+)
+@click.option(
+    "--source-url", default="", metavar="URL", help="Of numbers: where the record can be read."
+)
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
-def command(run: str | None, form: str, to: Path | None, runs: Path, dataset_id: str, source_url: str, quiet: bool) -> None:
+def command(
+    run: str | None,
+    form: str,
+    to: Path | None,
+    runs: Path,
+    dataset_id: str,
+    source_url: str,
+    quiet: bool,
+) -> None:
     """Write the samples of a finished run, or its numbers, for other programs.
 
-    RUN is a run folder, the beginning of an id, or nothing for the newest; of numbers an entry file too.
+    RUN is a run folder, the beginning of an id, or nothing for the newest; of numbers an
+    entry file too.
 
-    Samples: folder and zip (PNG as StyleGAN's tools), adm (arr_0, arr_1), npz (images, labels), parquet. What is written is a data set (--dataset PATH)
-    and a generator.
+    Samples: folder and zip (PNG as StyleGAN's tools), adm (arr_0, arr_1), npz (images, labels),
+    parquet. What is written is a data set (--dataset PATH) and a generator.
 
-    Numbers, each with its interval and n: hf-results (Hugging Face's .eval_results/NAME.yaml), model-card (Markdown), gha-benchmark
-    (github-action-benchmark; --out is a folder of a file to each direction), bmf (Bencher), csv, latex.
+    Numbers, each with its interval and n: hf-results (Hugging Face's .eval_results/NAME.yaml),
+    model-card (Markdown), gha-benchmark (github-action-benchmark; --out is a folder of a file to
+    each direction), bmf (Bencher), csv, latex.
 
     \b
     genbench export --to zip

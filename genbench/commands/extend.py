@@ -12,13 +12,44 @@ from genbench.placing import data_options
 @click.command()
 @click.argument("run", required=False)
 @click.option("--n", type=int, required=True, help="How many samples in all.")
-@click.option("--plugin", "-p", default="", metavar="NAME|FILE.py", help="The generator, where the record's word does not find it here.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Its weights, where they are not its own for this data set; the hash must agree.")
-@click.option("--weights", multiple=True, metavar="NAME=PATH", help="Weights of an extractor, from this file (genbench weights).")
-@click.option("--prompts", type=click.Path(path_type=Path), metavar="FILE", help="The file of prompts, where the run had one.")
+@click.option(
+    "--plugin",
+    "-p",
+    default="",
+    metavar="NAME|FILE.py",
+    help="The generator, where the record's word does not find it here.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Its weights, where they are not its own for this data set; the hash must agree.",
+)
+@click.option(
+    "--weights",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Weights of an extractor, from this file (genbench weights).",
+)
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file of prompts, where the run had one.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-@click.option("--leaderboards", default="leaderboards", show_default=True, help="The folder of boards; 'none' enters no board.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+@click.option(
+    "--leaderboards",
+    default="leaderboards",
+    show_default=True,
+    help="The folder of boards; 'none' enters no board.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @data_options
 def command(
@@ -35,8 +66,9 @@ def command(
 ) -> None:
     """Add samples to a finished run, with the seeds after those that it used.
 
-    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest. The record counts the look: `genbench check` then judges each
-    look more strictly; the gate should declare the looks beforehand.
+    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest. The
+    record counts the look: `genbench check` then judges each look more strictly; the gate should
+    declare the looks beforehand.
 
     \b
     genbench check --baseline main          # INCONCLUSIVE; about n = 1,740 would settle it
@@ -51,7 +83,13 @@ def command(
     from genbench.say import answer
 
     found = find(run, out)
-    words = {"plugin": plugin, "checkpoint": checkpoint, "weights": weights, "prompts": prompts, "device": device}
+    words = {
+        "plugin": plugin,
+        "checkpoint": checkpoint,
+        "weights": weights,
+        "prompts": prompts,
+        "device": device,
+    }
     plan, description, request = extending.longer(found, n, words)
     if (Path(found.folder) / "shards").is_dir():
         extending.take_over(plan_of(found), plan, Path(found.folder), out)
@@ -59,5 +97,9 @@ def command(
     root = None if leaderboards == "none" else Path(leaderboards)
     if root is not None and all(score.status != "failed" for score in done.scores):
         boards.enter(done, root)
-    answer(json.dumps(done.to_json(), indent=1, ensure_ascii=False) if as_json else standings.result(done, root))
+    answer(
+        json.dumps(done.to_json(), indent=1, ensure_ascii=False)
+        if as_json
+        else standings.result(done, root)
+    )
     failed(done)

@@ -24,18 +24,63 @@ def command() -> None:
 
 @command.command()
 @click.argument("study", type=STUDY, metavar="STUDY.db")
-@click.option("--run", "runs", multiple=True, required=True, metavar="RUN", help="A run folder, or the beginning of an id; several, or commas.")
-@click.option("--kind", type=click.Choice(KINDS), default=KINDS[0], show_default=True, help="What is asked.")
-@click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.toml", help="[[question]] text = ...; for ratings also name, points, low, high.")
-@click.option("--trials", type=click.IntRange(5, 2000), default=100, show_default=True, help="Of each rater, one in ten a catch trial.")
-@click.option("--raters", type=click.IntRange(1), default=30, show_default=True, help="How many are planned; the design says so beforehand.")
-@click.option("--pictures", type=click.IntRange(10), help="Of each run, drawn at random. [default: 200; of a rating 40, so that raters meet]")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of which pictures, and of every order.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    required=True,
+    metavar="RUN",
+    help="A run folder, or the beginning of an id; several, or commas.",
+)
+@click.option(
+    "--kind", type=click.Choice(KINDS), default=KINDS[0], show_default=True, help="What is asked."
+)
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="[[question]] text = ...; for ratings also name, points, low, high.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(5, 2000),
+    default=100,
+    show_default=True,
+    help="Of each rater, one in ten a catch trial.",
+)
+@click.option(
+    "--raters",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="How many are planned; the design says so beforehand.",
+)
+@click.option(
+    "--pictures",
+    type=click.IntRange(10),
+    help="Of each run, drawn at random. [default: 200; of a rating 40, so that raters meet]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Of which pictures, and of every order.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
 def new(
-    study: Path, runs: tuple[str, ...], kind: str, questions: Path | None, trials: int, raters: int, pictures: int | None, seed: int, out: Path
+    study: Path, runs: tuple[str, ...], kind: str, questions: Path | None, trials: int, raters: int,
+    pictures: int | None, seed: int, out: Path
 ) -> None:  # fmt: skip
-    """Make a study: pictures of finished runs and real ones, blind, and the design as it is registered."""
+    """Make a study: pictures of finished runs and real ones, blind,
+    and the design as it is registered.
+    """
     from genbench.human_kinds import KINDS as KNOWN
     from genbench.human_kinds import questions_of
     from genbench.human_new import Words, made
@@ -44,11 +89,18 @@ def new(
 
     named = [word for one in runs for word in ([one] if Path(one).exists() else one.split(","))]
     asked = questions_of(KNOWN[kind], questions)
-    design = made(study, [find(word, out) for word in named], Words(KNOWN[kind], asked, trials, raters, pictures or (40 if kind == "rating" else 200), seed))
+    design = made(
+        study,
+        [find(word, out) for word in named],
+        Words(
+            KNOWN[kind], asked, trials, raters, pictures or (40 if kind == "rating" else 200), seed
+        ),
+    )
     models = ", ".join(f"{one['name']} ({one['pictures']})" for one in design["models"])
     real = design["real"]
     answer(
-        f"{study}: {kind}; {models}; real: {real['dataset']} {real['split']} ({real['pictures']}); {design['trials']} trials a rater, {raters} raters\n"
+        f"{study}: {kind}; {models}; real: {real['dataset']} {real['split']} ({real['pictures']}); "
+        f"{design['trials']} trials a rater, {raters} raters\n"
         f"registered as {design['digest']}\n"
         f"genbench human serve {study}"
     )
@@ -56,11 +108,29 @@ def new(
 
 @command.command()
 @click.argument("study", type=STUDY, metavar="STUDY.db")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="An address of this machine; another than this machine's own needs:")
-@click.option("--unsafe-expose", is_flag=True, help="Let other machines reach the page: unencrypted, everybody with the link may answer.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="0: any that is free.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="An address of this machine; another than this machine's own needs:",
+)
+@click.option(
+    "--unsafe-expose",
+    is_flag=True,
+    help="Let other machines reach the page: unencrypted, everybody with the link may answer.",
+)
 def serve(study: Path, port: int, host: str, unsafe_expose: bool) -> None:
-    """Show a study to raters: the link that is printed leads in. Ctrl-C ends it; nothing is lost, and the same command goes on."""
+    """Show a study to raters: the link that is printed leads in. Ctrl-C ends it;
+    nothing is lost, and the same command goes on.
+    """
     from genbench.human_store import Store
     from genbench.say import UserError
 
@@ -68,18 +138,39 @@ def serve(study: Path, port: int, host: str, unsafe_expose: bool) -> None:
     try:
         from genbench import human_serve
     except ImportError as error:
-        raise UserError(f'genbench human serve needs pip install "genbench[human]" ({error.name} is missing)') from None
+        raise UserError(
+            f'genbench human serve needs pip install "genbench[human]" ({error.name} is missing)'
+        ) from None
     human_serve.serve(store, host, port, exposed=unsafe_expose)
 
 
 @command.command()
 @click.argument("study", type=STUDY, metavar="STUDY.db")
-@click.option("--record", "recorded", is_flag=True, help="Write the numbers into the runs' records, and on their boards.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-@click.option("--leaderboards", default="leaderboards", show_default=True, metavar="FOLDER|none", help="The folder of boards.")
+@click.option(
+    "--record",
+    "recorded",
+    is_flag=True,
+    help="Write the numbers into the runs' records, and on their boards.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+@click.option(
+    "--leaderboards",
+    default="leaderboards",
+    show_default=True,
+    metavar="FOLDER|none",
+    help="The folder of boards.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def results(study: Path, recorded: bool, out: Path, leaderboards: str, as_json: bool) -> None:
-    """What the raters said: errors, d' and criterion, preferences or ratings, each with an interval over raters and pictures."""
+    """What the raters said: errors, d' and criterion, preferences or ratings,
+    each with an interval over raters and pictures.
+    """
     from genbench import human_pairs, human_read, human_results, human_told
     from genbench.human_store import Store
     from genbench.say import answer, tell
@@ -91,16 +182,24 @@ def results(study: Path, recorded: bool, out: Path, leaderboards: str, as_json: 
     if recorded:
         from genbench import human_entered
 
-        for line in human_entered.enter(read.design, found, out, None if leaderboards == "none" else Path(leaderboards)):
+        for line in human_entered.enter(
+            read.design, found, out, None if leaderboards == "none" else Path(leaderboards)
+        ):
             tell(line)
-    answer(json.dumps(human_results.plain(found), indent=1, ensure_ascii=False, allow_nan=False) if as_json else human_told.as_text(str(study), found))
+    answer(
+        json.dumps(human_results.plain(found), indent=1, ensure_ascii=False, allow_nan=False)
+        if as_json
+        else human_told.as_text(str(study), found)
+    )
 
 
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.csv")
 @click.argument("study", type=STUDY, required=False, metavar="[STUDY.db]")
 def import_(file: Path, study: Path | None) -> None:
-    """A study made elsewhere, in the columns of the published study of 41 models: id, model, num_correct, err_rt, f_err_rt, r_err_rt, ..."""
+    """A study made elsewhere, in the columns of the published study of 41 models:
+    id, model, num_correct, err_rt, f_err_rt, r_err_rt, ...
+    """
     from genbench.human_csv import imported
     from genbench.say import answer
 
@@ -113,7 +212,9 @@ def import_(file: Path, study: Path | None) -> None:
 @click.argument("study", type=STUDY, metavar="STUDY.db")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE.csv")
 def export(study: Path, file: Path) -> None:
-    """A real-or-fake study in the columns of the published study of 41 models, one row to a rater and model."""
+    """A real-or-fake study in the columns of the published study of 41 models,
+    one row to a rater and model.
+    """
     from genbench.human_csv import exported
     from genbench.human_read import read
     from genbench.human_store import Store

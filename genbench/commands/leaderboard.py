@@ -9,17 +9,49 @@ import click
 
 @click.command()
 @click.argument("board", required=False)
-@click.option("--sort", metavar="METRIC", help="Sort and rank by this number. Default: the protocol's first.")
-@click.option("--format", "how", type=click.Choice(["table", "csv", "markdown", "latex", "json"]), default="table", show_default=True)
+@click.option(
+    "--sort", metavar="METRIC", help="Sort and rank by this number. Default: the protocol's first."
+)
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(["table", "csv", "markdown", "latex", "json"]),
+    default="table",
+    show_default=True,
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--all", "every", is_flag=True, help="Every entry, not the newest of each label alone.")
-@click.option("--methods", is_flag=True, help="Methods of three trainings in place of their checkpoints, compared; with each pair's difference.")
-@click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
-def command(board: str | None, sort: str | None, how: str, as_json: bool, every: bool, methods: bool, leaderboards: Path) -> None:
+@click.option(
+    "--all", "every", is_flag=True, help="Every entry, not the newest of each label alone."
+)
+@click.option(
+    "--methods",
+    is_flag=True,
+    help=(
+        "Methods of three trainings in place of their checkpoints, compared; "
+        "with each pair's difference."
+    ),
+)
+@click.option(
+    "--leaderboards",
+    type=click.Path(path_type=Path),
+    default=Path("leaderboards"),
+    show_default=True,
+    help="The folder of boards.",
+)
+def command(
+    board: str | None,
+    sort: str | None,
+    how: str,
+    as_json: bool,
+    every: bool,
+    methods: bool,
+    leaderboards: Path,
+) -> None:
     """Show a board: table, csv, markdown, latex or json.
 
-    Without BOARD the only one there is, or the list of them. Below it, never ranked: the numbers that the protocol's papers report, and those of
-    reported.csv in the board's folder (generator,metric,value,source).
+    Without BOARD the only one there is, or the list of them. Below it, never ranked: the numbers
+    that the protocol's papers report, and those of reported.csv in the board's folder
+    (generator,metric,value,source).
     """
     from genbench import compared, comparisons, standings
     from genbench.say import UserError, answer, choices
@@ -39,6 +71,17 @@ def command(board: str | None, sort: str | None, how: str, as_json: bool, every:
     if not found:
         raise UserError(f"the board {board or names[0]} has no entries: genbench run writes one")
     if methods:
-        answer(compared.shown(comparisons.blocks_of(found, [sort] if sort else ()), "json" if as_json else how))
+        answer(
+            compared.shown(
+                comparisons.blocks_of(found, [sort] if sort else ()), "json" if as_json else how
+            )
+        )
         return
-    answer(standings.shown(found, standings.sorting(found, sort), "json" if as_json else how, standings.others_of(folder, found)))
+    answer(
+        standings.shown(
+            found,
+            standings.sorting(found, sort),
+            "json" if as_json else how,
+            standings.others_of(folder, found),
+        )
+    )

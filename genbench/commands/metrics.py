@@ -14,10 +14,18 @@ from genbench.listings import show_shelf
 def command(name: str | None, as_json: bool) -> None:
     """List the metrics, or show one.
 
-    A metric can be taken in any feature space (fd_digits); the published names beside them (fid) fix the space and the constants.
-    Those of reconstructions (rfid, psnr, ssim, lpips_reconstruction) are taken of generators with the hook reconstruct.
+    A metric can be taken in any feature space (fd_digits); the published names beside them (fid)
+    fix the space and the constants.
+    Those of reconstructions (rfid, psnr, ssim, lpips_reconstruction) are taken of generators with
+    the hook reconstruct.
     """
     if name is not None:
-        show_shelf("measures" if name in shelves.standing("measures") and name not in shelves.standing("metrics") else "metrics", name, as_json)
+        show_shelf(
+            "measures"
+            if name in shelves.standing("measures") and name not in shelves.standing("metrics")
+            else "metrics",
+            name,
+            as_json,
+        )
         return
     show_shelf(("metrics", "measures"), None, as_json)

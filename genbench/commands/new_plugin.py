@@ -1,4 +1,6 @@
-"""`genbench new-plugin`: a generator of one's own to begin from, as a file that runs at once or as a package."""
+"""`genbench new-plugin`: a generator of one's own to begin from,
+as a file that runs at once or as a package.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,38 @@ import click
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--package", is_flag=True, help="A folder to install with pip: an entry point, and a test that calls the conformance checks.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path(), metavar="FOLDER", help="Where to write. Default: here.")
+@click.option(
+    "--package",
+    is_flag=True,
+    help=(
+        "A folder to install with pip: an entry point, and a test that calls the "
+        "conformance checks."
+    ),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="FOLDER",
+    help="Where to write. Default: here.",
+)
 def command(name: str, package: bool, out: Path) -> None:
     """Write a generator to begin from: NAME.py, which runs as it is.
 
     \b
     genbench new-plugin mine && genbench run --plugin mine.py --dataset digits
     genbench new-plugin mine --package && pip install -e mine && genbench run --plugin mine --dataset digits
-    """
+    """  # noqa: E501
     from genbench.say import answer
 
     answer(begin(name, out, package))
 
 
 def begin(name: str, out: Path, package: bool) -> str:
-    """Write the file, or the package's folder; returns what to type next. UserError, and nothing written, where something is in the way."""
+    """Write the file, or the package's folder; returns what to type next.
+
+    UserError, and nothing written, where something is in the way.
+    """
     import importlib.util
     import keyword
     import re
@@ -35,11 +53,19 @@ def begin(name: str, out: Path, package: bool) -> str:
 
     word = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word) or keyword.iskeyword(word):
-        raise UserError(f"{clean(name)!r} cannot be a plugin's name: a small letter first, then small letters, digits and _, at most 40, as in my_gan")
+        raise UserError(
+            f"{clean(name)!r} cannot be a plugin's name: a small letter first, then small letters, "
+            "digits and _, at most 40, as in my_gan"
+        )
     if word in shelves.standing("generators"):
-        raise UserError(f"there is a generator {word} already (genbench plugins); choose another name")
+        raise UserError(
+            f"there is a generator {word} already (genbench plugins); choose another name"
+        )
     if importlib.util.find_spec(word) is not None:
-        raise UserError(f"{word} is the name of a Python module that is installed here, which the plugin would hide; choose another name")
+        raise UserError(
+            f"{word} is the name of a Python module that is installed here, which the plugin would "
+            "hide; choose another name"
+        )
     top = out / word if package else out / f"{word}.py"
     if top.exists() or top.is_symlink():
         raise UserError(f"{clean(str(top))} is there already; remove it or choose another name")
@@ -51,7 +77,10 @@ def begin(name: str, out: Path, package: bool) -> str:
         folder_to_write(path.parent, "the folder of NEW-PLUGIN")
         write(path, text.replace("{word}", word).replace("{Kind}", kind).encode())
     if package:
-        return f"{top}: now pip install -e {top}, genbench run --plugin {word} --dataset digits, pytest {top}"
+        return (
+            f"{top}: now pip install -e {top}, genbench run --plugin {word} --dataset "
+            f"digits, pytest {top}"
+        )
     return f"{top}: now genbench test-plugin {top}, genbench run --plugin {top} --dataset digits"
 
 
@@ -122,7 +151,7 @@ class {Kind}:
     def cost(self) -> dict[str, float]:
         """Parameters, and evaluations of the network to an image."""
         return {"parameters": sum(p.numel() for p in self.net.parameters()), "evaluations": 1}
-'''
+'''  # noqa: E501
 
 PACKAGE = {
     "pyproject.toml": """[build-system]
@@ -160,5 +189,5 @@ from genbench.generator import locate
 
 def test_conformance():
     assert [result for result in check(locate("{word}")) if result.verdict == "fail"] == []
-''',
+''',  # noqa: E501
 }

@@ -11,7 +11,17 @@ from genbench.listings import show_shelf
 from genbench.rows import Measure, Protocol
 from genbench.say import answer, listing, table
 
-HEADINGS = ("protocol", "n", "labels", "quantise", "distance by", "reference", "covariance", "inception score", "precision, recall")
+HEADINGS = (
+    "protocol",
+    "n",
+    "labels",
+    "quantise",
+    "distance by",
+    "reference",
+    "covariance",
+    "inception score",
+    "precision, recall",
+)
 
 
 @click.command()
@@ -24,13 +34,18 @@ def command(name: str | None, as_json: bool) -> None:
         return
     there = shelves.standing("protocols").values()
     answer(side_by_side(one.target for one in there if isinstance(one.target, Protocol)))
-    strangers = [(one.name, f"({one.origin})") for one in there if not isinstance(one.target, Protocol)]
+    strangers = [
+        (one.name, f"({one.origin})") for one in there if not isinstance(one.target, Protocol)
+    ]
     if strangers:
         answer("\n" + listing(strangers))
 
 
 def side_by_side(protocols: Iterable[Protocol]) -> str:
-    """A line per protocol: what most often makes two papers' numbers of one model differ. The distance is the protocol's first measure of that kind."""
+    """A line per protocol: what most often makes two papers' numbers of one model differ.
+
+    The distance is the protocol's first measure of that kind.
+    """
     return table(HEADINGS, [_cells(one) for one in protocols], left=len(HEADINGS))
 
 
@@ -38,8 +53,22 @@ def _cells(row: Protocol) -> list[str]:
     distance = _first(row, "fd") or row.measures[0]
     n = str(row.n) if row.n else "as reference"
     repeats = f", {row.reducer} of {row.repeats}" if row.repeats > 1 else ""
-    covariance = {1: "n - 1", 0: "n"}[int(distance.constants.get("divisor", 1))] if distance.metric == "fd" else ""
-    return [row.name, n + repeats, row.labels, row.quantise, distance.features, distance.reference, covariance, _score(row), _neighbours(row)]
+    covariance = (
+        {1: "n - 1", 0: "n"}[int(distance.constants.get("divisor", 1))]
+        if distance.metric == "fd"
+        else ""
+    )
+    return [
+        row.name,
+        n + repeats,
+        row.labels,
+        row.quantise,
+        distance.features,
+        distance.reference,
+        covariance,
+        _score(row),
+        _neighbours(row),
+    ]
 
 
 def _first(row: Protocol, metric: str) -> Measure | None:
@@ -55,14 +84,23 @@ def _score(row: Protocol) -> str:
     unit = f"{splits} chunk" if one.constants.get("chunk") else f"{splits} split"
     word = f"blocks of {block}" if block else unit + "s" * (splits > 1)
     order = ", shuffled" if int(one.constants.get("shuffle", -1)) >= 0 else ""
-    bias = ", with bias" if one.features.startswith("inception") and not one.features.endswith("_unbiased") else ""
+    bias = (
+        ", with bias"
+        if one.features.startswith("inception") and not one.features.endswith("_unbiased")
+        else ""
+    )
     return word + order + bias
 
 
 def _neighbours(row: Protocol) -> str:
-    """Whose neighbours, how many, whether the surface of a ball counts, and against how many of the reference."""
+    """Whose neighbours, how many, whether the surface of a ball counts,
+    and against how many of the reference.
+    """
     one = _first(row, "precision")
     if one is None:
         return ""
     held = f" of {one.reference_n}" if one.reference_n else ""
-    return f"{one.features}, k {int(one.constants.get('k', 0))} {'<' if one.constants.get('strict') else '<='}{held}"
+    return (
+        f"{one.features}, k {int(one.constants.get('k', 0))} "
+        f"{'<' if one.constants.get('strict') else '<='}{held}"
+    )

@@ -9,15 +9,49 @@ import click
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True, help="The file to write.")
-@click.option("--checkpoint", "checkpoints", multiple=True, type=click.Path(path_type=Path, exists=True), help="Weights that a run named, to draw from again.")
-@click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-def command(runs: tuple[str, ...], output: Path, checkpoints: tuple[Path, ...], with_files: tuple[Path, ...], out: Path) -> None:
-    """Write finished runs as one HTML page: verdict, numbers, samples, classes, curves, copies, worst samples, provenance.
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The file to write.",
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Weights that a run named, to draw from again.",
+)
+@click.option(
+    "--with",
+    "with_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A file with rows of your own.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+def command(
+    runs: tuple[str, ...],
+    output: Path,
+    checkpoints: tuple[Path, ...],
+    with_files: tuple[Path, ...],
+    out: Path,
+) -> None:
+    """Write finished runs as one HTML page: verdict, numbers, samples, classes, curves, copies,
+    worst samples, provenance.
 
-    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest; several stand side by side, each with a letter and a colour.
-    The page loads nothing and needs no script; the same runs give the same bytes. What cannot be shown says why in its place.
+    RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest; several
+    stand side by side, each with a letter and a colour. The page loads nothing and needs no script;
+    the same runs give the same bytes. What cannot be shown says why in its place.
 
     \b
     genbench run --plugin ddpm --dataset digits

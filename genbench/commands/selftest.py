@@ -12,12 +12,17 @@ import click
 def command(as_json: bool) -> int:
     """Prove an installation: measure again what the published codes and the committed board say.
 
-    Without network: arithmetic and resizes on seeded arrays, and the shipped digits models (half a minute). With published weights and with CIFAR-10 or the
-    ADM suite's files in $GENBENCH_DATA also the published numbers of real data. Exit 5 when something differs by more than is allowed.
+    Without network: arithmetic and resizes on seeded arrays, and the shipped digits models (half a
+    minute). With published weights and with CIFAR-10 or the ADM suite's files in $GENBENCH_DATA
+    also the published numbers of real data. Exit 5 when something differs by more than is allowed.
     """
     from genbench import selftests
     from genbench.say import answer
 
     found = list(selftests.checks())
-    answer(json.dumps(selftests.plain(found), indent=1, ensure_ascii=False, allow_nan=False) if as_json else selftests.shown(found))
+    answer(
+        json.dumps(selftests.plain(found), indent=1, ensure_ascii=False, allow_nan=False)
+        if as_json
+        else selftests.shown(found)
+    )
     return 5 if any(one.failed for one in found) else 0

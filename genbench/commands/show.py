@@ -10,8 +10,20 @@ import click
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-@click.option("--leaderboards", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True, help="The folder of boards.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+@click.option(
+    "--leaderboards",
+    type=click.Path(path_type=Path),
+    default=Path("leaderboards"),
+    show_default=True,
+    help="The folder of boards.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def command(run: str | None, out: Path, leaderboards: Path, as_json: bool) -> None:
     """Show a finished run again.
@@ -23,4 +35,8 @@ def command(run: str | None, out: Path, leaderboards: Path, as_json: bool) -> No
     from genbench.say import answer
 
     found = find(run, out)
-    answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if as_json else standings.result(found, leaderboards))
+    answer(
+        json.dumps(found.to_json(), indent=1, ensure_ascii=False)
+        if as_json
+        else standings.result(found, leaderboards)
+    )

@@ -12,12 +12,37 @@ import click
 
 @click.command()
 @click.argument("plugin", metavar="NAME|FILE.py")
-@click.option("--dataset", "-d", default="digits", show_default=True, help="Whose classes the labels are, and whose recogniser judges them.")
-@click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
+@click.option(
+    "--dataset",
+    "-d",
+    default="digits",
+    show_default=True,
+    help="Whose classes the labels are, and whose recogniser judges them.",
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the generator.",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the generator.")
-@click.option("--trust", default="", metavar="SHA256", help="Run the program in the checkpoint with this SHA-256.")
+@click.option(
+    "--trust",
+    default="",
+    metavar="SHA256",
+    help="Run the program in the checkpoint with this SHA-256.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
+@click.option(
+    "--with",
+    "with_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A file with rows of your own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(plugin: str, with_files: tuple[Path, ...], as_json: bool, **words: Any) -> int:
     """Check that a generator does what its hooks promise.
@@ -34,5 +59,12 @@ def command(plugin: str, with_files: tuple[Path, ...], as_json: bool, **words: A
     if as_json:
         answer(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))
     else:
-        answer("\n".join(clean(f"{r.verdict:4}  {r.check}: {r.came}" + (f" — {r.remedy}" if r.remedy else "")) for r in results))
+        answer(
+            "\n".join(
+                clean(
+                    f"{r.verdict:4}  {r.check}: {r.came}" + (f" — {r.remedy}" if r.remedy else "")
+                )
+                for r in results
+            )
+        )
     return 5 if any(result.verdict == "fail" for result in results) else 0

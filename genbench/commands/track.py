@@ -1,4 +1,6 @@
-"""`genbench track`: every checkpoint of a training, a number against the steps, and the best of them chosen without its luck."""
+"""`genbench track`: every checkpoint of a training, a number against the steps,
+and the best of them chosen without its luck.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +17,95 @@ from genbench.placing import data_options
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--plugin", "-p", required=True, metavar="NAME|FILE.py", help="The generator.")
-@click.option("--by", default="", metavar="METRIC", help="The number that is followed and chooses. Default: the protocol's first.")
+@click.option(
+    "--by",
+    default="",
+    metavar="METRIC",
+    help="The number that is followed and chooses. Default: the protocol's first.",
+)
 @click.option("--whole", is_flag=True, help="Against all real images; then nothing is chosen.")
-@click.option("--dataset", "-d", default="digits", show_default=True, help="The real images: a name (genbench datasets), or a path.")
-@click.option("--protocol", "protocols", multiple=True, help="How numbers are taken. Default: the data set's.")
-@click.option("--metrics", multiple=True, help="Only these numbers, by comma or repeated. Default: the one that is followed.")
+@click.option(
+    "--dataset",
+    "-d",
+    default="digits",
+    show_default=True,
+    help="The real images: a name (genbench datasets), or a path.",
+)
+@click.option(
+    "--protocol", "protocols", multiple=True, help="How numbers are taken. Default: the data set's."
+)
+@click.option(
+    "--metrics",
+    multiple=True,
+    help="Only these numbers, by comma or repeated. Default: the one that is followed.",
+)
 @click.option("--n", type=int, help="How many samples of each. Default: the protocol's.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Range of seeds, the same for every checkpoint: differences are paired.")
-@click.option("--labels", default="", metavar="POLICY", help="balanced, iid or training. Default: the protocol's.")
-@click.option("-o", "--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the generator.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Range of seeds, the same for every checkpoint: differences are paired.",
+)
+@click.option(
+    "--labels",
+    default="",
+    metavar="POLICY",
+    help="balanced, iid or training. Default: the protocol's.",
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the generator.",
+)
 @click.option("--batch-size", type=int, default=50, show_default=True, help="Images to a call.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The folder of run folders.")
-@click.option("--to", type=click.Path(path_type=Path), default=Path("tracks"), show_default=True, help="Where picture, numbers and the chosen one's board go.")
-@click.option("--with", "with_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A file with rows of your own.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The folder of run folders.",
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    default=Path("tracks"),
+    show_default=True,
+    help="Where picture, numbers and the chosen one's board go.",
+)
+@click.option(
+    "--with",
+    "with_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A file with rows of your own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the track as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress and no remarks on standard error.")
 @data_options
 def command(
-    folder: Path, plugin: str, by: str, whole: bool, out: Path, to: Path, with_files: tuple[Path, ...], as_json: bool, quiet: bool, **words: Any
+    folder: Path,
+    plugin: str,
+    by: str,
+    whole: bool,
+    out: Path,
+    to: Path,
+    with_files: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+    **words: Any,
 ) -> None:
     """Follow a training through its checkpoints, and choose the best without its luck.
 
-    FOLDER holds the checkpoints; each one's step is what the file says, or the last number in its name. All are drawn with the same seeds against one half
-    of the real images (DATASET-even); the best by --by is drawn again with other seeds against the other half (DATASET-odd), and that is its number.
+    FOLDER holds the checkpoints; each one's step is what the file says, or the last number in its
+    name. All are drawn with the same seeds against one half of the real images (DATASET-even); the
+    best by --by is drawn again with other seeds against the other half (DATASET-odd), and that
+    is its number.
 
     \b
     genbench train --plugin ddpm --every 500 --out training/ddpm.safetensors
@@ -55,16 +122,31 @@ def command(
     for file in with_files:
         shelves.add_file(file)
     for name in ("protocols", "metrics"):
-        words[name] = tuple(part.strip() for word in words[name] for part in word.split(",") if part.strip())
+        words[name] = tuple(
+            part.strip() for word in words[name] for part in word.split(",") if part.strip()
+        )
     if by == "all" or "," in by:
         raise UserError("--by: name one number (genbench metrics)")
     words["metrics"] = tuple(dict.fromkeys([*words["metrics"], *([by] if by else [])]))
-    track = tracks.Track(tracks.checkpoints(folder), Request(**words), locate(plugin), by, halves=not whole)
+    track = tracks.Track(
+        tracks.checkpoints(folder), Request(**words), locate(plugin), by, halves=not whole
+    )
     place = folder_to_write(to, "--to") / f"{folder.resolve().name}-{Path(words['dataset']).name}"
     said, chosen = tracks.tracked(track, out)
     folder_to_write(place, "--to")
     write_json(place / "track.json", said)
     write(place / "track.png", tracks.picture(said, track.description.name))
-    entered = boards.enter(chosen, to) if chosen is not None and all(score.status != "failed" for score in chosen.scores) else []
-    tell(f"{place / 'track.json'} · {place / 'track.png'}" + "".join(f" · board {to}/{name}" for name in entered))
-    answer(json.dumps(said, indent=1, ensure_ascii=False) if as_json else tracks.shown(said, track.description.name))
+    entered = (
+        boards.enter(chosen, to)
+        if chosen is not None and all(score.status != "failed" for score in chosen.scores)
+        else []
+    )
+    tell(
+        f"{place / 'track.json'} · {place / 'track.png'}"
+        + "".join(f" · board {to}/{name}" for name in entered)
+    )
+    answer(
+        json.dumps(said, indent=1, ensure_ascii=False)
+        if as_json
+        else tracks.shown(said, track.description.name)
+    )

@@ -1,4 +1,6 @@
-"""`genbench weights`: the files that networks need, where they are looked for, and what is there."""
+"""`genbench weights`: the files that networks need, where they are looked for,
+and what is there.
+"""
 
 from __future__ import annotations
 
@@ -18,27 +20,43 @@ from genbench.say import UserError, answer, choices, fields, table, tell
 class Words(click.Group):
     """`genbench weights NAME` shows one, as every listing does."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
 
 
-@click.group(cls=Words, invoke_without_command=True, subcommand_metavar="[NAME | fetch NAME... | verify [NAME...]]")
+@click.group(
+    cls=Words,
+    invoke_without_command=True,
+    subcommand_metavar="[NAME | fetch NAME... | verify [NAME...]]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """List the weights that networks need, fetch or verify them, or show one NAME.
 
-    They are looked for in the files of --weights NAME=PATH, in $GENBENCH_WEIGHTS and in the cache, and fetched when a run needs them.
+    They are looked for in the files of --weights NAME=PATH, in $GENBENCH_WEIGHTS and in the cache,
+    and fetched when a run needs them.
     """
     if ctx.invoked_subcommand is not None:
         return
     found = [_plain(*one) for one in used.all_weights().values()]
     if as_json:
-        answer(json.dumps({"folders": [str(folder) for _, folder in weights.folders()], "weights": found}, indent=1, ensure_ascii=False))
+        answer(
+            json.dumps(
+                {"folders": [str(folder) for _, folder in weights.folders()], "weights": found},
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
         return
     lines = [line for one in found for line in _lines(one)]
     answer(table(("weights", "for", "file", "SHA-256", "licence", "present", "MB"), lines, left=6))
-    tell(f"looked for in {', '.join(str(folder) for _, folder in weights.folders())}; genbench weights NAME: everything about one")
+    tell(
+        f"looked for in {', '.join(str(folder) for _, folder in weights.folders())}; "
+        "genbench weights NAME: everything about one"
+    )
 
 
 @command.command(hidden=True)
@@ -50,9 +68,15 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         answer(json.dumps(one, indent=1, ensure_ascii=False))
         return
-    said = {key: ", ".join(value) if isinstance(value, list) else value for key, value in one.items() if key != "files"}
+    said = {
+        key: ", ".join(value) if isinstance(value, list) else value
+        for key, value in one.items()
+        if key != "files"
+    }
     for file in one["files"]:
-        said[file["file"]] = "; ".join(f"{key} {value}" for key, value in file.items() if key != "file" and value)
+        said[file["file"]] = "; ".join(
+            f"{key} {value}" for key, value in file.items() if key != "file" and value
+        )
     answer(fields(said))
 
 
@@ -69,15 +93,33 @@ def fetch(names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(names: tuple[str, ...], as_json: bool) -> int:
-    """Hash everything that is present again; exit status 2 where a file is not what it should be."""
+    """Hash everything that is present again; exit status 2 where a file is not what it
+    should be.
+    """
     found = []
     for row, beside, _ in _chosen(names):
         there = list(weights.present(row, beside, again=True))
         for one in there:
             state = ("ok" if one.wanted else "no hash known") if one.right else "wrong"
-            found.append({"name": row.name, "state": state, "path": str(one.path), "sha256": one.sha256, "wanted": one.wanted})
+            found.append(
+                {
+                    "name": row.name,
+                    "state": state,
+                    "path": str(one.path),
+                    "sha256": one.sha256,
+                    "wanted": one.wanted,
+                }
+            )
         if not there:
-            found.append({"name": row.name, "state": "missing", "path": "", "sha256": "", "wanted": weights.wanted(row.files[0])})
+            found.append(
+                {
+                    "name": row.name,
+                    "state": "missing",
+                    "path": "",
+                    "sha256": "",
+                    "wanted": weights.wanted(row.files[0]),
+                }
+            )
     if as_json:
         answer(json.dumps(found, indent=1, ensure_ascii=False))
     else:
@@ -87,7 +129,11 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
 
 
 def _hashes(one: dict[str, str]) -> str:
-    return f"{one['sha256']} instead of {one['wanted']}" if one["state"] == "wrong" else one["sha256"][:12]
+    return (
+        f"{one['sha256']} instead of {one['wanted']}"
+        if one["state"] == "wrong"
+        else one["sha256"][:12]
+    )
 
 
 def _chosen(names: tuple[str, ...]) -> list[tuple[rows.Weights, Path, list[str]]]:
@@ -100,10 +146,14 @@ def _chosen(names: tuple[str, ...]) -> list[tuple[rows.Weights, Path, list[str]]
 
 
 def _plain(row: rows.Weights, beside: Path, needing: list[str]) -> dict[str, Any]:
-    """Weights as plain data, with the state of each file: "" where it is missing, else the place, with "wrong" before it where its hash is not the row's."""
+    """Weights as plain data, with the state of each file: "" where it is missing, else the place,
+    with "wrong" before it where its hash is not the row's.
+    """
     state: dict[str, tuple[str, str]] = {}
     for one in weights.present(row, beside):
-        state.setdefault(one.file.file, (one.where if one.right else f"wrong, {one.where}", str(one.path)))
+        state.setdefault(
+            one.file.file, (one.where if one.right else f"wrong, {one.where}", str(one.path))
+        )
     files = []
     for file in row.files:
         where, path = state.get(file.file, ("", ""))
@@ -113,7 +163,17 @@ def _plain(row: rows.Weights, beside: Path, needing: list[str]) -> dict[str, Any
 
 def _lines(one: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """A line of the table for each file; what holds for all of them stands in the first."""
-    said = [(one["name"], ", ".join(one["extractors"]), re.split("[;(,]", one["licence"])[0].strip())] + [("", "", "")] * len(one["files"])
+    said = [
+        (one["name"], ", ".join(one["extractors"]), re.split("[;(,]", one["licence"])[0].strip())
+    ] + [("", "", "")] * len(one["files"])
     for (name, needing, licence), file in zip(said, one["files"], strict=False):
         size = f"{file['bytes'] / 1e6:.1f}" if file["bytes"] else "?"
-        yield name, needing, file["file"], file["wanted"][:12] or "first seen", licence, file["state"] or "-", size
+        yield (
+            name,
+            needing,
+            file["file"],
+            file["wanted"][:12] or "first seen",
+            licence,
+            file["state"] or "-",
+            size,
+        )

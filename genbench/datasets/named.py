@@ -1,4 +1,6 @@
-"""Published data sets that torchvision reads and fetches, a row each; it is imported when one is opened."""
+"""Published data sets that torchvision reads and fetches, a row each;
+it is imported when one is opened.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,29 @@ from genbench.say import UserError
 
 _TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _STL = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_CLOTHES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 _HUNDRED = """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee
-clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
-leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain
-plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower
-sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly \
+camel can castle caterpillar cattle chair chimpanzee
+clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl \
+hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange \
+orchid otter palm_tree pear pickup_truck pine_tree plain
+plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk \
+skyscraper snail snake spider squirrel streetcar sunflower
+sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale \
+willow_tree wolf woman worm
 """
 
 
@@ -32,12 +50,17 @@ def _flagged(kind: str) -> Make:
 
 
 class _Gzipped:
-    """MNIST's or Fashion-MNIST's files as they are published, which torchvision reads only when they are unpacked."""
+    """MNIST's or Fashion-MNIST's files as they are published,
+    which torchvision reads only when they are unpacked.
+    """
 
     def __init__(self, images: Path, labels: Path) -> None:
         self.data, self.targets = idx.read(images, 3), idx.read(labels, 1).astype(np.int64)
         if len(self.data) != len(self.targets):
-            raise UserError(f"{images} has {len(self.data)} images, {labels.name} {len(self.targets)} labels; fetch them again")
+            raise UserError(
+                f"{images} has {len(self.data)} images, {labels.name} {len(self.targets)} labels; "
+                "fetch them again"
+            )
 
     def __len__(self) -> int:
         return len(self.data)
@@ -50,7 +73,10 @@ def _idx(kind: str) -> Make:
     """torchvision's sets of idx files, gzipped ones too."""
 
     def make(root: Path, split: str, download: bool) -> Any:
-        plain = [root / kind / "raw" / f"{'train' if split == 'train' else 't10k'}-{part}" for part in (idx.IMAGES, idx.LABELS)]
+        plain = [
+            root / kind / "raw" / f"{'train' if split == 'train' else 't10k'}-{part}"
+            for part in (idx.IMAGES, idx.LABELS)
+        ]
         files = [file if file.is_file() else file.with_name(f"{file.name}.gz") for file in plain]
         if files != plain and all(file.is_file() for file in files):
             return _Gzipped(*files)
@@ -60,13 +86,17 @@ def _idx(kind: str) -> Make:
 
 
 def _split(kind: str, folder: str = "", words: dict[str, str] | None = None, **fixed: Any) -> Make:
-    """torchvision's sets whose split is a word; folder: where those that write beside one another get their own."""
+    """torchvision's sets whose split is a word; folder: where those that write beside one another
+    get their own.
+    """
 
     def make(root: Path, split: str, download: bool) -> Any:
         place = root / folder
         if download:
             place.mkdir(parents=True, exist_ok=True)
-        return getattr(torchvision_datasets, kind)(place, split=(words or {}).get(split, split), download=download, **fixed)
+        return getattr(torchvision_datasets, kind)(
+            place, split=(words or {}).get(split, split), download=download, **fixed
+        )
 
     return make
 
@@ -170,7 +200,10 @@ CELEBA = published(
     Preparation(64, "bilinear", crop=140),
     {"train": 162_770, "valid": 19_867, "test": 19_962},
     _split("CelebA", target_type=[]),
-    files="celeba/img_align_celeba/ and celeba/{list_eval_partition,list_attr_celeba,identity_CelebA,list_bbox_celeba,list_landmarks_align_celeba}.txt",
+    files=(
+        "celeba/img_align_celeba/ and celeba/{list_eval_partition,list_attr_celeba,identity_CelebA,"
+        "list_bbox_celeba,list_landmarks_align_celeba}.txt"
+    ),
     folder="celeba",
     url="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
     licence="non-commercial research",
@@ -183,7 +216,10 @@ PLACES365 = published(
     Preparation(256, "lanczos"),
     {"train": 1_803_460, "val": 36_500},
     _split("Places365", "places365", {"train": "train-standard"}, small=True),
-    files="places365/data_256_standard/, places365/val_256/ and the lists of filelist_places365-standard.tar",
+    files=(
+        "places365/data_256_standard/, places365/val_256/ and the lists of "
+        "filelist_places365-standard.tar"
+    ),
     folder="places365",
     url="http://places2.csail.mit.edu/download.html",
     licence="research and education",
@@ -196,7 +232,10 @@ FLOWERS102 = published(
     Preparation(256, "lanczos"),
     {"train": 1_020, "val": 1_020, "test": 6_149},
     _split("Flowers102"),
-    files="flowers-102/jpg/ (102flowers.tgz unpacked), flowers-102/imagelabels.mat and flowers-102/setid.mat",
+    files=(
+        "flowers-102/jpg/ (102flowers.tgz unpacked), flowers-102/imagelabels.mat and "
+        "flowers-102/setid.mat"
+    ),
     folder="flowers-102",
     url="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
     licence=NONE_STATED,

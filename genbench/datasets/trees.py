@@ -1,4 +1,6 @@
-"""Published data sets that lie as folders of pictures or as LSUN's databases, a row each: nobody fetches them but their user."""
+"""Published data sets that lie as folders of pictures or as LSUN's databases, a row each:
+nobody fetches them but their user.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,18 @@ from genbench.pictures import listed
 from genbench.say import UserError
 
 _STYLES = """
-Abstract_Expressionism Action_painting Analytical_Cubism Art_Nouveau_Modern Baroque Color_Field_Painting Contemporary_Realism Cubism Early_Renaissance
-Expressionism Fauvism High_Renaissance Impressionism Mannerism_Late_Renaissance Minimalism Naive_Art_Primitivism New_Realism Northern_Renaissance
+Abstract_Expressionism Action_painting Analytical_Cubism Art_Nouveau_Modern Baroque \
+Color_Field_Painting Contemporary_Realism Cubism Early_Renaissance
+Expressionism Fauvism High_Renaissance Impressionism Mannerism_Late_Renaissance Minimalism \
+Naive_Art_Primitivism New_Realism Northern_Renaissance
 Pointillism Pop_Art Post_Impressionism Realism Rococo Romanticism Symbolism Synthetic_Cubism Ukiyo_e
 """
 
 
 class _Tree:
-    """The pictures under a folder, in the order of their names, as torchvision's ImageFolder has them."""
+    """The pictures under a folder, in the order of their names,
+    as torchvision's ImageFolder has them.
+    """
 
     def __init__(self, place: Path, labelled: bool) -> None:
         if not place.is_dir():
@@ -46,18 +52,25 @@ def _tree(folder: str, labelled: bool = False) -> Make:
 
 
 class _Lmdb:
-    """LSUN's pictures in the order of their keys. torchvision's own reader is not used: it unpickles a file of the working folder."""
+    """LSUN's pictures in the order of their keys.
+
+    torchvision's own reader is not used: it unpickles a file of the working folder.
+    """
 
     def __init__(self, place: Path) -> None:
         if not place.is_dir():
             raise FileNotFoundError(f"no {place.name}")
         self.place = place
         try:
-            self._open = lmdb.open(str(place), max_readers=1, readonly=True, lock=False, readahead=False, meminit=False)
+            self._open = lmdb.open(
+                str(place), max_readers=1, readonly=True, lock=False, readahead=False, meminit=False
+            )
         except ImportError:
             raise UserError(f'{place.name} needs pip install "genbench[lsun]"') from None
         with self._open.begin(write=False) as all_of_it:
-            self.files = np.fromiter((key for key in all_of_it.cursor().iternext(keys=True, values=False)), dtype="S40")
+            self.files = np.fromiter(
+                (key for key in all_of_it.cursor().iternext(keys=True, values=False)), dtype="S40"
+            )
 
     def __len__(self) -> int:
         return len(self.files)
@@ -94,7 +107,10 @@ IMAGENET = published(
     Preparation(256, "adm"),
     {"train": 1_281_167, "val": 50_000},
     _tree("imagenet/{split}", labelled=True),
-    files="imagenet/train/n01440764/*.JPEG and imagenet/val/n01440764/*.JPEG, a folder for each of the 1,000 classes (as torchvision's ImageNet unpacks them),",
+    files=(
+        "imagenet/train/n01440764/*.JPEG and imagenet/val/n01440764/*.JPEG, a folder for each of "
+        "the 1,000 classes (as torchvision's ImageNet unpacks them),"
+    ),
     folder="imagenet",
     url="https://image-net.org/download-images.php",
     licence="non-commercial research",
@@ -130,7 +146,10 @@ WIKIART = published(
     Preparation(256, "lanczos"),
     {"train": 81_444},
     _tree("wikiart", labelled=True),
-    files="wikiart/Abstract_Expressionism/*.jpg and the other 26 styles' folders (wikiart.zip unpacked)",
+    files=(
+        "wikiart/Abstract_Expressionism/*.jpg and the other 26 styles' folders "
+        "(wikiart.zip unpacked)"
+    ),
     folder="wikiart",
     url="https://github.com/cs-chan/ArtGAN/tree/master/WikiArt%20Dataset",
     licence="non-commercial research",
@@ -152,6 +171,15 @@ def _category(name: str, count: int) -> Named:
     )
 
 
-LSUN_BEDROOM, LSUN_BRIDGE, LSUN_CHURCH, LSUN_CLASSROOM, LSUN_CONFERENCE, LSUN_DINING, LSUN_KITCHEN, LSUN_LIVING, LSUN_RESTAURANT, LSUN_TOWER = (
-    _category(name, count) for name, count in _LSUN.items()
-)
+(
+    LSUN_BEDROOM,
+    LSUN_BRIDGE,
+    LSUN_CHURCH,
+    LSUN_CLASSROOM,
+    LSUN_CONFERENCE,
+    LSUN_DINING,
+    LSUN_KITCHEN,
+    LSUN_LIVING,
+    LSUN_RESTAURANT,
+    LSUN_TOWER,
+) = (_category(name, count) for name, count in _LSUN.items())

@@ -23,7 +23,12 @@ class Processes(ProcessPoolExecutor):
         context = multiprocessing.get_context("spawn")
         leash, self._hand = context.Pipe(duplex=False)
         threads = max(1, torch.get_num_threads() // count)
-        super().__init__(count, context, initializer=_begin, initargs=(context.Value("i", 0), leash, device, threads))
+        super().__init__(
+            count,
+            context,
+            initializer=_begin,
+            initargs=(context.Value("i", 0), leash, device, threads),
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         if not wait:
@@ -32,7 +37,9 @@ class Processes(ProcessPoolExecutor):
 
 
 def _begin(counter: Any, leash: Any, device: str, threads: int) -> None:
-    """What a worker does first: it takes its place, its threads and a GPU, and leaves Ctrl-C to the process that it works for, with which it ends."""
+    """What a worker does first: it takes its place, its threads and a GPU,
+    and leaves Ctrl-C to the process that it works for, with which it ends.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with counter.get_lock():
         place, counter.value = counter.value, counter.value + 1
@@ -41,7 +48,9 @@ def _begin(counter: Any, leash: Any, device: str, threads: int) -> None:
     take_gpu(device, place)
     parent = multiprocessing.parent_process()
     assert parent is not None, "called in a worker"
-    threading.Thread(target=lambda: (connection.wait([parent.sentinel, leash]), os._exit(1)), daemon=True).start()
+    threading.Thread(
+        target=lambda: (connection.wait([parent.sentinel, leash]), os._exit(1)), daemon=True
+    ).start()
 
 
 def _workers(wanted: Wanted) -> int:

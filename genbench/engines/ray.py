@@ -1,6 +1,8 @@
-"""A Ray cluster: one that is there (--on ray://host:port, or where RAY_ADDRESS says), or one of this machine that ends with the run.
+"""A Ray cluster: one that is there (--on ray://host:port, or where RAY_ADDRESS says),
+or one of this machine that ends with the run.
 
-Ray puts a task where a GPU (or a processor) is free, and repeats it elsewhere when its node or its process is lost.
+Ray puts a task where a GPU (or a processor) is free, and repeats it elsewhere when its node or its
+process is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Tasks(ThreadPoolExecutor):
         self._needs = {
             **_needs(wanted),
             "max_retries": RETRIES,
-            "max_calls": 0,  # a worker keeps what it loaded; Ray's default for GPU tasks is a new process each
+            # a worker keeps what it loaded; Ray's default for GPU tasks is a new process each
+            "max_calls": 0,
         }
         self._tasks: dict[Callable[..., Any], Any] = {}
         super().__init__(_workers(wanted))
@@ -59,7 +62,8 @@ class Tasks(ThreadPoolExecutor):
 
 def _imported() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
-    os.environ.setdefault("RAY_worker_niceness", "0")  # of a cluster that begins here: its workers are the run, no background
+    # of a cluster that begins here: its workers are the run, no background
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -73,12 +77,24 @@ def _connected(wanted: Wanted) -> Any:
     if ray.is_initialized():
         return ray
     address = f"ray://{wanted.address}" if wanted.address else os.environ.get("RAY_ADDRESS", "")
-    said: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
-    local = {"address": "local", "num_cpus": wanted.workers, "include_dashboard": False, "object_store_memory": STORE}
+    said: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": "error",
+        "ignore_reinit_error": True,
+    }
+    local = {
+        "address": "local",
+        "num_cpus": wanted.workers,
+        "include_dashboard": False,
+        "object_store_memory": STORE,
+    }
     try:
         ray.init(**said, **({"address": address} if address else local))
     except Exception as error:  # Ray raises its own, grpc's and OSError
-        asked = f"is its head up (ray start --head), and its port for clients open? {type(error).__name__}: {error}"
+        asked = (
+            "is its head up (ray start --head), and its port for clients open? "
+            f"{type(error).__name__}: {error}"
+        )
         raise RunFailed(f"--on ray: no cluster at {address or 'this machine'}; {asked}") from error
     return ray
 
@@ -86,14 +102,24 @@ def _connected(wanted: Wanted) -> Any:
 def _needs(wanted: Wanted) -> dict[str, int]:
     """What of the cluster's a task takes."""
     gpus = whole(wanted, "gpus", 0)
-    return {"num_cpus": whole(wanted, "cpus") or 1, "num_gpus": gpus if gpus is not None else int(wanted.device == "cuda")}
+    return {
+        "num_cpus": whole(wanted, "cpus") or 1,
+        "num_gpus": gpus if gpus is not None else int(wanted.device == "cuda"),
+    }
 
 
 def _workers(wanted: Wanted) -> int:
     if wanted.workers:
         return wanted.workers
     there, needs = _connected(wanted).cluster_resources(), _needs(wanted)
-    return max(1, min(int(there.get(kind, 0) // needs[need]) for kind, need in (("CPU", "num_cpus"), ("GPU", "num_gpus")) if needs[need]))
+    return max(
+        1,
+        min(
+            int(there.get(kind, 0) // needs[need])
+            for kind, need in (("CPU", "num_cpus"), ("GPU", "num_gpus"))
+            if needs[need]
+        ),
+    )
 
 
 RAY = Engine(

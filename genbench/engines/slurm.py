@@ -1,4 +1,6 @@
-"""A job array of a SLURM cluster, by submitit: a job that is preempted or reaches its time is put into the queue again and goes on with what is missing."""
+"""A job array of a SLURM cluster, by submitit: a job that is preempted or reaches its time is put
+into the queue again and goes on with what is missing.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,19 @@ from genbench.engine import Engine, Wanted, whole
 from genbench.say import RunFailed, UserError, clean
 
 HOURS = 4  # of a job, where nothing was said
-NUMBERS = {"time": "timeout_min", "gpus": "gpus_per_node", "cpus": "cpus_per_task", "memory": "mem_gb"}  # option -> submitit's name
-WORDS = {"partition": "slurm_partition", "account": "slurm_account", "qos": "slurm_qos", "constraint": "slurm_constraint"}
+# option -> submitit's name
+NUMBERS = {
+    "time": "timeout_min",
+    "gpus": "gpus_per_node",
+    "cpus": "cpus_per_task",
+    "memory": "mem_gb",
+}
+WORDS = {
+    "partition": "slurm_partition",
+    "account": "slurm_account",
+    "qos": "slurm_qos",
+    "constraint": "slurm_constraint",
+}
 
 
 class Piece:
@@ -26,7 +39,9 @@ class Piece:
         return self.fn(*self.args)
 
     def checkpoint(self) -> Any:
-        """What submitit submits when the job is preempted: the same, since finished shards are skipped."""
+        """What submitit submits when the job is preempted: the same,
+        since finished shards are skipped.
+        """
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -48,7 +63,9 @@ class Array(Executor):
                 with self._submitit.batch():
                     self._jobs = [self._submitit.submit(piece) for piece, _ in self._pieces]
             except Exception as error:  # submitit's own, where sbatch refuses
-                raise RunFailed(f"--on slurm: the jobs were not taken: {clean(str(error))}") from error
+                raise RunFailed(
+                    f"--on slurm: the jobs were not taken: {clean(str(error))}"
+                ) from error
             for job, (_, waiting) in zip(self._jobs, self._pieces, strict=True):
                 Thread(target=_wait, args=(job, waiting), daemon=True).start()
         return future
@@ -70,15 +87,28 @@ def _executor(wanted: Wanted) -> Any:
     try:
         import submitit
     except ImportError:
-        raise UserError('--on slurm wants the package submitit: pip install "genbench[slurm]"') from None
+        raise UserError(
+            '--on slurm wants the package submitit: pip install "genbench[slurm]"'
+        ) from None
     cluster = wanted.options.get("cluster", "slurm")
     if cluster == "slurm" and shutil.which("sbatch") is None:
-        raise UserError("--on slurm: there is no sbatch here; run it on a machine that submits to SLURM, or try it with --on-option cluster=local")
+        raise UserError(
+            "--on slurm: there is no sbatch here; run it on a machine that submits to SLURM, "
+            "or try it with --on-option cluster=local"
+        )
     executor = submitit.AutoExecutor(wanted.folder / "slurm", cluster=cluster)
-    said = {ours: whole(wanted, name) for name, ours in NUMBERS.items()} | {ours: wanted.options.get(name) for name, ours in WORDS.items()}
-    usual: dict[str, Any] = {"name": "genbench", "timeout_min": 60 * HOURS, "gpus_per_node": int(wanted.device == "cuda")}
+    said = {ours: whole(wanted, name) for name, ours in NUMBERS.items()} | {
+        ours: wanted.options.get(name) for name, ours in WORDS.items()
+    }
+    usual: dict[str, Any] = {
+        "name": "genbench",
+        "timeout_min": 60 * HOURS,
+        "gpus_per_node": int(wanted.device == "cuda"),
+    }
     usual |= {"slurm_array_parallelism": wanted.workers}
-    executor.update_parameters(**usual | {name: value for name, value in said.items() if value is not None})
+    executor.update_parameters(
+        **usual | {name: value for name, value in said.items() if value is not None}
+    )
     return executor
 
 

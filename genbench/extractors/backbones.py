@@ -44,32 +44,46 @@ VGG_WEIGHTS = Weights(
 
 
 def load_inception(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> pool float32 [n, 2048], logits float32 [n, 1000] with their bias.
+    """Images [n, 3, h, w] in 0 to 255 -> pool float32 [n, 2048],
+    logits float32 [n, 1000] with their bias.
 
-    BigGAN-PyTorch's order: standardised first, then resized (inception_utils.py, WrapInception); it divides by 127.5 and back, which is the same.
+    BigGAN-PyTorch's order: standardised first, then resized (inception_utils.py, WrapInception); it
+    divides by 127.5 and back, which is the same.
     """
     with torch.device("meta"):
-        net = torchvision_models.inception_v3(weights=None, init_weights=False, aux_logits=False, transform_input=False)
-    fill(net, load_checkpoint(weights), weights, beside=("AuxLogits.",)).to(device).to(memory_format=torch.channels_last)
+        net = torchvision_models.inception_v3(
+            weights=None, init_weights=False, aux_logits=False, transform_input=False
+        )
+    fill(net, load_checkpoint(weights), weights, beside=("AuxLogits.",)).to(device).to(
+        memory_format=torch.channels_last
+    )
     head, net.fc = net.fc, torch.nn.Identity()
 
     def extract(images: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            pool = net(resize(standardised(images, IMAGENET), 299, "torch-corners").contiguous(memory_format=torch.channels_last))
+            pool = net(
+                resize(standardised(images, IMAGENET), 299, "torch-corners").contiguous(
+                    memory_format=torch.channels_last
+                )
+            )
             return {"pool": pool, "logits": head(pool)}
 
     return extract
 
 
 def load_vgg16(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> fc2 float32 [n, 4096]: the second fully connected layer behind its ReLU, so never negative.
+    """Images [n, 3, h, w] in 0 to 255 -> fc2 float32 [n, 4096]:
+    the second fully connected layer behind its ReLU, so never negative.
 
-    torch-fidelity calls it "fc2_relu". NVIDIA's vgg16.pt is the same network in another file; torch-fidelity's test has them agree to 1e-4.
+    torch-fidelity calls it "fc2_relu". NVIDIA's vgg16.pt is the same network in another file;
+    torch-fidelity's test has them agree to 1e-4.
     """
     with torch.device("meta"):
         net = torchvision_models.vgg16(weights=None, init_weights=False)
         net.classifier = net.classifier[:5]  # without the last dropout and the classes
-    fill(net, load_checkpoint(weights), weights, beside=("classifier.6.",)).to(device).to(memory_format=torch.channels_last)
+    fill(net, load_checkpoint(weights), weights, beside=("classifier.6.",)).to(device).to(
+        memory_format=torch.channels_last
+    )
 
     def extract(images: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -81,10 +95,16 @@ def load_vgg16(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tenso
 
 INCEPTION_TV = Extractor(
     name="inception-tv",
-    title="torchvision's Inception v3, as the BigGAN-PyTorch family takes it (not the Inception of FID)",
+    title=(
+        "torchvision's Inception v3, as the BigGAN-PyTorch family takes it (not the "
+        "Inception of FID)"
+    ),
     outputs={"pool": 2048, "logits": 1000},
     size=299,
-    resize="R-AC: standardised by ImageNet's mean and deviation, then interpolate(bilinear, align_corners=True) to 299x299, not antialiased",
+    resize=(
+        "R-AC: standardised by ImageNet's mean and deviation, then interpolate(bilinear, "
+        "align_corners=True) to 299x299, not antialiased"
+    ),
     weights=INCEPTION_WEIGHTS,
     trained_on="ImageNet-1k (ILSVRC 2012), its training images",
     load=load_inception,
@@ -93,10 +113,16 @@ INCEPTION_TV = Extractor(
 
 VGG16 = Extractor(
     name="vgg16",
-    title="VGG16's second fully connected layer, as torch-fidelity and NVIDIA take it for precision and recall",
+    title=(
+        "VGG16's second fully connected layer, as torch-fidelity and NVIDIA take it for "
+        "precision and recall"
+    ),
     outputs={"fc2": 4096},
     size=224,
-    resize="R-TF1: bilinear as TensorFlow 1 does it (source = destination * in / out, no half pixel, not antialiased) to 224x224, not rounded",
+    resize=(
+        "R-TF1: bilinear as TensorFlow 1 does it (source = destination * in / out, no half pixel, "
+        "not antialiased) to 224x224, not rounded"
+    ),
     weights=VGG_WEIGHTS,
     trained_on="ImageNet-1k (ILSVRC 2012), its training images",
     load=load_vgg16,

@@ -1,5 +1,7 @@
-"""`clip-vit-b-32` and `clip-vit-l-14-336`: OpenAI's CLIP image towers, their projected embedding, not normalised; and both towers, of images and of texts:
-`clip-text-b-32` and `clip-text-l-14-336`, the cosine of each image with its prompt."""
+"""`clip-vit-b-32` and `clip-vit-l-14-336`: OpenAI's CLIP image towers, their projected embedding,
+not normalised; and both towers, of images and of texts: `clip-text-b-32` and `clip-text-l-14-336`,
+the cosine of each image with its prompt.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,29 @@ L_14_336 = {"img_size": 336, "patch_size": 14, "embed_dim": 1024, "depth": 24, "
 
 
 def _weights(name: str, file: str, sha256: str, size: int) -> Weights:
-    url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"  # OpenAI publishes the hash in the address
-    return Weights(name=name, licence="MIT", files=(File(file, sha256=sha256, bytes=size, url=url, form="OpenAI's TorchScript archive, float16"),))
+    # OpenAI publishes the hash in the address
+    url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{file}"
+    return Weights(
+        name=name,
+        licence="MIT",
+        files=(
+            File(
+                file,
+                sha256=sha256,
+                bytes=size,
+                url=url,
+                form="OpenAI's TorchScript archive, float16",
+            ),
+        ),
+    )
 
 
-B_32_WEIGHTS = _weights("clip-vit-b-32", "ViT-B-32.pt", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", 353976522)
+B_32_WEIGHTS = _weights(
+    "clip-vit-b-32",
+    "ViT-B-32.pt",
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+    353976522,
+)
 VOCABULARY = Weights(
     name="clip-bpe",
     licence="MIT",
@@ -38,14 +58,23 @@ VOCABULARY = Weights(
             "bpe_simple_vocab_16e6.txt.gz",
             sha256="924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a",
             bytes=1356917,
-            url="https://raw.githubusercontent.com/openai/CLIP/main/clip/bpe_simple_vocab_16e6.txt.gz",
+            url=(
+                "https://raw.githubusercontent.com/openai/CLIP/main/clip/bpe_simple_"
+                "vocab_16e6.txt.gz"
+            ),
             form="OpenAI's list of merges",
         ),
     ),
 )
-L_14_WEIGHTS = _weights("clip-vit-l-14-336", "ViT-L-14-336px.pt", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02", 934088680)
+L_14_WEIGHTS = _weights(
+    "clip-vit-l-14-336",
+    "ViT-L-14-336px.pt",
+    "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+    934088680,
+)
 
-#: A parameter of timm's network (the pattern), and where OpenAI's (and open_clip's) file and Hugging Face's have it.
+#: A parameter of timm's network (the pattern), and where OpenAI's (and open_clip's) file and
+#: Hugging Face's have it.
 OPENAI = {
     "cls_token": "visual.class_embedding",
     "pos_embed": "visual.positional_embedding",
@@ -90,12 +119,31 @@ HUGGING_FACE_TEXT = {
 }
 # What these files hold besides: the other tower, and numbers about the network.
 BESIDE_TEXT = (
-    *("visual.", "vision_model.", "visual_projection.", "logit_scale", "text_model.embeddings.position_ids"),
+    *(
+        "visual.",
+        "vision_model.",
+        "visual_projection.",
+        "logit_scale",
+        "text_model.embeddings.position_ids",
+    ),
     *("input_resolution", "context_length", "vocab_size"),
 )
 BESIDE = (
-    *("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection", "logit_scale"),
-    *("input_resolution", "context_length", "vocab_size", "text_model.", "vision_model.embeddings.position_ids"),
+    *(
+        "transformer.",
+        "token_embedding.",
+        "positional_embedding",
+        "ln_final.",
+        "text_projection",
+        "logit_scale",
+    ),
+    *(
+        "input_resolution",
+        "context_length",
+        "vocab_size",
+        "text_model.",
+        "vision_model.embeddings.position_ids",
+    ),
 )
 TRAINED_ON = "400 million pairs of images and texts from the web, not published (OpenAI's WIT)"
 DEPICTS = "A photo depicts "  # Hessel et al.'s, before a caption
@@ -111,7 +159,9 @@ def hugging_face_names(name: str) -> tuple[str, ...]:
     """Under which names Hugging Face's file has a parameter: query, key and value stand apart."""
     qkv = re.fullmatch(r"blocks\.(\d+)\.attn\.qkv\.(weight|bias)", name)
     if qkv:
-        return tuple(f"vision_model.encoder.layers.{qkv[1]}.self_attn.{part}_proj.{qkv[2]}" for part in "qkv")
+        return tuple(
+            f"vision_model.encoder.layers.{qkv[1]}.self_attn.{part}_proj.{qkv[2]}" for part in "qkv"
+        )
     return (_renamed(name, HUGGING_FACE),)
 
 
@@ -121,9 +171,11 @@ def _renamed(name: str, table: Mapping[str, str]) -> str:
 
 
 def read_tower(weights: Path, width: int, settings: Mapping[str, Any]) -> Any:
-    """The image tower with its projection to `width`, from a file in OpenAI's, open_clip's or Hugging Face's format.
+    """The image tower with its projection to `width`, from a file in OpenAI's,
+    open_clip's or Hugging Face's format.
 
-    QuickGELU, layer norms with epsilon 1e-5, no bias in the projection. The file's float16 values are taken as float32.
+    QuickGELU, layer norms with epsilon 1e-5, no bias in the projection. The file's float16 values
+    are taken as float32.
     """
     tensors = load_tensors(weights)
     norm = partial(torch.nn.LayerNorm, eps=1e-5)
@@ -140,18 +192,27 @@ def hugging_face_text_names(name: str) -> tuple[str, ...]:
     """Under which names Hugging Face's file has a parameter of the tower of texts."""
     qkv = re.fullmatch(r"blocks\.(\d+)\.attn\.in_proj_(weight|bias)", name)
     if qkv:
-        return tuple(f"text_model.encoder.layers.{qkv[1]}.self_attn.{part}_proj.{qkv[2]}" for part in "qkv")
+        return tuple(
+            f"text_model.encoder.layers.{qkv[1]}.self_attn.{part}_proj.{qkv[2]}" for part in "qkv"
+        )
     return (_renamed(name, HUGGING_FACE_TEXT),)
 
 
 def read_text_tower(weights: Path, width: int, depth: int, out: int, pieces: int) -> Any:
-    """The tower of texts: its parameters in modules, which `text_embedding` computes with. pieces: of the vocabulary."""
+    """The tower of texts: its parameters in modules, which `text_embedding` computes with.
+
+    pieces: of the vocabulary.
+    """
     tensors = load_tensors(weights)
 
     def block() -> Any:
-        mlp = torch.nn.ModuleDict({"c_fc": torch.nn.Linear(width, 4 * width), "c_proj": torch.nn.Linear(4 * width, width)})
+        mlp = torch.nn.ModuleDict(
+            {"c_fc": torch.nn.Linear(width, 4 * width), "c_proj": torch.nn.Linear(4 * width, width)}
+        )
         norms = {name: torch.nn.LayerNorm(width) for name in ("ln_1", "ln_2")}
-        return torch.nn.ModuleDict({"attn": torch.nn.MultiheadAttention(width, width // 64 or 1), "mlp": mlp, **norms})
+        return torch.nn.ModuleDict(
+            {"attn": torch.nn.MultiheadAttention(width, width // 64 or 1), "mlp": mlp, **norms}
+        )
 
     with torch.device("meta"):
         net = torch.nn.ModuleDict(
@@ -171,13 +232,19 @@ def read_text_tower(weights: Path, width: int, depth: int, out: int, pieces: int
 
 
 def text_embedding(net: Any, numbers: Tensor) -> Tensor:
-    """Texts int64 [n, 77], padded after their end -> float32 [n, out]: the last layer at the end of each text, projected (Radford et al. 2021, section 2.4)."""
+    """Texts int64 [n, 77], padded after their end -> float32 [n, out]:
+    the last layer at the end of each text, projected (Radford et al. 2021, section 2.4).
+    """
     x = net["tokens"](numbers) + net["places"].weight
     for block in net["blocks"]:
         attention = block["attn"]
-        parts = F.linear(block["ln_1"](x), attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
+        parts = F.linear(block["ln_1"](x), attention.in_proj_weight, attention.in_proj_bias).chunk(
+            3, -1
+        )
         q, k, v = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
-        x = x + attention.out_proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        x = x + attention.out_proj(
+            F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+        )
         hidden = block["mlp"]["c_fc"](block["ln_2"](x))
         x = x + block["mlp"]["c_proj"](hidden * torch.sigmoid(1.702 * hidden))  # QuickGELU
     ends = numbers.argmax(1)  # its number is the largest
@@ -195,33 +262,56 @@ class Texts:
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         for at in range(0, len(new), TEXTS):
             some = new[at : at + TEXTS]
-            rows = [self.vocabulary.encoded(text) for text in [*some, *[""] * (TEXTS - len(some))]]  # always as many, as a kernel follows the shape
-            numbers = torch.tensor([row + [0] * (CONTEXT - len(row)) for row in rows], device=self.device)
-            self.known |= zip(some, F.normalize(text_embedding(self.net, numbers), dim=1), strict=False)
+            # always as many, as a kernel follows the shape
+            rows = [self.vocabulary.encoded(text) for text in [*some, *[""] * (TEXTS - len(some))]]
+            numbers = torch.tensor(
+                [row + [0] * (CONTEXT - len(row)) for row in rows], device=self.device
+            )
+            self.known |= zip(
+                some, F.normalize(text_embedding(self.net, numbers), dim=1), strict=False
+            )
         return torch.stack([self.known[text] for text in texts])
 
 
-def compared(settings: Mapping[str, Any], out: int, text: tuple[int, int], size: int) -> Callable[..., Any]:
-    """load of a row that compares images with prompts; text: width and depth of the tower of texts."""
+def compared(
+    settings: Mapping[str, Any], out: int, text: tuple[int, int], size: int
+) -> Callable[..., Any]:
+    """load of a row that compares images with prompts; text:
+    width and depth of the tower of texts.
+    """
 
-    def load(device: Any, weights: Path, vocabulary: Path) -> Callable[[Tensor, list[str]], dict[str, Tensor]]:
-        """Images [n, 3, h, w] in 0 to 255 and n prompts -> the cosine of each with its prompt, and with "A photo depicts " before it, float32 [n, 1]."""
-        image = _extract(read_tower(weights, out, settings), device, lambda images: clip_crop(images, size))
+    def load(
+        device: Any, weights: Path, vocabulary: Path
+    ) -> Callable[[Tensor, list[str]], dict[str, Tensor]]:
+        """Images [n, 3, h, w] in 0 to 255 and n prompts -> the cosine of each with its prompt,
+        and with "A photo depicts " before it, float32 [n, 1].
+        """
+        image = _extract(
+            read_tower(weights, out, settings), device, lambda images: clip_crop(images, size)
+        )
         words = read_vocabulary(vocabulary)
         texts = Texts(read_text_tower(weights, *text, out, len(words.numbers)), words, device)
 
         def extract(images: Tensor, prompts: list[str]) -> dict[str, Tensor]:
             embedded = F.normalize(image(images)["embedding"], dim=1)
             with torch.no_grad():
-                captions = {"cosine": texts(prompts), "cosine_depicts": texts([DEPICTS + prompt for prompt in prompts])}
-            return {name: (embedded * caption).sum(1, keepdim=True) for name, caption in captions.items()}
+                captions = {
+                    "cosine": texts(prompts),
+                    "cosine_depicts": texts([DEPICTS + prompt for prompt in prompts]),
+                }
+            return {
+                name: (embedded * caption).sum(1, keepdim=True)
+                for name, caption in captions.items()
+            }
 
         return extract
 
     return load
 
 
-def _extract(net: Any, device: Any, prepare: Callable[[Tensor], Tensor]) -> Callable[[Tensor], dict[str, Tensor]]:
+def _extract(
+    net: Any, device: Any, prepare: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], dict[str, Tensor]]:
     net.to(device)
 
     def extract(images: Tensor) -> dict[str, Tensor]:
@@ -232,25 +322,47 @@ def _extract(net: Any, device: Any, prepare: Callable[[Tensor], Tensor]) -> Call
 
 
 def load_b_32(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 512], as clean-fid and OpenAI preprocess.
+    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 512],
+    as clean-fid and OpenAI preprocess.
 
-    On a GPU their network runs in float16, ours in float32. Float images are rounded here; clean-fid cuts their fractions off.
+    On a GPU their network runs in float16, ours in float32. Float images are rounded here;
+    clean-fid cuts their fractions off.
     """
     return _extract(read_tower(weights, 512, B_32), device, lambda images: clip_crop(images, 224))
 
 
 def load_b_32_tf1(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 512], as torch-fidelity preprocesses."""
-    return _extract(read_tower(weights, 512, B_32), device, lambda images: resize(images, 224, "tf1"))
+    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 512],
+    as torch-fidelity preprocesses.
+    """
+    return _extract(
+        read_tower(weights, 512, B_32), device, lambda images: resize(images, 224, "tf1")
+    )
 
 
 def load_l_14_336(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 768], as CMMD preprocesses; CMMD's division by the length belongs to the metric."""
-    return _extract(read_tower(weights, 768, L_14_336), device, lambda images: resize(centre_square(images), 336, "pil-uint8"))
+    """Images [n, 3, h, w] in 0 to 255 -> embedding float32 [n, 768], as CMMD preprocesses;
+    CMMD's division by the length belongs to the metric.
+    """
+    return _extract(
+        read_tower(weights, 768, L_14_336),
+        device,
+        lambda images: resize(centre_square(images), 336, "pil-uint8"),
+    )
 
 
-def _row(name: str, title: str, width: int, size: int, resize: str, weights: Weights, load: Callable[..., Any]) -> Extractor:
-    return Extractor(name, title, {"embedding": width}, size, resize, weights, TRAINED_ON, load, package="timm")
+def _row(
+    name: str,
+    title: str,
+    width: int,
+    size: int,
+    resize: str,
+    weights: Weights,
+    load: Callable[..., Any],
+) -> Extractor:
+    return Extractor(
+        name, title, {"embedding": width}, size, resize, weights, TRAINED_ON, load, package="timm"
+    )
 
 
 CLIP_B_32 = _row(
@@ -258,7 +370,10 @@ CLIP_B_32 = _row(
     title="CLIP ViT-B/32, preprocessed as clean-fid and OpenAI do",
     width=512,
     size=224,
-    resize="R-P8: PIL bicubic on 8 bits, the shorter side to 224, rounded and clipped, then the middle 224x224",
+    resize=(
+        "R-P8: PIL bicubic on 8 bits, the shorter side to 224, rounded and clipped, "
+        "then the middle 224x224"
+    ),
     weights=B_32_WEIGHTS,
     load=load_b_32,
 )
@@ -267,7 +382,10 @@ CLIP_B_32_TF1 = _row(
     title="CLIP ViT-B/32, preprocessed as torch-fidelity does",
     width=512,
     size=224,
-    resize="R-TF1: bilinear as TensorFlow 1 does it to 224x224, not antialiased, not rounded, the aspect ratio not kept",
+    resize=(
+        "R-TF1: bilinear as TensorFlow 1 does it to 224x224, not antialiased, not rounded, "
+        "the aspect ratio not kept"
+    ),
     weights=B_32_WEIGHTS,
     load=load_b_32_tf1,
 )
@@ -282,15 +400,42 @@ CLIP_L_14_336 = _row(
 )
 
 
-def _text_row(name: str, title: str, size: int, weights: Weights, load: Callable[..., Any]) -> Extractor:
+def _text_row(
+    name: str, title: str, size: int, weights: Weights, load: Callable[..., Any]
+) -> Extractor:
     outputs, resize = (
         {"cosine": 1, "cosine_depicts": 1},
-        f"R-P8: PIL bicubic on 8 bits, the shorter side to {size}, rounded and clipped, then the middle square",
+        (
+            f"R-P8: PIL bicubic on 8 bits, the shorter side to {size}, rounded and clipped, "
+            "then the middle square"
+        ),
     )
-    return Extractor(name, title, outputs, size, resize, weights, TRAINED_ON, load, package="timm", wants=("prompts",), vocabulary=VOCABULARY)
+    return Extractor(
+        name,
+        title,
+        outputs,
+        size,
+        resize,
+        weights,
+        TRAINED_ON,
+        load,
+        package="timm",
+        wants=("prompts",),
+        vocabulary=VOCABULARY,
+    )
 
 
-TEXT_B_32 = _text_row("clip-text-b-32", "CLIP ViT-B/32: the cosine of an image and its prompt", 224, B_32_WEIGHTS, compared(B_32, 512, (512, 12), 224))
+TEXT_B_32 = _text_row(
+    "clip-text-b-32",
+    "CLIP ViT-B/32: the cosine of an image and its prompt",
+    224,
+    B_32_WEIGHTS,
+    compared(B_32, 512, (512, 12), 224),
+)
 TEXT_L_14 = _text_row(
-    "clip-text-l-14-336", "CLIP ViT-L/14 at 336 pixels: the cosine of an image and its prompt", 336, L_14_WEIGHTS, compared(L_14_336, 768, (768, 12), 336)
+    "clip-text-l-14-336",
+    "CLIP ViT-L/14 at 336 pixels: the cosine of an image and its prompt",
+    336,
+    L_14_WEIGHTS,
+    compared(L_14_336, 768, (768, 12), 336),
 )

@@ -1,4 +1,6 @@
-"""`lpips-alex`, `lpips-vgg`, `lpips-squeeze`: images as points whose squared distances are LPIPS, version 0.1."""
+"""`lpips-alex`, `lpips-vgg`, `lpips-squeeze`: images as points whose squared distances are LPIPS,
+version 0.1.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from genbench.say import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of images in -1 to 1: ImageNet's mean and deviation, as lpips writes them
+# of images in -1 to 1: ImageNet's mean and deviation, as lpips writes them
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 ENLARGED = 32  # what an image that a network cannot take is brought to
-#: The layers behind which features are taken, in torchvision's `features`; the smallest image side that reaches the last; SHA-256 of lpips' weights/v0.1/*.pth.
+#: The layers behind which features are taken, in torchvision's `features`; the smallest image side
+#: that reaches the last; SHA-256 of lpips' weights/v0.1/*.pth.
 TAPS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
 SMALLEST = {"alex": 31, "vgg": 16, "squeeze": 17}
 HEADS = {
@@ -30,28 +34,43 @@ HEADS = {
 
 
 def trunk(net: str) -> nn.Sequential:
-    """The layers of torchvision's network that LPIPS needs, without values (on the device `meta`)."""
-    build = {"alex": torchvision_models.alexnet, "vgg": torchvision_models.vgg16, "squeeze": torchvision_models.squeezenet1_1}[net]
+    """The layers of torchvision's network that LPIPS needs,
+    without values (on the device `meta`).
+    """
+    build = {
+        "alex": torchvision_models.alexnet,
+        "vgg": torchvision_models.vgg16,
+        "squeeze": torchvision_models.squeezenet1_1,
+    }[net]
     with torch.device("meta"):
         return build(weights=None).features[: TAPS[net][-1] + 1]
 
 
 def heads(net: str) -> list[Tensor]:
-    """w_l of each layer, float32 [C_l], none negative: the weights that the lpips package carries. UserError where it is missing or another version."""
+    """w_l of each layer, float32 [C_l], none negative: the weights that the lpips package carries.
+
+    UserError where it is missing or another version.
+    """
     package = importlib.util.find_spec("lpips")
     if package is None or not package.submodule_search_locations:
         raise UserError("LPIPS needs the weights of the lpips package: pip install lpips")
     path = Path(package.submodule_search_locations[0]) / "weights" / "v0.1" / f"{net}.pth"
     if not path.is_file() or (found := file_sha256(path)) != HEADS[net]:
-        came = f"has SHA-256 {found} instead of {HEADS[net]}" if path.is_file() else "does not exist"
+        came = (
+            f"has SHA-256 {found} instead of {HEADS[net]}" if path.is_file() else "does not exist"
+        )
         raise UserError(f"{path} {came}: pip install --force-reinstall lpips==0.1.4")
     content = load_checkpoint(path)
     return [content[f"lin{layer}.model.1.weight"].flatten() for layer in range(len(TAPS[net]))]
 
 
 def prepare(images: Tensor, smallest: int) -> Tensor:
-    """Images [n, 3, h, w] in 0 to 255 -> float32, scaled to -1 to 1 and standardised; enlarged to 32 pixels where the network could not take them."""
-    shift, scale = (torch.tensor(of, device=images.device).view(1, -1, 1, 1) for of in (SHIFT, SCALE))
+    """Images [n, 3, h, w] in 0 to 255 -> float32, scaled to -1 to 1 and standardised;
+    enlarged to 32 pixels where the network could not take them.
+    """
+    shift, scale = (
+        torch.tensor(of, device=images.device).view(1, -1, 1, 1) for of in (SHIFT, SCALE)
+    )
     scaled = (images.to(torch.float32) / 127.5 - 1 - shift) / scale
     side = min(images.shape[2:])
     if side >= smallest:
@@ -61,15 +80,20 @@ def prepare(images: Tensor, smallest: int) -> Tensor:
 
 
 def _load(net: str, device: Any, weights: Path) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> phi float32 [n, width of that size], with |phi_i - phi_j|^2 = LPIPS(i, j).
+    """Images [n, 3, h, w] in 0 to 255 -> phi float32 [n, width of that size],
+    with |phi_i - phi_j|^2 = LPIPS(i, j).
 
-    Zhang et al. (2018), eq. 1: phi is sqrt(w_l / (H_l W_l)) f / (|f| + 1e-10) of all layers l and places side by side, f the features of a place. It needs
-    w >= 0, which holds for version 0.1. torchmetrics adds 1e-8 to |f|^2 and StarGAN v2 1e-10, before the root: the same where |f| is not tiny.
-    Version 0.0 did not scale the input; BicycleGAN's numbers are of that one. Images are in -1 to 1 there; handing over 0 to 1 is the usual mistake.
+    Zhang et al. (2018), eq. 1: phi is sqrt(w_l / (H_l W_l)) f / (|f| + 1e-10) of all layers l and
+    places side by side, f the features of a place. It needs w >= 0, which holds for version 0.1.
+    torchmetrics adds 1e-8 to |f|^2 and StarGAN v2 1e-10, before the root: the same where |f| is not
+    tiny. Version 0.0 did not scale the input; BicycleGAN's numbers are of that one. Images are in
+    -1 to 1 there; handing over 0 to 1 is the usual mistake.
     """
     part = trunk(net)
     tensors = load_checkpoint(weights)
-    fill(part, tensors, weights, published=lambda key: (f"features.{key}",), beside=("classifier.",))
+    fill(
+        part, tensors, weights, published=lambda key: (f"features.{key}",), beside=("classifier.",)
+    )
     part.to(device).to(memory_format=torch.channels_last)
     layers = [w.to(device).view(1, -1, 1, 1) for w in heads(net)]
 
@@ -107,26 +131,61 @@ def load_squeeze(device: Any, weights: Path) -> Callable[[Tensor], dict[str, Ten
     return _load("squeeze", device, weights)
 
 
-LICENCE = "BSD-3-Clause (torchvision), BSD-2-Clause (lpips); trained on ImageNet, whose terms are its own"
+LICENCE = (
+    "BSD-3-Clause (torchvision), BSD-2-Clause (lpips); trained on ImageNet, whose terms are its own"
+)
 
 
-def _row(net: str, network: str, load: Callable[..., Any], file: str, sha256: str, size: int) -> Extractor:
-    published = File(file, sha256=sha256, bytes=size, url=f"https://download.pytorch.org/models/{file}", form="torchvision")
+def _row(
+    net: str, network: str, load: Callable[..., Any], file: str, sha256: str, size: int
+) -> Extractor:
+    published = File(
+        file,
+        sha256=sha256,
+        bytes=size,
+        url=f"https://download.pytorch.org/models/{file}",
+        form="torchvision",
+    )
     return Extractor(
         name=f"lpips-{net}",
         title=f"LPIPS 0.1 of {network} as an embedding: squared distances of phi are LPIPS",
         outputs={"phi": 0},
         size=0,
-        resize=f"none: the width follows the size of the images; a shorter side below {SMALLEST[net]} is enlarged to {ENLARGED} by interpolate(bilinear)",
+        resize=(
+            f"none: the width follows the size of the images; a shorter side below {SMALLEST[net]} "
+            f"is enlarged to {ENLARGED} by interpolate(bilinear)"
+        ),
         weights=Weights(name=f"lpips-{net}", licence=LICENCE, files=(published,)),
-        trained_on="ImageNet-1k (ILSVRC 2012), its training images; heads on people's judgements of patches (BAPPS)",
+        trained_on=(
+            "ImageNet-1k (ILSVRC 2012), its training images; heads on people's judgements of "
+            "patches (BAPPS)"
+        ),
         load=load,
         package="torchvision",
     )
 
 
-ALEX = _row("alex", "AlexNet", load_alex, "alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02", 244408911)
-VGG = _row("vgg", "VGG16", load_vgg, "vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 553433881)
+ALEX = _row(
+    "alex",
+    "AlexNet",
+    load_alex,
+    "alexnet-owt-7be5be79.pth",
+    "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    244408911,
+)
+VGG = _row(
+    "vgg",
+    "VGG16",
+    load_vgg,
+    "vgg16-397923af.pth",
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    553433881,
+)
 SQUEEZE = _row(
-    "squeeze", "SqueezeNet 1.1", load_squeeze, "squeezenet1_1-b8a52dc0.pth", "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b", 4958839
+    "squeeze",
+    "SqueezeNet 1.1",
+    load_squeeze,
+    "squeezenet1_1-b8a52dc0.pth",
+    "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+    4958839,
 )

@@ -1,4 +1,6 @@
-"""`pixels`: images as they are, so that squared distances are mean squared errors; and the place from which PSNR and SSIM take them."""
+"""`pixels`: images as they are, so that squared distances are mean squared errors;
+and the place from which PSNR and SSIM take them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def load_pixels(device: Any) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Images [n, 3, h, w] in 0 to 255 -> values float32 [n, 3 h w], x / (255 sqrt(3 h w)): |values_i - values_j|^2 is the mean squared error of 0 to 1."""
+    """Images [n, 3, h, w] in 0 to 255 -> values float32 [n, 3 h w], x / (255 sqrt(3 h w)):
+    |values_i - values_j|^2 is the mean squared error of 0 to 1.
+    """
 
     def extract(images: Tensor) -> dict[str, Tensor]:
         flat = images.to(torch.float32).flatten(1)

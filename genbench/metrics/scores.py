@@ -16,44 +16,80 @@ if TYPE_CHECKING:
     Array = ndarray[Any, Any]
 
 
-def inception_score(arrays: Arrays, *, splits: float = 1, shuffle: float = -1, block: float = 0, chunk: float = 0) -> float:
-    """exp(mean over x of KL(p(y|x) || p(y))), 1 to the number of classes; the mean over splits of the samples. logits float64 [n, C].
+def inception_score(
+    arrays: Arrays, *, splits: float = 1, shuffle: float = -1, block: float = 0, chunk: float = 0
+) -> float:
+    """exp(mean over x of KL(p(y|x) || p(y))), 1 to the number of classes;
+    the mean over splits of the samples.
 
-    Salimans et al. (2016), section 4, where splits = 10; here 1, as smaller splits only add bias (Barratt & Sharma 2018). What codes differ in, besides
-    the logits (with the classifier's bias or without): shuffle, the seed of numpy's RandomState that permutes the samples first (torch-fidelity: 2020;
-    -1, not at all: the original, ADM, NVIDIA), and where splits begin: at i n // splits (torch-fidelity, NVIDIA); chunk = 1: at multiples of
-    ceil(n / splits), so that there may be fewer (torchmetrics); block = 5000: at its multiples, a short last one with the weight of the others (ADM).
+    logits float64 [n, C].
+
+    Salimans et al. (2016), section 4, where splits = 10; here 1, as smaller splits only add bias
+    (Barratt & Sharma 2018). What codes differ in, besides the logits (with the classifier's bias or
+    without): shuffle, the seed of numpy's RandomState that permutes the samples first
+    (torch-fidelity: 2020; -1, not at all: the original, ADM, NVIDIA), and where splits begin: at i
+    n // splits (torch-fidelity, NVIDIA); chunk = 1: at multiples of ceil(n / splits), so that there
+    may be fewer (torchmetrics); block = 5000: at its multiples, a short last one with the weight of
+    the others (ADM).
     """
-    rows, split = _rows(arrays), _split_of(len(arrays["logits"]), int(splits), int(shuffle), int(block), chunk != 0)
+    rows, split = (
+        _rows(arrays),
+        _split_of(len(arrays["logits"]), int(splits), int(shuffle), int(block), chunk != 0),
+    )
     return float(np.mean([_score(rows[split == s].mean(0)) for s in np.unique(split)]))
 
 
-def inception_score_left_out(arrays: Arrays, blocks: Array, side: Side, *, splits: float = 1, shuffle: float = -1, block: float = 0, chunk: float = 0) -> Array:
-    """The score without each block, float64 [B]. Splits are drawn once over all n: leaving a block out takes its members out of their splits."""
+def inception_score_left_out(
+    arrays: Arrays,
+    blocks: Array,
+    side: Side,
+    *,
+    splits: float = 1,
+    shuffle: float = -1,
+    block: float = 0,
+    chunk: float = 0,
+) -> Array:
+    """The score without each block, float64 [B].
+
+    Splits are drawn once over all n: leaving a block out takes its members out of their splits.
+    """
     assert side == "samples", "there is no reference"
-    rows, split = _rows(arrays), _split_of(len(arrays["logits"]), int(splits), int(shuffle), int(block), chunk != 0)
+    rows, split = (
+        _rows(arrays),
+        _split_of(len(arrays["logits"]), int(splits), int(shuffle), int(block), chunk != 0),
+    )
     scores = []
     for inside in (split == s for s in np.unique(split)):
-        left = stats.sums_without(inside.astype(np.float64), blocks)  # a split that a block takes whole is not there
+        # a split that a block takes whole is not there
+        left = stats.sums_without(inside.astype(np.float64), blocks)
         means = stats.sums_without(rows * inside[:, None], blocks) / np.maximum(left, 1)[:, None]
         scores.append(np.where(left > 0, _score(means), np.nan))
     return np.nanmean(scores, axis=0)
 
 
 def top1_histogram_gap(arrays: Arrays) -> float:
-    """Half the sum over classes of |share of samples - share of the reference| that the recogniser takes for it: 0 for equal histograms to 1.
+    """Half the sum over classes of |share of samples - share of the reference| that the recogniser
+    takes for it: 0 for equal histograms to 1.
 
-    logits [n, C], reference_logits [m, C], float64. A guard, not a quality: distances in a classifier's space can be lowered by matching its top classes
-    alone (Kynkäänniemi et al. 2023, section 3), so a model whose distance is far better than its gap deserves a look. Above 0 for equal
-    distributions, by about (2 C (1/n + 1/m) / pi)^1/2 / 2 with C even classes.
+    logits [n, C], reference_logits [m, C], float64. A guard, not a quality: distances in a
+    classifier's space can be lowered by matching its top classes alone (Kynkäänniemi et al. 2023,
+    section 3), so a model whose distance is far better than its gap deserves a look. Above 0 for
+    equal distributions, by about (2 C (1/n + 1/m) / pi)^1/2 / 2 with C even classes.
     """
-    return float(np.abs(_shares(arrays, "samples").mean(0) - _shares(arrays, "reference").mean(0)).sum() / 2)
+    return float(
+        np.abs(_shares(arrays, "samples").mean(0) - _shares(arrays, "reference").mean(0)).sum() / 2
+    )
 
 
 def top1_histogram_gap_left_out(arrays: Arrays, blocks: Array, side: Side) -> Array:
     """top1_histogram_gap without each block of one side, float64 [B]."""
     still: Side = "reference" if side == "samples" else "samples"
-    return np.abs(stats.means_without(_shares(arrays, side), blocks) - _shares(arrays, still).mean(0)).sum(1) / 2
+    return (
+        np.abs(
+            stats.means_without(_shares(arrays, side), blocks) - _shares(arrays, still).mean(0)
+        ).sum(1)
+        / 2
+    )
 
 
 def _shares(arrays: Arrays, side: Side) -> Array:
@@ -63,9 +99,12 @@ def _shares(arrays: Arrays, side: Side) -> Array:
 
 
 def label_accuracy(arrays: Arrays) -> float:
-    """The share of samples whose largest logit is that of the label asked for, 0 to 1. logits float64 [n, C], labels int64 [n].
+    """The share of samples whose largest logit is that of the label asked for, 0 to 1.
 
-    Ravuri & Vinyals (2019) ask the same of a classifier trained on samples; here the classifier is the recogniser of the data set.
+    logits float64 [n, C], labels int64 [n].
+
+    Ravuri & Vinyals (2019) ask the same of a classifier trained on samples; here the classifier is
+    the recogniser of the data set.
     """
     return float(_hits(arrays).mean())
 
@@ -83,7 +122,10 @@ def _hits(arrays: Arrays) -> Array:
 def _split_of(n: int, splits: int, shuffle: int, block: int, chunk: bool) -> Array:
     """The split of each sample, int64 [n]; none is empty."""
     if not 1 <= splits <= n // 2:
-        raise UserError(f"an Inception score over {splits} splits needs twice as many samples, as one alone scores 1; there are {n}: --n {2 * splits}")
+        raise UserError(
+            f"an Inception score over {splits} splits needs twice as many samples, "
+            f"as one alone scores 1; there are {n}: --n {2 * splits}"
+        )
     order = np.arange(n) if shuffle < 0 else np.random.RandomState(shuffle).permutation(n)
     step = block or (-(-n // splits) if chunk else 0)
     starts = np.arange(0, n, step) if step else np.arange(splits) * n // splits
@@ -93,7 +135,10 @@ def _split_of(n: int, splits: int, shuffle: int, block: int, chunk: bool) -> Arr
 
 
 def _rows(arrays: Arrays) -> Array:
-    """Per sample p(y|x) and, last, its sum of p log p: float64 [n, C + 1]. Their means are all that the score needs."""
+    """Per sample p(y|x) and, last, its sum of p log p: float64 [n, C + 1].
+
+    Their means are all that the score needs.
+    """
     return arrays.once("probabilities", lambda: _probabilities(arrays["logits"]))
 
 
@@ -105,14 +150,20 @@ def _probabilities(logits: Array) -> Array:
 
 
 def _score(means: Array) -> Array:
-    """exp(mean of sum p log p - sum p(y) log p(y)): the mean of KL(p(y|x) || p(y)), as p(y) is the mean of p(y|x). means [..., C + 1]."""
+    """exp(mean of sum p log p - sum p(y) log p(y)): the mean of KL(p(y|x) || p(y)),
+    as p(y) is the mean of p(y|x).
+
+    means [..., C + 1].
+    """
     marginal = means[..., :-1]
     entropy = -(marginal * np.log(np.where(marginal > 0, marginal, 1.0))).sum(-1)
     return np.exp(means[..., -1] + entropy)
 
 
 def near_its_maximum(seen: Sighting) -> tuple[str, ...]:
-    """Within a tenth of the number of classes the score is skewed: its 95 % interval was seen to cover 93 % (tests/bench/coverage.md)."""
+    """Within a tenth of the number of classes the score is skewed:
+    its 95 % interval was seen to cover 93 % (tests/bench/coverage.md).
+    """
     return ("interval narrow near its maximum",) if seen.value > 0.9 * seen.d else ()
 
 
@@ -129,7 +180,12 @@ IS = Metric(
     smallest_n=3,  # of two, each without the other scores 1, and that is no interval
     properties=frozenset({"order_invariant"}),
     flags=near_its_maximum,
-    allowed={"splits": COUNT, "shuffle": range(-1, SEED.stop), "block": range(COUNT.stop), "chunk": FLAG},
+    allowed={
+        "splits": COUNT,
+        "shuffle": range(-1, SEED.stop),
+        "block": range(COUNT.stop),
+        "chunk": FLAG,
+    },
 )
 
 LABEL_ACCURACY = Metric(
@@ -158,9 +214,16 @@ TOP1_HISTOGRAM_GAP = Metric(
     paper="Kynkäänniemi et al. 2023, arXiv:2203.06026",
     falls=0.5,
     properties=frozenset({"symmetric", "order_invariant", "scale_invariant", "zero_on_identical"}),
-    flags=lambda seen: (*intervals.wide_near_real(seen.value, seen.real_high), *intervals.few_hits(seen.value, seen.n)),
+    flags=lambda seen: (
+        *intervals.wide_near_real(seen.value, seen.real_high),
+        *intervals.few_hits(seen.value, seen.n),
+    ),
 )
 
 INCEPTION_SCORE = Measure(
-    "is", "inception-tf1.logits_unbiased", name="is", title="IS: Inception score, ten splits, shuffled", constants={"splits": 10, "shuffle": 2020}
+    "is",
+    "inception-tf1.logits_unbiased",
+    name="is",
+    title="IS: Inception score, ten splits, shuffled",
+    constants={"splits": 10, "shuffle": 2020},
 )

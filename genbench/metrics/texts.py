@@ -1,4 +1,7 @@
-"""`clipscore_hessel`, `clip_sim`: how near images lie to their prompts by CLIP. The two scales, and the captions behind them, are never mixed."""
+"""`clipscore_hessel`, `clip_sim`: how near images lie to their prompts by CLIP.
+
+The two scales, and the captions behind them, are never mixed.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,12 @@ HESSEL, PERCENT = 2.5, 100.0
 
 
 def clipscore_hessel(arrays: Arrays) -> float:
-    """The mean of 2.5 max(cos, 0), 0 to 2.5. prompts float64 [n, 1]: the cosine of each image and its caption.
+    """The mean of 2.5 max(cos, 0), 0 to 2.5.
 
-    Hessel et al. (2021), section 3, eq. 1: of CLIP ViT-B/32, the caption after "A photo depicts ", cut to 77 pieces. Their code runs in float16 on a GPU.
+    prompts float64 [n, 1]: the cosine of each image and its caption.
+
+    Hessel et al. (2021), section 3, eq. 1: of CLIP ViT-B/32, the caption after "A photo depicts ",
+    cut to 77 pieces. Their code runs in float16 on a GPU.
     """
     return float(_scaled(arrays, HESSEL).mean())
 
@@ -30,7 +36,8 @@ def clipscore_hessel(arrays: Arrays) -> float:
 def clip_sim(arrays: Arrays) -> float:
     """The mean of 100 max(cos, 0), 0 to 100, of the caption as it is. prompts float64 [n, 1].
 
-    What torchmetrics calls CLIPScore, there of ViT-L/14 unless told otherwise; it takes the maximum with 0 of the mean, here of each pair.
+    What torchmetrics calls CLIPScore, there of ViT-L/14 unless told otherwise; it takes the maximum
+    with 0 of the mean, here of each pair.
     """
     return float(_scaled(arrays, PERCENT).mean())
 
@@ -73,6 +80,18 @@ CLIP_SIM = Metric(
     properties=frozenset({"order_invariant", "unbiased"}),
 )
 
-HESSELS = Measure("clipscore_hessel", "clip-text-b-32.cosine_depicts", name="clipscore_hessel", title='CLIPScore of ViT-B/32, after "A photo depicts "')
-SIM_B_32 = Measure("clip_sim", "clip-text-b-32.cosine", name="clip_sim", title="100 times the cosine, ViT-B/32")
-SIM_L_14 = Measure("clip_sim", "clip-text-l-14-336.cosine", name="clip_sim_l14_336", title="100 times the cosine, ViT-L/14 at 336 pixels")
+HESSELS = Measure(
+    "clipscore_hessel",
+    "clip-text-b-32.cosine_depicts",
+    name="clipscore_hessel",
+    title='CLIPScore of ViT-B/32, after "A photo depicts "',
+)
+SIM_B_32 = Measure(
+    "clip_sim", "clip-text-b-32.cosine", name="clip_sim", title="100 times the cosine, ViT-B/32"
+)
+SIM_L_14 = Measure(
+    "clip_sim",
+    "clip-text-l-14-336.cosine",
+    name="clip_sim_l14_336",
+    title="100 times the cosine, ViT-L/14 at 336 pixels",
+)

@@ -8,7 +8,10 @@ _POOL, _LOGITS, _HELD = "digits.pool", "digits.logits", "heldout"
 
 DIGITS = Protocol(
     name="digits",
-    title="870 samples, labels balanced, against 870 held-out real digits: copying the training images brings no advantage over learning",
+    title=(
+        "870 samples, labels balanced, against 870 held-out real digits: copying the training "
+        "images brings no advantage over learning"
+    ),
     dataset="digits",
     n=870,
     labels="balanced",
@@ -26,6 +29,9 @@ DIGITS = Protocol(
     real=("train", "heldout"),
 )
 
-_PPL = "perceptual path length in {}, at one end, of float images in the features that the board's distances have: numbers to ask for by name"
+_PPL = (
+    "perceptual path length in {}, at one end, of float images in the features that the board's "
+    "distances have: numbers to ask for by name"
+)
 PPL_Z = Measure("path_length", _POOL, name="ppl_z_digits", title=_PPL.format("z"), pairs=Pairs("z"))
 PPL_W = Measure("path_length", _POOL, name="ppl_w_digits", title=_PPL.format("w"), pairs=Pairs("w"))

@@ -1,6 +1,8 @@
-"""Protocols that come with generators: StyleGAN2-ADA, EDM, EDM2, StudioGAN, BigGAN-PyTorch and DiffAugment, a row each.
+"""Protocols that come with generators: StyleGAN2-ADA, EDM, EDM2, StudioGAN,
+BigGAN-PyTorch and DiffAugment, a row each.
 
-A row says what the generator's own code computes. Where a source of chance is unseeded there, ours has seed 0 and is one draw of it.
+A row says what the generator's own code computes. Where a source of chance is unseeded there, ours
+has seed 0 and is one draw of it.
 """
 
 from __future__ import annotations
@@ -9,19 +11,57 @@ from genbench.rows import Constant, Measure, Pairs, Protocol, Published
 
 _ONE_DRAW = "The original draws its subsets unseeded: ours is one draw of it."
 _TRIM: dict[str, Constant] = {"lower": 1, "upper": 99, "rule": "higher"}
-_LEGACY = "crops faces; StyleGAN3's code has it no more; a resolution over 256 is divided by resolution // 256 there, cropped or not"
+_LEGACY = (
+    "crops faces; StyleGAN3's code has it no more; a resolution over 256 is divided by "
+    "resolution // 256 there, cropped or not"
+)
 _HALF = "features and radii are float16 there: expect a difference of 1e-3 from float32"
 
-PPL_ZFULL = Measure("path_length", "lpips-vgg.phi", "", _TRIM, "ppl_zfull", pairs=Pairs("z", "slerp_unit", "full", 1e-4, True, 256), note=_LEGACY)
-PPL_WFULL = Measure("path_length", "lpips-vgg.phi", "", _TRIM, "ppl_wfull", pairs=Pairs("w", "lerp", "full", 1e-4, True, 256), note=_LEGACY)
-PPL_ZEND = Measure("path_length", "lpips-vgg.phi", "", _TRIM, "ppl_zend", pairs=Pairs("z", "slerp_unit", "end", 1e-4, True, 256), note=_LEGACY)
-PPL_WEND = Measure("path_length", "lpips-vgg.phi", "", _TRIM, "ppl_wend", pairs=Pairs("w", "lerp", "end", 1e-4, True, 256), note=_LEGACY)
+PPL_ZFULL = Measure(
+    "path_length",
+    "lpips-vgg.phi",
+    "",
+    _TRIM,
+    "ppl_zfull",
+    pairs=Pairs("z", "slerp_unit", "full", 1e-4, True, 256),
+    note=_LEGACY,
+)
+PPL_WFULL = Measure(
+    "path_length",
+    "lpips-vgg.phi",
+    "",
+    _TRIM,
+    "ppl_wfull",
+    pairs=Pairs("w", "lerp", "full", 1e-4, True, 256),
+    note=_LEGACY,
+)
+PPL_ZEND = Measure(
+    "path_length",
+    "lpips-vgg.phi",
+    "",
+    _TRIM,
+    "ppl_zend",
+    pairs=Pairs("z", "slerp_unit", "end", 1e-4, True, 256),
+    note=_LEGACY,
+)
+PPL_WEND = Measure(
+    "path_length",
+    "lpips-vgg.phi",
+    "",
+    _TRIM,
+    "ppl_wend",
+    pairs=Pairs("w", "lerp", "end", 1e-4, True, 256),
+    note=_LEGACY,
+)
 
 _NVIDIA = "inception-nvidia.pool"
 
 STYLEGAN2_ADA = Protocol(
     name="stylegan2-ada",
-    title="StyleGAN2-ADA and StyleGAN3: fid50k_full, kid50k_full, pr50k3_full, is50k, ppl2_wend; covariances divided by n",
+    title=(
+        "StyleGAN2-ADA and StyleGAN3: fid50k_full, kid50k_full, pr50k3_full, is50k, ppl2_wend; "
+        "covariances divided by n"
+    ),
     dataset="any",
     n=50_000,
     labels="training",
@@ -37,7 +77,10 @@ STYLEGAN2_ADA = Protocol(
             title="legacy, of the StyleGAN2 paper: at most 50,000 of the reference",
             reference_n=50_000,
             mirrored=True,
-            note="the mirror images come after all others, so they count only where the training set has fewer than 50,000 images",
+            note=(
+                "the mirror images come after all others, so they count only where the training "
+                "set has fewer than 50,000 images"
+            ),
         ),
         Measure(
             "kd_subsets",
@@ -51,23 +94,68 @@ STYLEGAN2_ADA = Protocol(
             note=_ONE_DRAW,
         ),
         *(
-            Measure(metric, "vgg16.fc2", "train", {"k": 3, "strict": 0}, metric, "pr50k3_full", 200_000, precision="float16", note=_HALF)
+            Measure(
+                metric,
+                "vgg16.fc2",
+                "train",
+                {"k": 3, "strict": 0},
+                metric,
+                "pr50k3_full",
+                200_000,
+                precision="float16",
+                note=_HALF,
+            )
             for metric in ("precision", "recall")
         ),
-        Measure("is", "inception-nvidia.logits_unbiased", constants={"splits": 10, "shuffle": -1}, name="is", title="is50k"),
+        Measure(
+            "is",
+            "inception-nvidia.logits_unbiased",
+            constants={"splits": 10, "shuffle": -1},
+            name="is",
+            title="is50k",
+        ),
         Measure(
             "path_length",
             "lpips-vgg.phi",
             constants=_TRIM,
             name="ppl2_wend",
-            pairs=Pairs(space="w", path="lerp", where="end", epsilon=1e-4, crop=False, size=256, reduce="box", levels="float"),
+            pairs=Pairs(
+                space="w",
+                path="lerp",
+                where="end",
+                epsilon=1e-4,
+                crop=False,
+                size=256,
+                reduce="box",
+                levels="float",
+            ),
         ),
     ),
     published=(
-        Published("cifar10", "StyleGAN2-ADA tuned, conditional", "fid", 2.42, "stylegan2-ada README, best of the runs; mean of five 2.42 ± .04"),
-        Published("cifar10", "StyleGAN2-ADA tuned", "fid", 2.92, "Karras et al. 2020, arXiv:2006.06676, mean of five ± .05"),
-        Published("cifar10", "StyleGAN2-ADA tuned, conditional", "is", 10.14, "Karras et al. 2020, arXiv:2006.06676"),
-        Published("cifar10", "StyleGAN2-ADA tuned", "is", 9.83, "Karras et al. 2020, arXiv:2006.06676"),
+        Published(
+            "cifar10",
+            "StyleGAN2-ADA tuned, conditional",
+            "fid",
+            2.42,
+            "stylegan2-ada README, best of the runs; mean of five 2.42 ± .04",
+        ),
+        Published(
+            "cifar10",
+            "StyleGAN2-ADA tuned",
+            "fid",
+            2.92,
+            "Karras et al. 2020, arXiv:2006.06676, mean of five ± .05",
+        ),
+        Published(
+            "cifar10",
+            "StyleGAN2-ADA tuned, conditional",
+            "is",
+            10.14,
+            "Karras et al. 2020, arXiv:2006.06676",
+        ),
+        Published(
+            "cifar10", "StyleGAN2-ADA tuned", "is", 9.83, "Karras et al. 2020, arXiv:2006.06676"
+        ),
         Published("ffhq-1024", "StyleGAN2 config F", "fid50k", 2.84, "StyleGAN2 README, ± .03"),
         Published("ffhq-1024", "StyleGAN2 config F", "is", 5.13, "StyleGAN2 README, ± .02"),
         Published("ffhq-1024", "StyleGAN2 config F", "ppl2_wend", 145.0, "StyleGAN2 README, ± .5"),
@@ -75,11 +163,26 @@ STYLEGAN2_ADA = Protocol(
         Published("ffhq-1024", "StyleGAN2 config F", "recall", 0.492, "StyleGAN2 README"),
         Published("brecahad-512", "StyleGAN2-ADA", "fid", 15.71, "stylegan2-ada README"),
         Published("metfaces-1024", "StyleGAN2-ADA", "fid", 18.22, "stylegan2-ada README"),
-        Published("brecahad-512", "StyleGAN2-ADA", "kid", 0.00288, "stylegan2-ada README, 2.88 thousandths"),
-        Published("metfaces-1024", "StyleGAN2-ADA", "kid", 0.00241, "stylegan2-ada README, 2.41 thousandths"),
+        Published(
+            "brecahad-512",
+            "StyleGAN2-ADA",
+            "kid",
+            0.00288,
+            "stylegan2-ada README, 2.88 thousandths",
+        ),
+        Published(
+            "metfaces-1024",
+            "StyleGAN2-ADA",
+            "kid",
+            0.00241,
+            "stylegan2-ada README, 2.41 thousandths",
+        ),
     ),
     paper="Karras et al. 2020, arXiv:2006.06676",
-    note="Labels are those of random training images; seeds are not fixed there. ppl_zfull, ppl_wfull, ppl_zend and ppl_wend are numbers to ask for by name.",
+    note=(
+        "Labels are those of random training images; seeds are not fixed there. ppl_zfull, "
+        "ppl_wfull, ppl_zend and ppl_wend are numbers to ask for by name."
+    ),
 )
 
 EDM = Protocol(
@@ -99,17 +202,32 @@ EDM = Protocol(
         Published("ffhq-64", "EDM, VE", "fid", 2.53, "Karras et al. 2022, table 2"),
         Published("afhqv2-64", "EDM, VP", "fid", 1.96, "Karras et al. 2022, table 2"),
         Published("afhqv2-64", "EDM, VE", "fid", 2.16, "Karras et al. 2022, table 2"),
-        Published("imagenet-64", "EDM, conditional", "fid", 1.36, "EDM README, stochastic sampler, 256 steps"),
+        Published(
+            "imagenet-64",
+            "EDM, conditional",
+            "fid",
+            1.36,
+            "EDM README, stochastic sampler, 256 steps",
+        ),
     ),
     paper="Karras et al. 2022, arXiv:2206.00364",
-    note="Seeds 0-49999, 50000-99999 and 100000-149999 there; the latents, then the label, come of each seed.",
+    note=(
+        "Seeds 0-49999, 50000-99999 and 100000-149999 there; the latents, then the label, "
+        "come of each seed."
+    ),
 )
 
-_512, _EDM2 = "imagenet-512", "EDM2 preset file; the presets of FID and of FD differ in guidance and length of averaging"
+_512, _EDM2 = (
+    "imagenet-512",
+    "EDM2 preset file; the presets of FID and of FD differ in guidance and length of averaging",
+)
 
 EDM2 = Protocol(
     name="edm2",
-    title="EDM2: FID and the Fréchet distance of DINOv2 after torch's antialiased bicubic resize, the lowest of three",
+    title=(
+        "EDM2: FID and the Fréchet distance of DINOv2 after torch's antialiased bicubic resize, "
+        "the lowest of three"
+    ),
     dataset="any",
     n=50_000,
     labels="iid",
@@ -133,17 +251,26 @@ EDM2 = Protocol(
             )
             for name, value in (("fid", fid), ("fd_dinov2", fd))
         ),
-        *(Published("imagenet-64", f"EDM2-{size}", "fid", fid, _EDM2) for size, fid in (("S", 1.58), ("M", 1.43), ("L", 1.33), ("XL", 1.33))),
+        *(
+            Published("imagenet-64", f"EDM2-{size}", "fid", fid, _EDM2)
+            for size, fid in (("S", 1.58), ("M", 1.43), ("L", 1.33), ("XL", 1.33))
+        ),
         Published("imagenet-64", "EDM2-S, autoguidance", "fid", 1.01, _EDM2),
         Published("imagenet-64", "EDM2-S, autoguidance", "fd_dinov2", 31.85, _EDM2),
     ),
     paper="Karras et al. 2024, arXiv:2312.02696",
-    note="Its latent models (ImageNet-512) truncate, as here; its pixel models (ImageNet-64) round. The number of repeats is its README's 'several'.",
+    note=(
+        "Its latent models (ImageNet-512) truncate, as here; its pixel models (ImageNet-64) round. "
+        "The number of repeats is its README's 'several'."
+    ),
 )
 
 STUDIOGAN = Protocol(
     name="studiogan",
-    title="StudioGAN: as many samples as the reference has images, IS of one split with the logits' bias",
+    title=(
+        "StudioGAN: as many samples as the reference has images, IS of one split with "
+        "the logits' bias"
+    ),
     dataset="any",
     n=0,
     labels="iid",
@@ -151,15 +278,24 @@ STUDIOGAN = Protocol(
     measures=(
         Measure("fd", "inception-torch.pool", "train", {"divisor": 1}, name="fid"),
         Measure("is", "inception-torch.logits", constants={"splits": 1, "shuffle": -1}, name="is"),
-        *(Measure(metric, "inception-torch.pool", "train", {"k": 5, "strict": 1}, name=metric) for metric in ("precision", "recall", "density", "coverage")),
+        *(
+            Measure(metric, "inception-torch.pool", "train", {"k": 5, "strict": 1}, name=metric)
+            for metric in ("precision", "recall", "density", "coverage")
+        ),
     ),
     paper="Kang, Shin & Park 2023, arXiv:2206.09479",
-    note="Its resizer `legacy`; `clean` and `friendly` are others. ImageNet takes 50,000 samples there. Its iFID is the unweighted mean of fid's classes.",
+    note=(
+        "Its resizer `legacy`; `clean` and `friendly` are others. ImageNet takes 50,000 samples "
+        "there. Its iFID is the unweighted mean of fid's classes."
+    ),
 )
 
 BIGGAN_PYTORCH = Protocol(
     name="biggan-pytorch",
-    title="BigGAN-PyTorch: torchvision's Inception, unquantised images; not comparable with any other FID or IS",
+    title=(
+        "BigGAN-PyTorch: torchvision's Inception, unquantised images; not comparable with any "
+        "other FID or IS"
+    ),
     dataset="any",
     n=50_000,
     labels="iid",
@@ -172,15 +308,24 @@ BIGGAN_PYTORCH = Protocol(
             {"divisor": 1},
             name="fid",
             precision="float32",
-            note="50 Newton-Schulz steps in float32 there, which may diverge and was seen 0.7 % off; the exact root here",
+            note=(
+                "50 Newton-Schulz steps in float32 there, which may diverge and was seen 0.7 % "
+                "off; the exact root here"
+            ),
         ),
         Measure("is", "inception-tv.logits", constants={"splits": 10, "shuffle": -1}, name="is"),
     ),
     paper="Brock et al. 2019, arXiv:1809.11096",
-    note="It takes every batch drawn, at least 50,000 samples, and does not trim them. The IS of its README (97.35) was taken by TensorFlow's code.",
+    note=(
+        "It takes every batch drawn, at least 50,000 samples, and does not trim them. "
+        "The IS of its README (97.35) was taken by TensorFlow's code."
+    ),
 )
 
-_DIFFAUGMENT, _CLEAN_FID = "data-efficient-gans README", "clean-fid README, legacy, mean of ten ± .09"
+_DIFFAUGMENT, _CLEAN_FID = (
+    "data-efficient-gans README",
+    "clean-fid README, legacy, mean of ten ± .09",
+)
 
 DIFFAUGMENT_TEST10K = Protocol(
     name="diffaugment-test10k",
@@ -191,7 +336,13 @@ DIFFAUGMENT_TEST10K = Protocol(
     quantise="round",
     measures=(
         Measure("fd", "inception-tf1.pool", "heldout", {"divisor": 1}, name="fid", title="fid10k"),
-        Measure("is", "inception-tf1.logits_unbiased", constants={"splits": 10, "shuffle": -1}, name="is", title="is10k"),
+        Measure(
+            "is",
+            "inception-tf1.logits_unbiased",
+            constants={"splits": 10, "shuffle": -1},
+            name="is",
+            title="is10k",
+        ),
     ),
     published=(
         *(

@@ -7,10 +7,13 @@ from typing import Any
 from genbench.section import Section
 
 TEMPLATE = """
-<p class="quiet">Measured once, on the machine of the run, while it ran; nothing is ranked by it.</p>
+<p class="quiet">Measured once, on the machine of the run, while it ran; \
+nothing is ranked by it.</p>
 <div class="scroll" tabindex="0" role="region" aria-label="Cost"><table>
-<thead><tr><th scope="col">Cost</th>{% for run in runs %}<th scope="col">{{ report.badge(run) }}</th>{% endfor %}</tr></thead><tbody>
-{% for title, cells in rows %}<tr><th scope="row">{{ title }}</th>{% for text in cells %}<td>{{ text }}</td>{% endfor %}</tr>
+<thead><tr><th scope="col">Cost</th>{% for run in runs %}<th scope="col">{{ report.badge(run) }}\
+</th>{% endfor %}</tr></thead><tbody>
+{% for title, cells in rows %}<tr><th scope="row">{{ title }}</th>{% for text in cells %}<td>\
+{{ text }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>
 """
 
@@ -45,10 +48,17 @@ ROWS = {
 
 def render(report: Any) -> Any:
     """A column for each run; rows of which a run has a number."""
-    held = {key: row for key, row in ROWS.items() if any(_number(run, key) is not None for run in report.runs)}
+    held = {
+        key: row
+        for key, row in ROWS.items()
+        if any(_number(run, key) is not None for run in report.runs)
+    }
     if not held:
         return "no run measured what it cost"
-    rows = [(title, [_text(run, key, said) for run in report.runs]) for key, (title, said) in held.items()]
+    rows = [
+        (title, [_text(run, key, said) for run in report.runs])
+        for key, (title, said) in held.items()
+    ]
     return report.html(TEMPLATE, rows=[*rows, ("Where", [_where(run) for run in report.runs])])
 
 
@@ -63,7 +73,15 @@ def _text(run: Any, key: str, said: Any) -> str:
 
 
 def _where(run: Any) -> str:
-    return ", ".join(str(one) for one in (run.record.cost.get("device"), run.record.environment.get("device"), run.record.cost.get("dtype")) if one)
+    return ", ".join(
+        str(one)
+        for one in (
+            run.record.cost.get("device"),
+            run.record.environment.get("device"),
+            run.record.cost.get("dtype"),
+        )
+        if one
+    )
 
 
 ROW = Section("cost", "Cost", 90, render)

@@ -1,4 +1,6 @@
-"""Where the numbers come from: versions, digests, environment, licences, and the command that repeats each run."""
+"""Where the numbers come from: versions, digests, environment, licences,
+and the command that repeats each run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ TEMPLATE = """
 <p class="quiet">The command that repeats it:</p>
 <pre><code>{{ one.command }}</code></pre>
 {% if one.remarks %}<p class="quiet">{{ one.remarks }}</p>{% endif %}
-<dl>{% for word, said in one.told.items() if said %}<dt>{{ word }}</dt><dd{% if word in digests %} class="hash"{% endif %}>{{ said }}</dd>{% endfor %}</dl>
+<dl>{% for word, said in one.told.items() if said %}<dt>{{ word }}</dt>\
+<dd{% if word in digests %} class="hash"{% endif %}>{{ said }}</dd>{% endfor %}</dl>
 {% endfor %}
 """
 DIGESTS = ("Run", "Code of the generator", "Checkpoint", "Real images", "Feature weights", "Commit")
@@ -54,7 +57,12 @@ def repeating(run: Any) -> tuple[str, str]:
         words += ["--metrics", ",".join(metrics)]
     words += ["--n", str(identity["n"]), *_seeds(int(identity["first_seed"]), int(identity["n"]))]
     words += ["--labels", str(conditions["labels"])] if conditions.get("labels") else []
-    words += ["--batch-size", str(plan.get("batch_size", 50)), "--device", str(plan.get("device", "cpu"))]
+    words += [
+        "--batch-size",
+        str(plan.get("batch_size", 50)),
+        "--device",
+        str(plan.get("device", "cpu")),
+    ]
     if "[" in str(plan["label"]):
         words += ["--checkpoint", str(plan["label"]).rpartition("[")[2].partition(" ")[0]]
         remarks.append(f"the checkpoint has the SHA-256 {identity['checkpoint']}")
@@ -63,9 +71,16 @@ def repeating(run: Any) -> tuple[str, str]:
         remarks.append(f"PROMPTS is the file of SHA-256 {said['file']}")
     elif "template" in said:
         words += ["--template", str(said["template"])]
-    precisions = {one.get("precision", "float32") for under in plan["protocols"].values() for one in under["extractors"].values()} - {"float32"}
+    precisions = {
+        one.get("precision", "float32")
+        for under in plan["protocols"].values()
+        for one in under["extractors"].values()
+    } - {"float32"}
     words += ["--feature-precision", *sorted(precisions)[:1]] if precisions else []
-    statistics = next((under["statistics"] for under in plan["protocols"].values() if under.get("statistics")), None)
+    statistics = next(
+        (under["statistics"] for under in plan["protocols"].values() if under.get("statistics")),
+        None,
+    )
     if statistics:
         words += ["--reference", "STATISTICS.npz"]
         remarks.append(f"STATISTICS.npz is the file of SHA-256 {statistics['sha256']}")
@@ -90,49 +105,106 @@ def _metrics(protocols: Any) -> list[str]:
 
 def _word(measure: Any, row: Any) -> str:
     placed = measure["name"] in {one.name for one in row.measures} if row else False
-    return str(measure["name"] if placed or measure["name"] in shelves.standing("measures") else measure.get("metric", measure["name"]))
+    return str(
+        measure["name"]
+        if placed or measure["name"] in shelves.standing("measures")
+        else measure.get("metric", measure["name"])
+    )
 
 
 def _told(run: Any) -> dict[str, str]:
     plan, environment = run.record.plan, run.record.environment
     identity = plan["identity"]
     versions = {"python": environment.get("python"), **(environment.get("versions") or {})}
-    splits = {split: seal for under in plan["protocols"].values() for split, seal in under["splits"].items()}
-    weights = {name: one.get("weights") for under in plan["protocols"].values() for name, one in under["extractors"].items()}
-    measures = [one for under in plan["protocols"].values() for one in under["measures"] if not one.get("skip")]
+    splits = {
+        split: seal
+        for under in plan["protocols"].values()
+        for split, seal in under["splits"].items()
+    }
+    weights = {
+        name: one.get("weights")
+        for under in plan["protocols"].values()
+        for name, one in under["extractors"].items()
+    }
+    measures = [
+        one
+        for under in plan["protocols"].values()
+        for one in under["measures"]
+        if not one.get("skip")
+    ]
     dirty = " with changes" if environment.get("git_dirty") else ""
     return {
         "Run": f"{run.record.id}, made {run.record.created} by genbench {run.record.genbench}",
-        "Generator": f"{identity['generator']} ({plan.get('origin', '')}); seeds {plan.get('seeding', 'per image')}",
+        "Generator": (
+            f"{identity['generator']} ({plan.get('origin', '')}); "
+            f"seeds {plan.get('seeding', 'per image')}"
+        ),
         "Code of the generator": str(identity.get("code", "")),
         "Checkpoint": str(identity["checkpoint"] or "none"),
-        "Training": ", ".join(f"{name} {value}" for name, value in (plan.get("training") or {}).items() if isinstance(value, str | int) and value != ""),
+        "Training": ", ".join(
+            f"{name} {value}"
+            for name, value in (plan.get("training") or {}).items()
+            if isinstance(value, str | int) and value != ""
+        ),
         "Chosen by": run.entries[next(iter(run.entries))].tuned,
         "Real images": ", ".join(f"{split} {seal}" for split, seal in sorted(splits.items())),
-        "Formulas": ", ".join(dict.fromkeys(str(one.get("formula", "")) for one in measures if one.get("formula"))),
-        "Intervals": ", ".join(dict.fromkeys(f"blocks {one['interval']}, leave-outs {one['leave_outs']}" for one in measures if "interval" in one)),
-        "Real-vs-real": ", ".join(dict.fromkeys(str(one["real_vs_real"]) for one in measures if "real_vs_real" in one)),
-        "Feature weights": ", ".join(f"{name} {seal}" for name, seal in sorted(weights.items()) if seal),
+        "Formulas": ", ".join(
+            dict.fromkeys(str(one.get("formula", "")) for one in measures if one.get("formula"))
+        ),
+        "Intervals": ", ".join(
+            dict.fromkeys(
+                f"blocks {one['interval']}, leave-outs {one['leave_outs']}"
+                for one in measures
+                if "interval" in one
+            )
+        ),
+        "Real-vs-real": ", ".join(
+            dict.fromkeys(str(one["real_vs_real"]) for one in measures if "real_vs_real" in one)
+        ),
+        "Feature weights": ", ".join(
+            f"{name} {seal}" for name, seal in sorted(weights.items()) if seal
+        ),
         "Licences": _licences(run, sorted(weights)),
-        "Versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if version),
-        "Machine": ", ".join(str(one) for one in (environment.get("platform"), environment.get("device"), _threads(environment)) if one),
-        "Arithmetic": f"deterministic algorithms {'on' if environment.get('deterministic') else 'off'}, TF32 {'on' if environment.get('tf32') else 'off'}",
+        "Versions": ", ".join(
+            f"{name} {version}" for name, version in sorted(versions.items()) if version
+        ),
+        "Machine": ", ".join(
+            str(one)
+            for one in (
+                environment.get("platform"),
+                environment.get("device"),
+                _threads(environment),
+            )
+            if one
+        ),
+        "Arithmetic": (
+            f"deterministic algorithms {'on' if environment.get('deterministic') else 'off'}, "
+            f"TF32 {'on' if environment.get('tf32') else 'off'}"
+        ),
         "Commit": f"{environment['git_commit']}{dirty}" if environment.get("git_commit") else "",
     }
 
 
 def _threads(environment: Any) -> str:
-    return f"{environment['threads']} threads of {environment.get('cpus')} processors" if environment.get("threads") else ""
+    return (
+        f"{environment['threads']} threads of {environment.get('cpus')} processors"
+        if environment.get("threads")
+        else ""
+    )
 
 
 def _licences(run: Any, extractors: list[str]) -> str:
-    """Of the real images and of the feature weights, as their rows say; what no row says is left out."""
+    """Of the real images and of the feature weights, as their rows say;
+    what no row says is left out.
+    """
     found = []
     with contextlib.suppress(UserError):
         found.append(f"{run.dataset.name}: {run.dataset.licence}")
     known = shelves.standing("extractors")
     rows = [shelves.find("extractors", name) for name in extractors if name in known]
-    return "; ".join([*found, *(f"{row.name}: {row.weights.licence}" for row in rows if row.weights)])
+    return "; ".join(
+        [*found, *(f"{row.name}: {row.weights.licence}" for row in rows if row.weights)]
+    )
 
 
 ROW = Section("provenance", "Provenance", 100, render)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 ROWS, COLUMNS = 12, 10
 TEMPLATE = """
-<p class="quiet"><b>Uncurated</b>: the first samples of each run, in the order of their seeds, none left out. {{ rule }} {{ seeds }}</p>
+<p class="quiet"><b>Uncurated</b>: the first samples of each run, in the order of their seeds, \
+none left out. {{ rule }} {{ seeds }}</p>
 <div class="figures">
 {% for one in grids %}
 <figure><p class="title">{{ report.badge(one.run) }}</p>
@@ -51,7 +52,11 @@ def _rule(runs: Any) -> str:
     told = "Row = class, column = seed." if classes else "In reading order of the seeds."
     if any(run.train_counts and len(set(run.train_counts)) > 1 for run in runs):
         told += " Classes from head to tail, beside each its training images."
-    return told + (f" {ROWS} of {classes} classes, evenly spaced along that order, not chosen by their looks." if classes > ROWS else "")
+    return told + (
+        f" {ROWS} of {classes} classes, evenly spaced along that order, not chosen by their looks."
+        if classes > ROWS
+        else ""
+    )
 
 
 def _grid(report: Any, run: Any) -> dict[str, Any]:
@@ -65,8 +70,18 @@ def _grid(report: Any, run: Any) -> dict[str, Any]:
     last = run.first_seed + max(max(row[: sheet.columns]) for row in places)
     alt = f"Uncurated samples of {run.label}, {sheet.rows} rows of {sheet.columns}"
     alt += f"; rows are the classes {', '.join(name for name, _ in rows)}" if rows else ""
-    caption = f"seeds {run.first_seed} to {last}; {_options(run)}{images.shape[3]} x {images.shape[2]} pixels, not smoothed"
-    return {"run": run, "reason": "", "rows": rows, "sheet": sheet, "alt": alt, "caption": caption + (f"; {sheet.note}" if sheet.note else "")}
+    caption = (
+        f"seeds {run.first_seed} to {last}; {_options(run)}{images.shape[3]} x {images.shape[2]} "
+        "pixels, not smoothed"
+    )
+    return {
+        "run": run,
+        "reason": "",
+        "rows": rows,
+        "sheet": sheet,
+        "alt": alt,
+        "caption": caption + (f"; {sheet.note}" if sheet.note else ""),
+    }
 
 
 def _options(run: Any) -> str:
@@ -75,10 +90,15 @@ def _options(run: Any) -> str:
 
 
 def _rows(run: Any) -> tuple[list[tuple[str, str]], list[list[int]]]:
-    """(class, training images) of each row, [] without classes, and the places of its samples in the run."""
+    """(class, training images) of each row, [] without classes,
+    and the places of its samples in the run.
+    """
     if run.labels is None:
         columns = min(COLUMNS, run.n)
-        return [], [list(range(at, at + columns)) for at in range(0, min(run.n, COLUMNS**2) - columns + 1, columns)]
+        return [], [
+            list(range(at, at + columns))
+            for at in range(0, min(run.n, COLUMNS**2) - columns + 1, columns)
+        ]
     order = _order(run)
     members: list[ndarray[Any, Any]] = [np.flatnonzero(run.labels == c)[:COLUMNS] for c in order]
     columns = max(1, min((len(one) for one in members if len(one)), default=1))
@@ -90,7 +110,12 @@ def _rows(run: Any) -> tuple[list[tuple[str, str]], list[list[int]]]:
 
 def _order(run: Any) -> list[int]:
     """The classes that are shown, from head to tail where training counts differ."""
-    order = sorted(range(len(run.classes)), key=lambda c: (-run.train_counts[c], c) if len(run.train_counts) == len(run.classes) else (0, c))
+    order = sorted(
+        range(len(run.classes)),
+        key=lambda c: (
+            (-run.train_counts[c], c) if len(run.train_counts) == len(run.classes) else (0, c)
+        ),
+    )
     if len(order) <= ROWS:
         return order
     return [order[round(at)] for at in np.linspace(0, len(order) - 1, ROWS)]

@@ -1,4 +1,6 @@
-"""The samples that carry most of the distance, by the first-order influence of each, and what the distance is without them."""
+"""The samples that carry most of the distance, by the first-order influence of each,
+and what the distance is without them.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,13 @@ TEMPLATE = """
 {% else %}
 {{ report.picture(one.sheet, one.alt) }}
 <figcaption>{{ one.words }}</figcaption>
-<details><summary>Which they are</summary><div class="scroll" tabindex="0" role="region" aria-label="Worst samples of {{ one.run.name }}">
+<details><summary>Which they are</summary>\
+<div class="scroll" tabindex="0" role="region" aria-label="Worst samples of {{ one.run.name }}">
 <table class="sortable">
-<thead><tr><th scope="col">Rank</th><th scope="col">Seed</th><th scope="col">Class</th><th scope="col">{{ one.column }}</th></tr></thead><tbody>
-{% for row in one.rows %}<tr><th scope="row">{{ row.rank }}</th><td>{{ row.seed }}</td><td>{{ row.of }}</td>
+<thead><tr><th scope="col">Rank</th><th scope="col">Seed</th><th scope="col">Class</th>\
+<th scope="col">{{ one.column }}</th></tr></thead><tbody>
+{% for row in one.rows %}<tr><th scope="row">{{ row.rank }}</th><td>{{ row.seed }}</td><td>\
+{{ row.of }}</td>
 <td data-value="{{ row.value }}">{{ '%.3g'|format(row.value) }}</td></tr>
 {% endfor %}</tbody></table></div></details>
 {% endif %}</figure>
@@ -38,12 +43,18 @@ TEMPLATE = """
 </div>
 """
 INFLUENCE = (
-    "the largest first-order influence ψ(x) = 2(μ−m)·(x−μ) + (x−μ)ᵀ(I−T)(x−μ) − tr((I−T)S) on the Fréchet distance, where T takes the Gaussian of the "
-    "samples to that of the reference; {}, left to right in this order. Some of any faithful generator's samples stand here too."
+    "the largest first-order influence ψ(x) = 2(μ−m)·(x−μ) + (x−μ)ᵀ(I−T)(x−μ) − tr((I−T)S) on "
+    "the Fréchet distance, where T takes the Gaussian of the samples to that of the reference; "
+    "{}, left to right in this order. Some of any faithful generator's samples stand here too."
 )
 TURNS = "the largest goes out, ψ is taken again of those that are left, and so on"
-AT_ONCE = "the largest of all at once, which overstates what they cost together where they are alike"
-FARTHEST = "farthest from their nearest real image of the reference, since there are fewer than twice as many samples as features."
+AT_ONCE = (
+    "the largest of all at once, which overstates what they cost together where they are alike"
+)
+FARTHEST = (
+    "farthest from their nearest real image of the reference, since there are fewer than twice as "
+    "many samples as features."
+)
 
 
 def render(report: Any) -> Any:
@@ -80,7 +91,8 @@ def _worst(report: Any, run: Any) -> dict[str, Any]:
     ]
     return {
         "run": run, "reason": "", "places": places, "sheet": sheet, "rows": table, "rule": rule,
-        "column": "ψ" if many else "distance", "words": _without(run, rows, held, places) if many else FARTHEST,
+        "column": "ψ" if many else "distance",
+        "words": _without(run, rows, held, places) if many else FARTHEST,
         "alt": f"The {len(places)} worst samples of {run.label}",
     }  # fmt: skip
 
@@ -92,8 +104,11 @@ def _far(rows: Array, held: Array) -> tuple[Array, Array]:
 
 
 def _costly(rows: Array, held: Array) -> tuple[Array, Array]:
-    """ψ of each sample when it is taken out, one after the other, each time of those that are left: of many alike the first would else name them all, and
-    without all of them the samples spread too little. Of wide features all at once, as each turn costs an eigenvalue problem.
+    """ψ of each sample when it is taken out, one after the other, each time of those that are left:
+    of many alike the first would else name them all, and without all of them the samples
+    spread too little.
+
+    Of wide features all at once, as each turn costs an eigenvalue problem.
     """
     left, value, places = np.arange(len(rows)), np.zeros(len(rows)), []
     turns = SHOWN if rows.shape[1] <= WIDEST else 1
@@ -109,10 +124,16 @@ def _costly(rows: Array, held: Array) -> tuple[Array, Array]:
 def _without(run: Any, rows: Array, held: Array, places: Array) -> str:
     """What the distance is with and without the worst, and without as many drawn at random."""
     still = gaussians.fit(held)
-    whole, less = gaussians.distance(rows, still), gaussians.distance(np.delete(rows, places, 0), still)
+    whole, less = (
+        gaussians.distance(rows, still),
+        gaussians.distance(np.delete(rows, places, 0), still),
+    )
     chance = np.random.default_rng(0).choice(len(rows), len(places), replace=False)
     usual = gaussians.distance(np.delete(rows, chance, 0), still)
-    told = f"The worst {len(places)} of {len(rows)}. The Fréchet distance of all is {whole:.3g}; without these {less:.3g}"
+    told = (
+        f"The worst {len(places)} of {len(rows)}. The Fréchet distance of all is {whole:.3g}; "
+        f"without these {less:.3g}"
+    )
     return f"{told}, without {len(places)} drawn at random {usual:.3g}."
 
 

@@ -1,8 +1,10 @@
-"""Time and memory of the table of classes at the size of ImageNet: 1,000 classes of 50 samples and 50 real images, 2,048 dimensions.
+"""Time and memory of the table of classes at the size of ImageNet:
+1,000 classes of 50 samples and 50 real images, 2,048 dimensions.
 
     python tests/bench/classes.py --out tests/bench/classes.md
 
-Permutations are taken apart: first a table without them (99, whose time is nothing), then with 1,999.
+Permutations are taken apart: first a table without them (99, whose time is nothing),
+then with 1,999.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from genbench.files import write
 
 TEXT = """# The table of classes at the size of ImageNet
 
-{classes} classes; {n} samples of each, {n} real images, as many more for real against real, and as many training images; d = {d}. Every number of each class
-with its interval of both sides and real against real, but for LPIPS, which the run has taken before, and the recogniser's logits, which it has too.
+{classes} classes; {n} samples of each, {n} real images, as many more for real against real, \
+and as many training images; d = {d}. Every number of each class
+with its interval of both sides and real against real, but for LPIPS, \
+which the run has taken before, and the recogniser's logits, which it has too.
 Made by `python tests/bench/classes.py` with {threads} thread(s) on {cpus} processors.
 
 | | seconds | of a processor | limit |
@@ -35,7 +39,8 @@ Made by `python tests/bench/classes.py` with {threads} thread(s) on {cpus} proce
 | all numbers, 99 permutations | {bare[0]:.0f} | {bare[1]:.0f} | 90 |
 | all numbers, 1,999 permutations | {whole[0]:.0f} | {whole[1]:.0f} | |
 
-Peak memory {peak:.2f} GB, of which the features take {given:.2f} GB (float32, as extractors give them);
+Peak memory {peak:.2f} GB, of which the features take {given:.2f} GB (float32, \
+as extractors give them);
 limit 3 GB in all. Time {time}, memory {memory} the limit.
 """
 
@@ -68,7 +73,9 @@ def population(classes: int, n: int, d: int, seed: int = 0) -> Sides:
 
 
 def measured(classes: int, n: int, d: int, permutations: int) -> dict[str, float]:
-    """Seconds, those of a processor, the peak of this process's memory and what the features take, both in GB."""
+    """Seconds, those of a processor, the peak of this process's memory and what the features take,
+    both in GB.
+    """
     os.environ["GENBENCH_QUIET"] = "1"
     sides = population(classes, n, d)
     assert sides.train is not None
@@ -76,7 +83,12 @@ def measured(classes: int, n: int, d: int, permutations: int) -> dict[str, float
     began = time.monotonic(), time.process_time()
     table(Sides(**{**vars(sides), "permutations": permutations}))
     seconds, processor = time.monotonic() - began[0], time.process_time() - began[1]
-    return {"seconds": seconds, "processor": processor, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, "held": held}
+    return {
+        "seconds": seconds,
+        "processor": processor,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "held": held,
+    }
 
 
 def main() -> int:
@@ -93,16 +105,22 @@ def main() -> int:
         return 0
     sizes = [f"--{name}={getattr(given, name)}" for name in ("classes", "n", "d")]
     each = []
-    for permutations in (99, 1999):  # each in a process of its own: what one leaves in memory is not the other's
-        done = subprocess.run([sys.executable, __file__, *sizes, f"--permutations={permutations}"], stdout=subprocess.PIPE, check=True)
+    # each in a process of its own: what one leaves in memory is not the other's
+    for permutations in (99, 1999):
+        done = subprocess.run(
+            [sys.executable, __file__, *sizes, f"--permutations={permutations}"],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
         each.append(json.loads(done.stdout))
         print(permutations, each[-1], flush=True)
     times = [(one["seconds"], one["processor"]) for one in each]
     peak, held = max(one["peak"] for one in each), each[0]["held"]
     good, said = times[0][0] < 90 and peak < 3, {True: "within", False: "beyond"}
     text = TEXT.format(
-        classes=given.classes, n=given.n, d=given.d, threads=os.environ.get("OMP_NUM_THREADS", "all"), cpus=os.cpu_count(), bare=times[0], whole=times[1],
-        peak=peak, given=held, time=said[times[0][0] < 90], memory=said[peak < 3],
+        classes=given.classes, n=given.n, d=given.d,
+        threads=os.environ.get("OMP_NUM_THREADS", "all"), cpus=os.cpu_count(), bare=times[0],
+        whole=times[1], peak=peak, given=held, time=said[times[0][0] < 90], memory=said[peak < 3],
     )  # fmt: skip
     print(text)
     if given.out:

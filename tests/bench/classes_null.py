@@ -1,8 +1,10 @@
-"""How often the table of classes flags a class where none is at fault: held-out digits against held-out digits, split anew in every draw.
+"""How often the table of classes flags a class where none is at fault:
+held-out digits against held-out digits, split anew in every draw.
 
     python tests/bench/classes_null.py --draws 500 --out tests/bench/classes_null.md
 
-Beside it, what comparing intervals of the samples' side alone would flag: classes whose kernel distance differs from 0 by more than its own jackknife error.
+Beside it, what comparing intervals of the samples' side alone would flag: classes whose kernel
+distance differs from 0 by more than its own jackknife error.
 """
 
 from __future__ import annotations
@@ -25,26 +27,35 @@ from genbench.files import write
 
 TEXT = """# How often a table of classes flags real images
 
-Held-out digits in two halves of equal classes (43 or 44 images of each), {draws} splits: one half stands for the samples, the other is the reference. Made by
-`python tests/bench/classes_null.py --draws {draws}`. At most 7 % may be flagged (5 % are allowed by Holm over {tests} tests).
+Held-out digits in two halves of equal classes (43 or 44 images of each), {draws} splits: \
+one half stands for the samples, the other is the reference. Made by
+`python tests/bench/classes_null.py --draws {draws}`. At most 7 % may be flagged (5 % are allowed \
+by Holm over {tests} tests).
 
 | | runs with a class flagged | share |
 |---|---|---|
 | the table's flags | {flagged} | {share:.1%} |
 | kernel distance: interval of the samples' side alone excludes 0 | {alone} | {alone_share:.1%} |
 
-Flags by kind: {kinds}. Intervals of both sides held 0 in {covered:.1%} of classes. Classes at a z of 3 or more: {seen:.3f} a run; foretold by chance:
+Flags by kind: {kinds}. Intervals of both sides held 0 in {covered:.1%} of classes. \
+Classes at a z of 3 or more: {seen:.3f} a run; foretold by chance:
 {chance:.3f}.
 """
 
 
 def alone(sides) -> bool:
-    """Whether the kernel distance of any class lies farther from 0 than the samples' own error times t, with no other class counted."""
+    """Whether the kernel distance of any class lies farther from 0 than the samples' own error
+    times t, with no other class counted.
+    """
     for c in range(CLASSES):
         x, y = sides.samples[sides.labels == c], sides.reference[sides.reference_labels == c]
         of = classes_pairs.pairs(np.concatenate([x, y]))
         value = classes_pairs.measured(of, np.arange(len(x)), np.arange(len(x), len(of.rows)))["kd"]
-        error = intervals.jackknife(classes_within.left_outs(of, len(x))["kd"][0], np.bincount(classes_within.blocks_of(len(x))), value)
+        error = intervals.jackknife(
+            classes_within.left_outs(of, len(x))["kd"][0],
+            np.bincount(classes_within.blocks_of(len(x))),
+            value,
+        )
         low, high = intervals.t_interval(value, error, classes_within.BLOCKS)
         if not low <= 0 <= high:
             return True
@@ -74,8 +85,10 @@ def main() -> int:
         tests = found.tests
     n = given.draws
     text = TEXT.format(
-        draws=n, tests=tests, flagged=flagged, share=flagged / n, alone=single, alone_share=single / n,
-        kinds=", ".join(f"{kind} {count}" for kind, count in kinds.items()) or "none", covered=covered / n / CLASSES, seen=seen / n, chance=chance / n,
+        draws=n, tests=tests, flagged=flagged, share=flagged / n, alone=single,
+        alone_share=single / n,
+        kinds=", ".join(f"{kind} {count}" for kind, count in kinds.items()) or "none",
+        covered=covered / n / CLASSES, seen=seen / n, chance=chance / n,
     )  # fmt: skip
     print(text, f"{time.monotonic() - began:.0f} s")
     if given.out:

@@ -1,4 +1,6 @@
-"""Populations of known kind for the coverage benchmark, and what a metric is given of one draw: every need, at every n."""
+"""Populations of known kind for the coverage benchmark, and what a metric is given of one draw:
+every need, at every n.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,14 @@ ABOUT = {
     "mix16": "a mixture of 4 Gaussians at d = 16",
     "mix64": "a mixture of 7 Gaussians at d = 64",
     "mix256": "a mixture of 10 Gaussians at d = 256",
-    "inception64": "3,670 real Inception features on their 64 leading principal components, drawn with replacement: samples and reference hold copies",
-    "inception2048": "3,670 real Inception features at full width, drawn with replacement: samples and reference hold copies",
+    "inception64": (
+        "3,670 real Inception features on their 64 leading principal components, "
+        "drawn with replacement: samples and reference hold copies"
+    ),
+    "inception2048": (
+        "3,670 real Inception features at full width, drawn with replacement: "
+        "samples and reference hold copies"
+    ),
     "digits": "Gaussians with the moments of real digits, d = 64",
     "equal": "both sides from it",
     "worse": "samples moved and narrowed",
@@ -54,15 +62,34 @@ class Cell:
     @property
     def null(self) -> Cell:
         """The cell in which both sides have the reference's distribution."""
-        return self if self.kind in ("equal", "classes") else Cell(self.family, "equal" if self.kind == "worse" else "classes", self.d, self.n, self.weight)
+        return (
+            self
+            if self.kind in ("equal", "classes")
+            else Cell(
+                self.family,
+                "equal" if self.kind == "worse" else "classes",
+                self.d,
+                self.n,
+                self.weight,
+            )
+        )
 
 
 def cells() -> list[Cell]:
-    """Every cell, those of one n together, the dear ones last: what the cheap ones leave of their time is theirs."""
-    found = [Cell(f"mix{d}", kind, d, int(d * times)) for d in CENTRES for times in (0.5, 2, 10) for kind in ("equal", "worse")]
+    """Every cell, those of one n together, the dear ones last:
+    what the cheap ones leave of their time is theirs.
+    """
+    found = [
+        Cell(f"mix{d}", kind, d, int(d * times))
+        for d in CENTRES
+        for times in (0.5, 2, 10)
+        for kind in ("equal", "worse")
+    ]
     found += [Cell("digits", kind, 64, DIGITS_N) for kind in ("equal", "worse", "classes")]
     if features_file().exists():
-        found += [Cell("inception64", kind, 64, n) for n in (128, 640) for kind in ("equal", "worse")]
+        found += [
+            Cell("inception64", kind, 64, n) for n in (128, 640) for kind in ("equal", "worse")
+        ]
         found += [Cell("inception2048", "equal", 2048, n, 4.0) for n in (1024, 4096)]
     return sorted(found, key=lambda cell: (cell.n * cell.d, cell.family))
 
@@ -81,9 +108,11 @@ def side(cell: Cell, rng: np.random.Generator, *, ours: bool) -> Rows:
 
 
 def mixture(d: int, n: int, rng: np.random.Generator, *, worse: bool) -> Rows:
-    """Components of one covariance, whose standard deviations fall as 1/sqrt(j); the logits are those of the right classifier.
+    """Components of one covariance, whose standard deviations fall as 1/sqrt(j);
+    the logits are those of the right classifier.
 
-    Whitened, the centres have length 2.3 (about 3.3 apart). Worse: narrowed to 0.9 about the origin and moved by 1 in whitened space.
+    Whitened, the centres have length 2.3 (about 3.3 apart). Worse: narrowed to 0.9 about the origin
+    and moved by 1 in whitened space.
     """
     centres = np.random.default_rng(d).normal(size=(CENTRES[d], d))
     centres *= 2.3 / np.linalg.norm(centres, axis=1, keepdims=True)
@@ -91,11 +120,17 @@ def mixture(d: int, n: int, rng: np.random.Generator, *, worse: bool) -> Rows:
     white = centres[labels] + rng.normal(size=(n, d))
     if worse:
         white = 0.9 * white + d**-0.5
-    return {"x": white / np.sqrt(np.arange(1, d + 1)), "logits": white @ centres.T - 0.5 * 2.3**2, "labels": labels}
+    return {
+        "x": white / np.sqrt(np.arange(1, d + 1)),
+        "logits": white @ centres.T - 0.5 * 2.3**2,
+        "labels": labels,
+    }
 
 
 def features_file() -> Path:
-    """The real Inception features: of $GENBENCH_TEST_DATA, else of shared/data beside the checkout."""
+    """The real Inception features: of $GENBENCH_TEST_DATA,
+    else of shared/data beside the checkout.
+    """
     named = os.environ.get("GENBENCH_TEST_DATA")
     folder = Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
     return folder / "flowers-inception-pool3.npz"
@@ -103,7 +138,9 @@ def features_file() -> Path:
 
 @functools.cache
 def flowers(d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Real features [3670, d], logits of a linear discriminant on 64 principal components, labels."""
+    """Real features [3670, d], logits of a linear discriminant on 64 principal components,
+    labels.
+    """
     with np.load(features_file()) as file:
         x, names = file["features"].astype(np.float64), file["labels"]
     labels = np.unique(names, return_inverse=True)[1]
@@ -116,7 +153,10 @@ def flowers(d: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def resampled(d: int, n: int, rng: np.random.Generator, *, worse: bool) -> Rows:
-    """Real rows with replacement, balanced by class. Worse: narrowed to 0.9 about the mean and moved by a fifth of each feature's deviation."""
+    """Real rows with replacement, balanced by class.
+
+    Worse: narrowed to 0.9 about the mean and moved by a fifth of each feature's deviation.
+    """
     x, logits, of = flowers(d)
     labels = np.arange(n) % (of.max() + 1)
     rows = np.empty(n, dtype=np.int64)
@@ -141,13 +181,18 @@ def features(images: torch.Tensor) -> Rows:
 def digits() -> dict[str, tuple[Rows, np.ndarray]]:
     """Features and labels of the held-out and of the training images."""
     row = shelves.find("datasets", "digits")
-    opened = {split: [torch.cat(parts) for parts in zip(*row.open(split), strict=True)] for split in ("heldout", "train")}
+    opened = {
+        split: [torch.cat(parts) for parts in zip(*row.open(split), strict=True)]
+        for split in ("heldout", "train")
+    }
     return {split: (features(images), labels.numpy()) for split, (images, labels) in opened.items()}
 
 
 @functools.cache
 def fitted(what: str, c: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and factor of the covariance of real features: of one class of the held-out images, or (c = -1) of all 1,740."""
+    """Mean and factor of the covariance of real features: of one class of the held-out images,
+    or (c = -1) of all 1,740.
+    """
     (held, labels), (train, _) = digits().values()
     like = held[what][labels == c] if c >= 0 else np.concatenate([held[what], train[what]])
     values, vectors = np.linalg.eigh(np.cov(like, rowvar=False))
@@ -167,9 +212,17 @@ def by_class(rng: np.random.Generator, what: str, labels: np.ndarray) -> np.ndar
 
 
 def digits_like(kind: str, rng: np.random.Generator, *, ours: bool) -> Rows:
-    """Logits from one Gaussian per class; features from one for all, or (classes, generators) one per class. Worse: moved by 0.3 and narrowed to 0.8."""
+    """Logits from one Gaussian per class; features from one for all,
+    or (classes, generators) one per class.
+
+    Worse: moved by 0.3 and narrowed to 0.8.
+    """
     labels = np.arange(DIGITS_N) % DIGITS_CLASSES
-    x = gaussian(rng, "pool", -1, DIGITS_N) if kind in ("equal", "worse") else by_class(rng, "pool", labels)
+    x = (
+        gaussian(rng, "pool", -1, DIGITS_N)
+        if kind in ("equal", "worse")
+        else by_class(rng, "pool", labels)
+    )
     if ours and kind == "worse":
         x = 0.3 + 0.8 * x
     return {"x": x, "logits": by_class(rng, "logits", labels), "labels": labels}
@@ -178,13 +231,21 @@ def digits_like(kind: str, rng: np.random.Generator, *, ours: bool) -> Rows:
 @functools.cache
 def plugin(name: str) -> Any:
     description = generator.locate(name)
-    return generator.construct(description, {}, generator.checkpoint_of(description, shelves.find("datasets", "digits"), None), "cpu", None)
+    return generator.construct(
+        description,
+        {},
+        generator.checkpoint_of(description, shelves.find("datasets", "digits"), None),
+        "cpu",
+        None,
+    )
 
 
 def rendered(name: str, place: int) -> Rows:
     """The samples of a shipped generator with the seeds of --seed PLACE."""
     labels = np.arange(DIGITS_N) % DIGITS_CLASSES
-    found = features(plugin(name).draw(np.arange(DIGITS_N), draws.first_seed(place), labels, DIGITS_N, "round"))
+    found = features(
+        plugin(name).draw(np.arange(DIGITS_N), draws.first_seed(place), labels, DIGITS_N, "round")
+    )
     return {"x": found["pool"], "logits": found["logits"], "labels": labels}
 
 
@@ -195,7 +256,10 @@ def rendered(name: str, place: int) -> Rows:
 def real(cell: Cell) -> tuple[Rows, Rows]:
     """The reference and the training split that stay while samples are drawn again."""
     if cell.shipped:
-        one, other = ({"x": rows["pool"], "logits": rows["logits"], "labels": labels} for rows, labels in digits().values())
+        one, other = (
+            {"x": rows["pool"], "logits": rows["logits"], "labels": labels}
+            for rows, labels in digits().values()
+        )
         return one, other
     one, other = (side(cell.null, np.random.default_rng([10**9, k]), ours=False) for k in (0, 1))
     return one, other
@@ -209,8 +273,17 @@ def draw(cell: Cell, place: int, *, fresh: bool) -> tuple[Arrays, dict[str, np.n
     rng = np.random.default_rng([place, int(fresh)])
     ours = rendered(cell.kind, place) if cell.shipped else side(cell, rng, ours=True)
     reference, train = (side(cell.null, rng, ours=False) for _ in range(2)) if fresh else real(cell)
-    blocks = {"samples": blocks_of(ours["labels"]), "reference": blocks_of(reference["labels"]), "train": blocks_of(train["labels"])}
-    rows = {"samples": ours["x"], "logits": ours["logits"], "labels": ours["labels"], "pairs": rng.lognormal(size=len(ours["x"]))}
+    blocks = {
+        "samples": blocks_of(ours["labels"]),
+        "reference": blocks_of(reference["labels"]),
+        "train": blocks_of(train["labels"]),
+    }
+    rows = {
+        "samples": ours["x"],
+        "logits": ours["logits"],
+        "labels": ours["labels"],
+        "pairs": rng.lognormal(size=len(ours["x"])),
+    }
     sums = sums_of_rows(ours["x"], blocks["samples"], ours["labels"])
     rows |= {
         "reference": reference["x"],

@@ -1,9 +1,12 @@
-"""Seconds of the Fréchet distance at 2,048 dimensions, ours beside torch-fidelity's and clean-fid's in the same run.
+"""Seconds of the Fréchet distance at 2,048 dimensions, ours beside torch-fidelity's and clean-fid's
+in the same run.
 
-    python tests/bench/frechet.py                          writes frechet.md beside this file (half an hour on two cores)
+    python tests/bench/frechet.py
+        writes frechet.md beside this file (half an hour on two cores)
     python tests/bench/frechet.py --d 256 --times 1        a trial, printed only
 
-5,000 rows on each side with a decaying spectrum. The peers get moments and give a distance, so ours are timed from moments too where that is said.
+5,000 rows on each side with a decaying spectrum. The peers get moments and give a distance, so ours
+are timed from moments too where that is said.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from torch_fidelity import metric_fid
 from genbench import gaussians, shelves, stats
 from genbench.arrays import Arrays
 
-FLOOR = "(eigenvalues of one symmetric matrix, LAPACK's call alone)"  # what nothing that sums their roots can go below
+# what nothing that sums their roots can go below
+FLOOR = "(eigenvalues of one symmetric matrix, LAPACK's call alone)"
 FD = shelves.find("metrics", "fd")
 AIMS = {
     "from moments, the reference's factor kept": (10, 20),
@@ -65,7 +69,12 @@ def peers(x: np.ndarray, y: np.ndarray) -> tuple[Callable[[], object], Callable[
 def from_moments(given: tuple[np.ndarray, np.ndarray], still: gaussians.Gaussian) -> float:
     """What gaussians.distance does once the samples' moments are there."""
     mean, covariance = given
-    return float(((mean - still.mean) ** 2).sum() + covariance.trace() + still.trace - 2 * stats.trace_of_product_root(covariance, still.factor))
+    return float(
+        ((mean - still.mean) ** 2).sum()
+        + covariance.trace()
+        + still.trace
+        - 2 * stats.trace_of_product_root(covariance, still.factor)
+    )
 
 
 def ours(d: int, n: int, times: int) -> dict[str, float]:
@@ -75,16 +84,29 @@ def ours(d: int, n: int, times: int) -> dict[str, float]:
     kept = Arrays({"samples": x, "reference": y})
     FD.value(kept)
     found = {
-        "from moments, the reference's factor kept": seconds(lambda: from_moments(given, still), times),
-        "from moments, nothing kept": seconds(lambda: from_moments(given, gaussians.Gaussian(of_y[0], stats.factor_of(of_y[1]), 1)), times),
+        "from moments, the reference's factor kept": seconds(
+            lambda: from_moments(given, still), times
+        ),
+        "from moments, nothing kept": seconds(
+            lambda: from_moments(given, gaussians.Gaussian(of_y[0], stats.factor_of(of_y[1]), 1)),
+            times,
+        ),
         "from rows, the reference's factor kept": seconds(lambda: FD.value(kept), times),
-        "from rows, nothing kept": seconds(lambda: FD.value(Arrays({"samples": x, "reference": y})), times),
-        FLOOR: seconds(lambda: linalg.eigh(of_y[1], eigvals_only=True, driver="evd", check_finite=False), times),
-        "20 leave-outs, the reference's factor kept": seconds(lambda: FD.left_out(kept, np.arange(n) % 20, "samples"), max(1, times // 2)),
+        "from rows, nothing kept": seconds(
+            lambda: FD.value(Arrays({"samples": x, "reference": y})), times
+        ),
+        FLOOR: seconds(
+            lambda: linalg.eigh(of_y[1], eigvals_only=True, driver="evd", check_finite=False), times
+        ),
+        "20 leave-outs, the reference's factor kept": seconds(
+            lambda: FD.left_out(kept, np.arange(n) % 20, "samples"), max(1, times // 2)
+        ),
     }
     for few in (50, 200, 600):
         small = {"samples": x[:few], "reference": y[:few]}
-        found[f"{few} images of a class against {few}"] = seconds(lambda small=small: FD.value(Arrays(small)), times)
+        found[f"{few} images of a class against {few}"] = seconds(
+            lambda small=small: FD.value(Arrays(small)), times
+        )
     return found
 
 
@@ -93,33 +115,57 @@ def table(d: int, n: int, times: int, slow: int) -> str:
     x, y = rows(d, n, 1), rows(d, n, 2)
     fidelity, clean = (seconds(call, slow) for call in peers(x, y))
     mine = ours(d, n, times)
-    lines = ["| ours | seconds | torch-fidelity | clean-fid | wanted at least |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| ours | seconds | torch-fidelity | clean-fid | wanted at least |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name, spent in mine.items():
         aim = AIMS.get(name)
-        wanted = f"{aim[0]}x, {aim[1]}x: {'yes' if fidelity / spent >= aim[0] and clean / spent >= aim[1] else 'NO'}" if aim else "–"
-        lines.append(f"| {name} | {spent:.3g} | {fidelity / spent:.1f}x | {clean / spent:.1f}x | {wanted} |")
-    plain = mine["20 leave-outs, the reference's factor kept"] / mine["from rows, the reference's factor kept"]
-    below = f"{fidelity:.3g} s and {clean:.3g} s are torch-fidelity's and clean-fid's own. 20 leave-outs cost {plain:.1f} plain distances (wanted: under 25)."
+        wanted = (
+            (
+                f"{aim[0]}x, {aim[1]}x: "
+                f"{'yes' if fidelity / spent >= aim[0] and clean / spent >= aim[1] else 'NO'}"
+            )
+            if aim
+            else "–"
+        )
+        lines.append(
+            f"| {name} | {spent:.3g} | {fidelity / spent:.1f}x | {clean / spent:.1f}x | {wanted} |"
+        )
+    plain = (
+        mine["20 leave-outs, the reference's factor kept"]
+        / mine["from rows, the reference's factor kept"]
+    )
+    below = (
+        f"{fidelity:.3g} s and {clean:.3g} s are torch-fidelity's and clean-fid's own. "
+        f"20 leave-outs cost {plain:.1f} plain distances (wanted: under 25)."
+    )
     return "\n".join([*lines, "", below, ""])
 
 
 TEXT = """# Speed of the Fréchet distance
 
-`python tests/bench/frechet.py --times {times} --slow {slow}`: d = {d}, n = m = {n}, float64, {threads} threads, medians of {times} calls, of {slow} for the
-peers. Ratios: how many times longer the peer's own function takes, from moments to distance, than ours.
+`python tests/bench/frechet.py --times {times} --slow {slow}`: d = {d}, n = m = {n}, \
+float64, {threads} threads, medians of {times} calls, of {slow} for the
+peers. Ratios: how many times longer the peer's own function takes, from moments to distance, \
+than ours.
 
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--d", type=int, default=2048)
     parser.add_argument("--n", type=int, default=5000)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--slow", type=int, default=5, help="calls of the peers")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")  # the peers' own
-    found = TEXT.format(**vars(chosen), threads=torch.get_num_threads()) + table(chosen.d, chosen.n, chosen.times, chosen.slow)
+    found = TEXT.format(**vars(chosen), threads=torch.get_num_threads()) + table(
+        chosen.d, chosen.n, chosen.times, chosen.slow
+    )
     print(found)
     if chosen.d == 2048:
         Path(__file__).with_suffix(".md").write_text(found)

@@ -1,12 +1,14 @@
-"""kill -9 at random moments of a real run, each followed by the same command: features, images and scores must equal an unbroken run's to the byte.
+"""kill -9 at random moments of a real run, each followed by the same command:
+features, images and scores must equal an unbroken run's to the byte.
 
     python tests/bench/kill_at_random.py [--kills 200] [--seed 0] [WORD...] > kills.jsonl
     python tests/bench/kill_at_random.py --table kills.jsonl more.jsonl > tests/bench/kill_at_random.md
 
-WORD...: the words after `genbench run`. The process is a fork of this one, so that no time goes into imports; the moments are uniform over the unbroken run's
-duration, so some fall before the first shard and some into scoring or the board. Of a run by workers the process that started them is killed. A line of
-JSON for each kill; the status is 1 when anything differs.
-"""
+WORD...: the words after `genbench run`. The process is a fork of this one, so that no time goes
+into imports; the moments are uniform over the unbroken run's duration, so some fall before the
+first shard and some into scoring or the board. Of a run by workers the process that started them is
+killed. A line of JSON for each kill; the status is 1 when anything differs.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -31,9 +33,14 @@ WORDS = "--plugin ddpm --dataset digits --n 200 -o steps=5"
 
 
 def found(folder: Path) -> dict:
-    shards = {path.name: path.read_bytes() for path in sorted(folder.glob("runs/*/shards/*.safetensors"))}
+    shards = {
+        path.name: path.read_bytes() for path in sorted(folder.glob("runs/*/shards/*.safetensors"))
+    }
     records = [json.loads(path.read_text())["scores"] for path in folder.glob("runs/*/run.json")]
-    entries = [json.loads(path.read_text())["scores"] for path in folder.glob("leaderboards/*/entries/*.json")]
+    entries = [
+        json.loads(path.read_text())["scores"]
+        for path in folder.glob("leaderboards/*/entries/*.json")
+    ]
     left = [path.name for path in folder.rglob("*.tmp")]
     return {"shards": shards, "scores": records, "entries": entries, "left": left}
 
@@ -43,7 +50,8 @@ def started(folder: Path, words: list[str]) -> int:
     pid = os.fork()
     if pid == 0:
         os.chdir(folder)
-        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends by _exit
+        # the process ends by _exit
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         os._exit(main(["run", *words]))
     return pid
 
@@ -57,7 +65,8 @@ def kills(words: argparse.Namespace) -> int:
     moments, asked, wrong = random.Random(words.seed), words.words or WORDS.split(), 0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for place in ("first", "unbroken"):  # the first fills the cache, in this process, so that forks begin with everything bound
+        # the first fills the cache, in this process, so that forks begin with everything bound
+        for place in ("first", "unbroken"):
             (root / place).mkdir()
         os.chdir(root / "first")
         with contextlib.redirect_stdout(sys.stderr):
@@ -73,26 +82,54 @@ def kills(words: argparse.Namespace) -> int:
             pid = started(folder, asked)
             time.sleep(moment)
             os.kill(pid, signal.SIGKILL)
-            killed, there = os.WIFSIGNALED(ended(pid)), len(list(folder.glob("runs/*/shards/*.safetensors")))
+            killed, there = (
+                os.WIFSIGNALED(ended(pid)),
+                len(list(folder.glob("runs/*/shards/*.safetensors"))),
+            )
             same = ended(started(folder, asked)) == 0 and found(folder) == whole
             wrong += not same
-            of = {"words": " ".join(asked), "seconds": round(moment, 2), "of": round(duration, 2), "there": there, "shards": len(whole["shards"])}
+            of = {
+                "words": " ".join(asked),
+                "seconds": round(moment, 2),
+                "of": round(duration, 2),
+                "there": there,
+                "shards": len(whole["shards"]),
+            }
             print(json.dumps({**of, "killed": killed, "same": same}), flush=True)
     return 1 if wrong else 0
 
 
 def table(files: list[str]) -> int:
     lines = [json.loads(line) for name in files for line in Path(name).read_text().splitlines()]
-    print("# kill -9 at random moments, and the same command again\n\n`tests/bench/kill_at_random.py`; moments uniform over the run, 2 cores.\n")
-    print("| `genbench run` | kills | before the first shard file | among them | after the last | ended before it | equal to the byte in the end |")
+    print(
+        "# kill -9 at random moments, and the same command again\n\n"
+        "`tests/bench/kill_at_random.py`; moments uniform over the run, 2 cores.\n"
+    )
+    print(
+        "| `genbench run` | kills | before the first shard file | among them | after the last | "
+        "ended before it | equal to the byte in the end |"
+    )
     print("|---|---|---|---|---|---|---|")
     for words in dict.fromkeys(one["words"] for one in lines):
         those = [one for one in lines if one["words"] == words]
         when = collections.Counter(
-            "over" if not one["killed"] else "before" if one["there"] == 0 else "after" if one["there"] == one["shards"] else "among" for one in those
+            "over"
+            if not one["killed"]
+            else "before"
+            if one["there"] == 0
+            else "after"
+            if one["there"] == one["shards"]
+            else "among"
+            for one in those
         )
-        print(f"| {words} | {len(those)} | {when['before']} | {when['among']} | {when['after']} | {when['over']} | {sum(one['same'] for one in those)} |")
-    print("\nEqual are the files of every shard (images, features), the scores of the record and of the board's entry; no temporary file is left.")
+        print(
+            f"| {words} | {len(those)} | {when['before']} | {when['among']} | {when['after']} | "
+            f"{when['over']} | {sum(one['same'] for one in those)} |"
+        )
+    print(
+        "\nEqual are the files of every shard (images, features), the scores of the record and of "
+        "the board's entry; no temporary file is left."
+    )
     return 0 if all(one["same"] for one in lines) else 1
 
 

@@ -1,10 +1,13 @@
 """A run of a million samples with features 2,048 wide: its peak memory, and where its time goes.
 
-    python tests/bench/million.py --folder DIR              about ten minutes on two cores, 9 GB in DIR; writes million.md beside this file
+    python tests/bench/million.py --folder DIR
+        about ten minutes on two cores, 9 GB in DIR; writes million.md beside this file
     python tests/bench/million.py --folder DIR --n 20000    a trial: prints only
 
-The generator and the extractor are made up and cheap: noise of 8x8, and a random layer of 2,048 rectified units. Everything else is the run's own: shards
-drawn, hashed and written, read back, the Fréchet distance of all samples with its interval, and the kernel distance of as many as its rule allows.
+The generator and the extractor are made up and cheap: noise of 8x8, and a random layer of 2,048
+rectified units. Everything else is the run's own: shards drawn, hashed and written, read back, the
+Fréchet distance of all samples with its interval, and the kernel distance of as many as its
+rule allows.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ PROTOCOL = Protocol(
     name="wide", title="", dataset="any", n=0, labels="iid", quantise="round",
     measures=(Measure("fd", "wide.units", "train", name="fd"), Measure("kd", "wide.units", "train", name="kd")),
 )
-"""
+"""  # noqa: E501
 PLUGIN = """
 import torch, genbench
 
@@ -62,20 +65,39 @@ def words(folder: Path) -> list[str]:
     (folder / "rows.py").write_text(ROWS)
     (folder / "drawn.py").write_text(PLUGIN)
     if not (folder / "real.npz").exists():
-        np.savez(folder / "real.npz", np.random.default_rng(0).normal(128, 40, (REAL, 8, 8, 3)).clip(0, 255).astype(np.uint8))
+        np.savez(
+            folder / "real.npz",
+            np.random.default_rng(0).normal(128, 40, (REAL, 8, 8, 3)).clip(0, 255).astype(np.uint8),
+        )
     places = {"--plugin": "drawn.py", "--with": "rows.py", "--dataset": "real.npz", "--out": "runs"}
     named = [word for key, name in places.items() for word in (key, str(folder / name))]
     return [*named, "--protocol", "wide", "--leaderboards", "none", "--batch-size", "500"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--n", type=int, default=1_000_000)
     given = parser.parse_args()
-    command = [sys.executable, "-m", "genbench", "run", *words(given.folder), "--n", str(given.n), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "genbench",
+        "run",
+        *words(given.folder),
+        "--n",
+        str(given.n),
+        "--json",
+    ]
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "GENBENCH_HOME": str(given.folder / "home")}, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "GENBENCH_HOME": str(given.folder / "home")},
+        text=True,
+    ) as process:
         assert process.stdout is not None
         record = json.loads(process.stdout.read() or "{}")
         _, status, used = os.wait4(process.pid, 0)
@@ -84,12 +106,21 @@ def main() -> None:
         raise SystemExit(process.returncode)
     size = sum(path.stat().st_size for path in given.folder.glob("runs/*/shards/*"))
     numbers = [
-        f"| {one['metric']} | {one['value']:.6g} | {one['low']:.6g} to {one['high']:.6g} | {one['n']:,} | {'; '.join(one['flags'])} |"
+        (
+            f"| {one['metric']} | {one['value']:.6g} | {one['low']:.6g} to {one['high']:.6g} | "
+            f"{one['n']:,} | {'; '.join(one['flags'])} |"
+        )
         for one in record["scores"]
     ]
     text = [
-        f"A run of {given.n:,} samples with 2,048 features each, against {REAL:,} images: `python tests/bench/million.py`.",
-        f"{platform.machine()}, {record['environment']['threads']} threads: {time.monotonic() - began:.0f} s, {size / 1e9:.1f} GB of shards,",
+        (
+            f"A run of {given.n:,} samples with 2,048 features each, against {REAL:,} images: "
+            "`python tests/bench/million.py`."
+        ),
+        (
+            f"{platform.machine()}, {record['environment']['threads']} threads: "
+            f"{time.monotonic() - began:.0f} s, {size / 1e9:.1f} GB of shards,"
+        ),
         f"**{used.ru_maxrss * 1024 / 1e9:.2f} GB of memory at the peak**.",
         "",
         "| number | value | 95 % | of samples | said of it |",

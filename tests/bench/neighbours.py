@@ -1,10 +1,14 @@
-"""Precision, recall, density and coverage beside prdc: seconds and memory, plain and with the 20 leave-outs of the samples; writes neighbours.md.
+"""Precision, recall, density and coverage beside prdc: seconds and memory,
+plain and with the 20 leave-outs of the samples; writes neighbours.md.
 
-    python tests/bench/neighbours.py                        10,000 x 10,000 x 2048, medians of five: some fifteen minutes
+    python tests/bench/neighbours.py
+        10,000 x 10,000 x 2048, medians of five: some fifteen minutes
     python tests/bench/neighbours.py --n 1500 --repeats 1   printed only
 
-Each turn is a process of its own, so that its largest memory is its own; what the features take is not counted. prdc gets float32, as its documentation says,
-and float64; ours is float64. The features are two draws of one Gaussian: with deviations that fall as i^-1/2 (what networks give), or all alike.
+Each turn is a process of its own, so that its largest memory is its own; what the features take is
+not counted. prdc gets float32, as its documentation says, and float64; ours is float64. The
+features are two draws of one Gaussian: with deviations that fall as i^-1/2 (what networks give),
+or all alike.
 """
 
 from __future__ import annotations
@@ -25,7 +29,12 @@ from pathlib import Path
 import numpy as np
 
 NAMES = ("precision", "recall", "density", "coverage")
-WHO = {"plain": "genbench", "left out": "genbench with 20 leave-outs of the samples", "prdc32": "prdc, float32", "prdc64": "prdc, float64"}
+WHO = {
+    "plain": "genbench",
+    "left out": "genbench with 20 leave-outs of the samples",
+    "prdc32": "prdc, float32",
+    "prdc64": "prdc, float64",
+}
 K, BLOCKS = 5, 20
 
 
@@ -48,7 +57,10 @@ def ours(x: np.ndarray, y: np.ndarray, *, leave_outs: bool) -> list[float]:
     found = [float(row.value(arrays, k=K, strict=1)) for row in rows]
     if leave_outs:
         for row in rows:
-            assert len(row.left_out(arrays, np.arange(len(x)) % BLOCKS, "samples", k=K, strict=1)) == BLOCKS
+            assert (
+                len(row.left_out(arrays, np.arange(len(x)) % BLOCKS, "samples", k=K, strict=1))
+                == BLOCKS
+            )
     return found
 
 
@@ -61,8 +73,13 @@ def peer(x: np.ndarray, y: np.ndarray) -> list[float]:
 
 
 def turn(who: str, n: int, d: int, spectrum: str) -> None:
-    """One measurement in this process, printed as JSON; a small one before it imports what is needed."""
-    work = {"plain": lambda *of: ours(*of, leave_outs=False), "left out": lambda *of: ours(*of, leave_outs=True)}.get(who, peer)
+    """One measurement in this process, printed as JSON; a small one before it imports
+    what is needed.
+    """
+    work = {
+        "plain": lambda *of: ours(*of, leave_outs=False),
+        "left out": lambda *of: ours(*of, leave_outs=True),
+    }.get(who, peer)
     work(*features(200, 8, spectrum))
     x, y = features(n, d, spectrum)
     if who == "prdc32":
@@ -71,35 +88,68 @@ def turn(who: str, n: int, d: int, spectrum: str) -> None:
     start = time.perf_counter()
     found = work(x, y)
     seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "megabytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, "found": found}))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "megabytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+                "found": found,
+            }
+        )
+    )
 
 
 def measured(who: str, options: argparse.Namespace, spectrum: str) -> dict[str, object]:
-    words = [sys.executable, __file__, "--turn", who, "--n", str(options.n), "--d", str(options.d), "--spectrum", spectrum]
+    words = [
+        sys.executable,
+        __file__,
+        "--turn",
+        who,
+        "--n",
+        str(options.n),
+        "--d",
+        str(options.d),
+        "--spectrum",
+        spectrum,
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def table(options: argparse.Namespace, spectrum: str) -> list[str]:
-    """Rows of the table of one spectrum; every turn of all four in turn, so that what else the machine does falls on all."""
+    """Rows of the table of one spectrum; every turn of all four in turn,
+    so that what else the machine does falls on all.
+    """
     turns: dict[str, list[dict[str, object]]] = {who: [] for who in WHO}
     for repeat in range(max(options.repeats, options.peer_repeats)):
         for who, found in turns.items():
             if repeat < (options.peer_repeats if who.startswith("prdc") else options.repeats):
                 found.append(measured(who, options, spectrum))
-    middle = {who: {key: statistics.median(one[key] for one in found) for key in ("seconds", "megabytes")} for who, found in turns.items()}
+    middle = {
+        who: {key: statistics.median(one[key] for one in found) for key in ("seconds", "megabytes")}
+        for who, found in turns.items()
+    }
     figures = [found[0]["found"] for found in turns.values()]
     apart = max(abs(a - b) for one in figures for a, b in zip(one, figures[0], strict=True))
-    lines = [f"| {spectrum}: " + ", ".join(f"{name} {value:.4f}" for name, value in zip(NAMES, figures[0], strict=True)) + f"; apart {apart:.1g} | | | | |"]
+    lines = [
+        f"| {spectrum}: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in zip(NAMES, figures[0], strict=True))
+        + f"; apart {apart:.1g} | | | | |"
+    ]
     plain = middle["plain"]
     for who, one in middle.items():
         times, memory = one["seconds"] / plain["seconds"], one["megabytes"] / plain["megabytes"]
-        lines.append(f"| {WHO[who]} | {one['seconds']:.2f} | {times:.2f} | {one['megabytes']:.0f} | {memory:.1f} |")
+        lines.append(
+            f"| {WHO[who]} | {one['seconds']:.2f} | {times:.2f} | {one['megabytes']:.0f} | "
+            f"{memory:.1f} |"
+        )
     return lines
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in (("n", 10_000), ("d", 2048), ("repeats", 5), ("peer-repeats", 5)):
         asked.add_argument(f"--{name}", type=int, default=default)
     asked.add_argument("--spectrum", choices=("falling", "flat", "both"), default="both")
@@ -109,12 +159,17 @@ def main() -> None:
         turn(options.turn, options.n, options.d, options.spectrum)
         return
     note = (
-        f"Medians of {options.repeats} turns (prdc {options.peer_repeats}), each in a process of its own; {os.cpu_count()} cores, {platform.machine()}; "
-        "`python tests/bench/neighbours.py`. Memory is what a turn takes beside the features. `apart`: the largest difference of the four numbers; features "
-        "rounded to float32 may move one pair across a surface."
+        f"Medians of {options.repeats} turns (prdc {options.peer_repeats}), "
+        f"each in a process of its own; {os.cpu_count()} cores, {platform.machine()}; "
+        "`python tests/bench/neighbours.py`. Memory is what a turn takes beside the features. "
+        "`apart`: the largest difference of the four numbers; features rounded to float32 may move "
+        "one pair across a surface."
     )
     head = [
-        f"# precision, recall, density, coverage of {options.n:,} samples and {options.n:,} rows of a reference, width {options.d}, k = {K}, <",
+        (
+            f"# precision, recall, density, coverage of {options.n:,} samples and {options.n:,} "
+            f"rows of a reference, width {options.d}, k = {K}, <"
+        ),
         "",
         note,
         "",
@@ -122,7 +177,9 @@ def main() -> None:
         "|---|---|---|---|---|",
     ]
     spectra = ("falling", "flat") if options.spectrum == "both" else (options.spectrum,)
-    text = "\n".join(head + [line for spectrum in spectra for line in table(options, spectrum)]) + "\n"
+    text = (
+        "\n".join(head + [line for spectrum in spectra for line in table(options, spectrum)]) + "\n"
+    )
     print(text)
     if options.n == 10_000 and options.repeats >= 5:
         Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")

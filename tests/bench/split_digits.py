@@ -1,4 +1,8 @@
-"""Writes the split of the digits: 87 of each class to train, 87 of each held out, the 57 that remain to the extractor. Run once; the result is committed."""
+"""Writes the split of the digits: 87 of each class to train, 87 of each held out,
+the 57 that remain to the extractor.
+
+Run once; the result is committed.
+"""
 
 import json
 from pathlib import Path

@@ -1,11 +1,16 @@
-"""Whole runs beside torch-fidelity and clean-fid doing the same job: wall seconds from start to number, and peak memory, of a process each.
+"""Whole runs beside torch-fidelity and clean-fid doing the same job:
+wall seconds from start to number, and peak memory, of a process each.
 
-    python tests/bench/whole_runs.py                       everything, 45 to 130 minutes on two cores, and writes whole_runs.md beside this file
-    python tests/bench/whole_runs.py --only folder:clean-fid --state DIR    one piece; the pieces gather in DIR, and the table is written when all are there
+    python tests/bench/whole_runs.py
+        everything, 45 to 130 minutes on two cores, and writes whole_runs.md beside this file
+    python tests/bench/whole_runs.py --only folder:clean-fid --state DIR
+        one piece; the pieces gather in DIR, and the table is written when all are there
 
-The same job: as many samples, drawn by the same network through each one's own interface or read from the same files, the same Inception of random weights
-(in the published format), the same real images, one FID. genbench runs under each peer's protocol in turn, with nothing in its cache; what it does beyond
-(intervals, what real data scores, the latency of an image, files that are kept) is in its time.
+The same job: as many samples, drawn by the same network through each one's own interface or read
+from the same files, the same Inception of random weights (in the published format), the same real
+images, one FID. genbench runs under each peer's protocol in turn, with nothing in its cache; what
+it does beyond (intervals, what real data scores, the latency of an image, files that are kept) is
+in its time.
 """
 
 from __future__ import annotations
@@ -24,9 +29,13 @@ from unittest import mock
 
 sys.path += [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 ROOT = Path(__file__).parents[2]
-TOOLS = {"torch-fidelity": "torch-fidelity", "clean-fid": "clean"}  # and the protocol of genbench that takes its number
-N = 160  # a multiple of 160 leaves no shard a call of the extractor that is not full, as is nearly so of 50,000
-COUNTS = {"digits": 5 * N, "stylegan2": N, "folder": 10_000}  # of digits 40 a shard: as many as ten classes leave even
+# and the protocol of genbench that takes its number
+TOOLS = {"torch-fidelity": "torch-fidelity", "clean-fid": "clean"}
+# a multiple of 160 leaves no shard a call of the extractor that is not full, as is nearly
+# so of 50,000
+N = 160
+# of digits 40 a shard: as many as ten classes leave even
+COUNTS = {"digits": 5 * N, "stylegan2": N, "folder": 10_000}
 REAL = {"digits": 5 * N, "stylegan2": N, "folder": 2 * N}
 TITLES = {
     "digits": "ddpm's digits, sampled in 50 steps",
@@ -58,7 +67,9 @@ def pictures(folder: Path, n: int, size: int, seed: int) -> Path:
         folder.mkdir()
         for i in range(n):
             blotches = np.kron(rng.integers(40, 216, (4, 4, 3)), np.ones((size // 4, size // 4, 1)))
-            Image.fromarray((blotches + rng.integers(-40, 41, (size, size, 3))).astype(np.uint8)).save(folder / f"{i:05d}.png")
+            Image.fromarray(
+                (blotches + rng.integers(-40, 41, (size, size, 3))).astype(np.uint8)
+            ).save(folder / f"{i:05d}.png")
     return folder
 
 
@@ -72,7 +83,9 @@ def real_digits(folder: Path, n: int) -> Path:
         images, labels = next(iter(open_digits("train")))
         for i, (image, label) in enumerate(zip(images[:n], labels[:n], strict=True)):
             (folder / str(int(label))).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / str(int(label)) / f"{i:05d}.png")
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(
+                folder / str(int(label)) / f"{i:05d}.png"
+            )
     return folder
 
 
@@ -83,7 +96,9 @@ def stylegan2(folder: Path) -> Path:
 
     path = folder / "stylegan2.safetensors"
     if not path.exists():
-        made = Architecture(z_dim=512, c_dim=0, w_dim=512, img_resolution=256, img_channels=3, channel_base=16384)
+        made = Architecture(
+            z_dim=512, c_dim=0, w_dim=512, img_resolution=256, img_channels=3, channel_base=16384
+        )
         small_checkpoints.safetensors(made, path)
     return path
 
@@ -93,10 +108,25 @@ def prepared(job: str, folder: Path) -> dict[str, Any]:
     n = COUNTS[job]
     found: dict[str, Any] = {"n": n, "weights": weights(folder)}
     if job == "folder":
-        return {**found, "plugin": "images", "checkpoint": pictures(folder / "gen", n, 32, 1), "ref": pictures(folder / "ref", REAL[job], 32, 2)}
+        return {
+            **found,
+            "plugin": "images",
+            "checkpoint": pictures(folder / "gen", n, 32, 1),
+            "ref": pictures(folder / "ref", REAL[job], 32, 2),
+        }
     if job == "digits":
-        return {**found, "plugin": "ddpm", "checkpoint": ROOT / "plugins/weights/ddpm-digits.safetensors", "ref": real_digits(folder / "digits", REAL[job])}
-    return {**found, "plugin": "stylegan2", "checkpoint": stylegan2(folder), "ref": pictures(folder / "ref256", REAL[job], 256, 3)}
+        return {
+            **found,
+            "plugin": "ddpm",
+            "checkpoint": ROOT / "plugins/weights/ddpm-digits.safetensors",
+            "ref": real_digits(folder / "digits", REAL[job]),
+        }
+    return {
+        **found,
+        "plugin": "stylegan2",
+        "checkpoint": stylegan2(folder),
+        "ref": pictures(folder / "ref256", REAL[job], 256, 3),
+    }
 
 
 # What each does
@@ -110,7 +140,13 @@ def drawing(job: str, files: dict[str, Any]) -> Any:
     from genbench.generator import construct, locate
 
     with mock.patch.dict(os.environ, {}):
-        plugin = construct(locate(files["plugin"]), {"steps": 50} if job == "digits" else {}, files["checkpoint"], "cpu", None).hook
+        plugin = construct(
+            locate(files["plugin"]),
+            {"steps": 50} if job == "digits" else {},
+            files["checkpoint"],
+            "cpu",
+            None,
+        ).hook
     width = 64 if job == "digits" else 512
 
     class Module(torch.nn.Module):
@@ -120,7 +156,16 @@ def drawing(job: str, files: dict[str, Any]) -> Any:
             seeds = torch.arange(self.drawn, self.drawn + len(z))
             self.drawn += len(z)
             latents = z.view(len(z), 1, 8, 8) if job == "digits" else z
-            return genbench.to_uint8(plugin.synthesize(latents=latents, labels=seeds % 10 if job == "digits" else None, seeds=seeds, space="z"), -1, 1)
+            return genbench.to_uint8(
+                plugin.synthesize(
+                    latents=latents,
+                    labels=seeds % 10 if job == "digits" else None,
+                    seeds=seeds,
+                    space="z",
+                ),
+                -1,
+                1,
+            )
 
     return Module(), width
 
@@ -153,8 +198,14 @@ def by_clean(job: str, files: dict[str, Any]) -> float:
     from cleanfid import fid
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    net = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(files["weights"]))
-    layers = [module for name, module in net.named_children() if name.startswith(("Conv2d", "MaxPool", "Mixed", "AvgPool"))]
+    net = FeatureExtractorInceptionV3(
+        "inception", ["2048"], feature_extractor_weights_path=str(files["weights"])
+    )
+    layers = [
+        module
+        for name, module in net.named_children()
+        if name.startswith(("Conv2d", "MaxPool", "Mixed", "AvgPool"))
+    ]
 
     def network(x: Any) -> Any:  # what clean-fid hands resized batches to, in place of its download
         x = (x - 128) / 128
@@ -169,7 +220,9 @@ def by_clean(job: str, files: dict[str, Any]) -> float:
         module, width = drawing(job, files)
         ours = fid.get_model_features(module, network, z_dim=width, num_gen=files["n"], **how)
     theirs = fid.get_folder_features(str(files["ref"]), network, num_workers=2, **how)
-    moments = [value for each in (ours, theirs) for value in (np.mean(each, 0), np.cov(each, rowvar=False))]
+    moments = [
+        value for each in (ours, theirs) for value in (np.mean(each, 0), np.cov(each, rowvar=False))
+    ]
     return float(fid.frechet_distance(*moments))
 
 
@@ -178,16 +231,53 @@ def command(job: str, tool: str, folder: Path) -> list[str]:
     files = prepared(job, folder)
     if not tool.startswith("genbench"):
         return [sys.executable, __file__, "--do", f"{job}:{tool}", "--state", str(folder)]
-    words = ["--plugin", files["plugin"], "--checkpoint", files["checkpoint"], "--dataset", files["ref"], "--protocol", tool.partition(":")[2]]
-    words += ["--metrics", "fid", "--weights", f"inception={files['weights']}", "--n", files["n"], "--out", folder / "runs", "--leaderboards", "none"]
-    return [sys.executable, "-m", "genbench", "run", *map(str, words), "--fresh", "--json", "--quiet"]
+    words = [
+        "--plugin",
+        files["plugin"],
+        "--checkpoint",
+        files["checkpoint"],
+        "--dataset",
+        files["ref"],
+        "--protocol",
+        tool.partition(":")[2],
+    ]
+    words += [
+        "--metrics",
+        "fid",
+        "--weights",
+        f"inception={files['weights']}",
+        "--n",
+        files["n"],
+        "--out",
+        folder / "runs",
+        "--leaderboards",
+        "none",
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "genbench",
+        "run",
+        *map(str, words),
+        "--fresh",
+        "--json",
+        "--quiet",
+    ]
 
 
 def measured(words: list[str], folder: Path) -> dict[str, Any]:
-    """Seconds, the peak memory of the process (of its workers where they take more), and the number that it printed."""
+    """Seconds, the peak memory of the process (of its workers where they take more),
+    and the number that it printed.
+    """
     fresh = {"GENBENCH_HOME": str(folder / f"home-{time.monotonic_ns()}"), "GENBENCH_OFFLINE": "1"}
     began = time.monotonic()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **fresh}, text=True) as process:
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **fresh},
+        text=True,
+    ) as process:
         assert process.stdout is not None
         said = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
@@ -195,11 +285,21 @@ def measured(words: list[str], folder: Path) -> dict[str, Any]:
     seconds = time.monotonic() - began
     if process.returncode:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-    found: dict[str, Any] = {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss * 1024}
+    found: dict[str, Any] = {
+        "seconds": seconds,
+        "cpu": used.ru_utime + used.ru_stime,
+        "peak": used.ru_maxrss * 1024,
+    }
     answer = json.loads(said)
     if isinstance(answer, dict):
         score = answer["scores"][0]
-        return {**found, "fid": score["value"], "low": score["low"], "high": score["high"], "stages": answer["cost"]["seconds"]}
+        return {
+            **found,
+            "fid": score["value"],
+            "low": score["low"],
+            "high": score["high"],
+            "stages": answer["cost"]["seconds"],
+        }
     return {**found, "fid": float(answer)}
 
 
@@ -208,17 +308,32 @@ def measured(words: list[str], folder: Path) -> dict[str, Any]:
 
 def _cells(one: dict[str, Any]) -> str:
     interval = f" [{one['low']:.3g}, {one['high']:.3g}]" if "low" in one else ""
-    return f"{one['seconds']:.1f} | {one['cpu']:.0f} | {one['peak'] / 1e9:.2f} GB | {one['fid']:.5g}{interval}"
+    return (
+        f"{one['seconds']:.1f} | {one['cpu']:.0f} | {one['peak'] / 1e9:.2f} GB | "
+        f"{one['fid']:.5g}{interval}"
+    )
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     import torch
 
     lines = [
-        "Whole runs, from the start of a process to its number: `python tests/bench/whole_runs.py`.",
-        f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads, torch {torch.__version__}.",
-        "One run of each, or the less of two where one was measured again; seconds of the processors are what it computed, the waiting left out.",
-        "Of a generator each draws its own samples, and the FIDs differ by chance, as their intervals say; of files they are the same.",
+        (
+            "Whole runs, from the start of a process to its number: "
+            "`python tests/bench/whole_runs.py`."
+        ),
+        (
+            f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, "
+            f"{torch.get_num_threads()} threads, torch {torch.__version__}."
+        ),
+        (
+            "One run of each, or the less of two where one was measured again; "
+            "seconds of the processors are what it computed, the waiting left out."
+        ),
+        (
+            "Of a generator each draws its own samples, and the FIDs differ by chance, "
+            "as their intervals say; of files they are the same."
+        ),
         "Peak memory is of the process.",
         "",
         "| job | n, real | | seconds | of the processors | peak memory | FID | times as fast |",
@@ -230,10 +345,18 @@ def table(found: dict[str, dict[str, Any]]) -> str:
             ratio = f"**{theirs['seconds'] / ours['seconds']:.2f}**"
             lines.append(f"| {TITLES[job]} | {n:,}, {REAL[job]:,} | {tool} | {_cells(theirs)} | |")
             lines.append(f"| | | genbench, {protocol} | {_cells(ours)} | {ratio} |")
-    lines += ["", "Where genbench's seconds go:", "", "| job | " + " | ".join(STAGES) + " |", "|---" * (len(STAGES) + 1) + "|"]
+    lines += [
+        "",
+        "Where genbench's seconds go:",
+        "",
+        "| job | " + " | ".join(STAGES) + " |",
+        "|---" * (len(STAGES) + 1) + "|",
+    ]
     for job in COUNTS:
         stages = found[f"{job}:genbench:torch-fidelity"]["stages"]
-        lines.append(f"| {job} | " + " | ".join(f"{stages.get(stage, 0):.1f}" for stage in STAGES) + " |")
+        lines.append(
+            f"| {job} | " + " | ".join(f"{stages.get(stage, 0):.1f}" for stage in STAGES) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -241,17 +364,36 @@ STAGES = ("start", "load", "reference", "sample", "features", "wait", "scoring",
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    pieces = [f"{job}:{tool}" for job in COUNTS for tool in (*TOOLS, *(f"genbench:{protocol}" for protocol in TOOLS.values()))]
-    parser.add_argument("--only", action="append", default=[], choices=pieces, help="again where it is there; the less counts, of seconds and memory")
-    parser.add_argument("--state", type=Path, default=Path("whole_runs"), help="the folder of files, runs and what was measured")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    pieces = [
+        f"{job}:{tool}"
+        for job in COUNTS
+        for tool in (*TOOLS, *(f"genbench:{protocol}" for protocol in TOOLS.values()))
+    ]
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        choices=pieces,
+        help="again where it is there; the less counts, of seconds and memory",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path("whole_runs"),
+        help="the folder of files, runs and what was measured",
+    )
     parser.add_argument("--do", help=argparse.SUPPRESS)  # a peer, in a process of its own
     given = parser.parse_args()
     given.state.mkdir(exist_ok=True)
     if given.do:
         job, _, tool = given.do.partition(":")
         warnings.simplefilter("ignore")
-        print((by_fidelity if tool == "torch-fidelity" else by_clean)(job, prepared(job, given.state)))
+        print(
+            (by_fidelity if tool == "torch-fidelity" else by_clean)(job, prepared(job, given.state))
+        )
         return
     kept = given.state / "measured.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
@@ -259,7 +401,11 @@ def main() -> None:
         job, _, tool = piece.partition(":")
         once = measured(command(job, tool, given.state), given.state)
         before = found.get(piece, once)
-        found[piece] = {**min(once, before, key=lambda one: one["seconds"]), "peak": min(once["peak"], before["peak"])}  # what others do there only adds
+        # what others do there only adds
+        found[piece] = {
+            **min(once, before, key=lambda one: one["seconds"]),
+            "peak": min(once["peak"], before["peak"]),
+        }
         print(piece, once, flush=True)
         kept.write_text(json.dumps(found, indent=1))
     if set(pieces) <= set(found):

@@ -1,7 +1,10 @@
-"""The readers of foreign files as targets: any bytes give what the reader promises, or its own refusal, and nothing else happens.
+"""The readers of foreign files as targets: any bytes give what the reader promises,
+or its own refusal, and nothing else happens.
 
-A reader has several doors, chosen by the first byte of an input: the whole file as it comes, or a part of one inside a sound rest, so that checksums and
-archives around it do not stop every mutation. Nothing here needs atheris: tests/test_fuzz_findings.py replays kept inputs through the same functions.
+A reader has several doors, chosen by the first byte of an input: the whole file as it comes, or a
+part of one inside a sound rest, so that checksums and archives around it do not stop every
+mutation. Nothing here needs atheris: tests/test_fuzz_findings.py replays kept inputs through the
+same functions.
 """
 
 from __future__ import annotations
@@ -27,7 +30,17 @@ from fuzz import base
 from fuzz.watch import Finding, refused, watched
 from PIL import Image
 
-from genbench import decoding, files, gates, human_csv, human_kinds, pictures, prompts, record, suites
+from genbench import (
+    decoding,
+    files,
+    gates,
+    human_csv,
+    human_kinds,
+    pictures,
+    prompts,
+    record,
+    suites,
+)
 from genbench.checkpoints import load_tensors
 from genbench.files import Damaged
 from genbench.folders import open_images
@@ -35,7 +48,9 @@ from genbench.pickles import load_network
 from genbench.say import UserError
 from genbench.statistics import read_statistics
 
-SMALLER = {  # the program's limits, lowered so that an input of some kB reaches them; what one may take follows from them (watch.MEMORY)
+# the program's limits, lowered so that an input of some kB reaches them; what one may take follows
+# from them (watch.MEMORY)
+SMALLER = {
     "genbench.pickles.LARGEST_VIEW": 2**24,
     "genbench.checkpoints.LARGEST_VIEW": 2**24,
     "genbench.decoding.LARGEST": 2**20,
@@ -50,7 +65,9 @@ SMALLER = {  # the program's limits, lowered so that an input of some kB reaches
 
 @dataclass(frozen=True)
 class Door:
-    """One way in: how a payload becomes a file, and what reads it and looks at the result (AssertionError: a broken promise)."""
+    """One way in: how a payload becomes a file, and what reads it and looks at the result
+    (AssertionError: a broken promise).
+    """
 
     name: str
     put: Callable[[bytes, Path], Path]
@@ -111,7 +128,9 @@ def _weights(path: Path) -> None:
 
 
 def _tensors(found: Any, size: int, times: int) -> None:
-    """Plain tensors on the CPU, all of whose numbers can be read, and no more of them than the limit says."""
+    """Plain tensors on the CPU, all of whose numbers can be read,
+    and no more of them than the limit says.
+    """
     assert type(found) is dict
     total = 0
     for name, tensor in found.items():
@@ -126,12 +145,26 @@ def _tensors(found: Any, size: int, times: int) -> None:
 
 
 def _archive(tree: bytes, **more: bytes) -> bytes:
-    members = {"archive/data.pkl": tree, "archive/byteorder": b"little", "archive/version": b"3\n", **more}
-    return zipped({**members, "archive/data/0": bytes(range(24)), "archive/data/1": bytes(range(16)), "archive/data/2": bytes(24)})
+    members = {
+        "archive/data.pkl": tree,
+        "archive/byteorder": b"little",
+        "archive/version": b"3\n",
+        **more,
+    }
+    return zipped(
+        {
+            **members,
+            "archive/data/0": bytes(range(24)),
+            "archive/data/1": bytes(range(16)),
+            "archive/data/2": bytes(24),
+        }
+    )
 
 
 def _script(tree: bytes) -> bytes:
-    return _archive(tree, **{"archive/code/__torch__.py": b"import os\nos.system('touch owned.ed')\n"})
+    return _archive(
+        tree, **{"archive/code/__torch__.py": b"import os\nos.system('touch owned.ed')\n"}
+    )
 
 
 # npz, idx
@@ -202,7 +235,12 @@ def _headed(payload: bytes) -> bytes:
 
 def _described(payload: bytes) -> bytes:
     """The payload is what a file of ours says of itself."""
-    said = json.dumps({"__metadata__": {"genbench": payload.decode("utf-8", "replace")}, "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    said = json.dumps(
+        {
+            "__metadata__": {"genbench": payload.decode("utf-8", "replace")},
+            "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        }
+    ).encode()
     return struct.pack("<Q", len(said)) + said + bytes(8)
 
 
@@ -210,15 +248,22 @@ def _described(payload: bytes) -> bytes:
 
 
 def _parts(payload: bytes) -> bytes:
-    """A zip with sound checksums: the payload is names and contents in turn, each followed by base.APART."""
+    """A zip with sound checksums: the payload is names and contents in turn,
+    each followed by base.APART.
+    """
     words = payload.split(base.APART)
     out = io.BytesIO()
     with contextlib.suppress(UserWarning), zipfile.ZipFile(out, "w") as made:
         for name, content in zip(words[::2], words[1::2], strict=False):
             info = zipfile.ZipInfo("a")
-            info.filename = name.decode("utf-8", "replace")[:1000]  # as no writer would: nothing is cut at a zero
+            # as no writer would: nothing is cut at a zero
+            info.filename = name.decode("utf-8", "replace")[:1000]
             with contextlib.suppress(ValueError, UserWarning):
-                made.writestr(info, content, zipfile.ZIP_DEFLATED if name.endswith(b"ppm") else zipfile.ZIP_STORED)
+                made.writestr(
+                    info,
+                    content,
+                    zipfile.ZIP_DEFLATED if name.endswith(b"ppm") else zipfile.ZIP_STORED,
+                )
     return out.getvalue()
 
 
@@ -232,7 +277,10 @@ def _listed(payload: bytes) -> bytes:
 def _picture(path: Path) -> None:
     """From its bytes and from its path the same: pixels, or a line."""
     with decoding.heeded():
-        ours = [decoding.decoded(path.name, path.read_bytes()), decoding.decoded(path.name, str(path))]
+        ours = [
+            decoding.decoded(path.name, path.read_bytes()),
+            decoding.decoded(path.name, str(path)),
+        ]
     for found in ours:
         if isinstance(found, str):
             assert found
@@ -334,7 +382,9 @@ def _suite(path: Path) -> None:
 def _prompts(path: Path) -> None:
     found = prompts.read(path)
     assert found
-    assert all(type(one) is str and len(one) <= prompts.LONGEST and "\0" not in one for one in found)
+    assert all(
+        type(one) is str and len(one) <= prompts.LONGEST and "\0" not in one for one in found
+    )
 
 
 def _ratings(path: Path) -> None:
@@ -395,14 +445,19 @@ READERS: dict[str, tuple[Door, ...]] = {
         Door("a gate", as_it_is("gate.toml"), _gate),
         Door("questions", as_it_is("questions.toml"), _questions),
         Door("a suite", as_it_is("suite.toml"), _suite),
-        *(Door(f"prompts, {ending}", as_it_is(f"prompts{ending}"), _prompts) for ending in prompts.READERS),
+        *(
+            Door(f"prompts, {ending}", as_it_is(f"prompts{ending}"), _prompts)
+            for ending in prompts.READERS
+        ),
         Door("ratings", as_it_is("ratings.csv"), _ratings),
     ),
 }
 
 
 def warm(reader: str, folder: Path) -> None:
-    """Import what is imported when it is needed, which runs code and may read anywhere: every seed once, unwatched, and Pillow's whole list of formats."""
+    """Import what is imported when it is needed, which runs code and may read anywhere:
+    every seed once, unwatched, and Pillow's whole list of formats.
+    """
     Image.init()
     repr(torch.zeros(1))  # as in a message that shows what a weight is
     for data in seeds(reader):
@@ -411,7 +466,10 @@ def warm(reader: str, folder: Path) -> None:
 
 
 def look(reader: str, data: bytes, folder: Path, watch: Any = watched) -> bool:
-    """Put one input through its door; whether it was read (else: refused). Finding, saying the door, where the contract is broken."""
+    """Put one input through its door; whether it was read (else: refused).
+
+    Finding, saying the door, where the contract is broken.
+    """
     doors = READERS[reader]
     door = doors[data[0] % len(doors)] if data else doors[0]
     os.environ[decoding.VARIABLE] = door.policy
@@ -439,8 +497,15 @@ def room() -> Iterator[Path]:
     quiet = {"GENBENCH_QUIET": "1", "GENBENCH_WORKERS": "0"}
     with contextlib.ExitStack() as stack:
         place = Path("/dev/shm")  # noqa: S108 - memory, where there is
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place if place.is_dir() else None)))
-        stack.enter_context(mock.patch.dict(os.environ, {**quiet, "GENBENCH_HOME": str(folder / "home"), decoding.VARIABLE: "error"}))
+        folder = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(dir=place if place.is_dir() else None))
+        )
+        stack.enter_context(
+            mock.patch.dict(
+                os.environ,
+                {**quiet, "GENBENCH_HOME": str(folder / "home"), decoding.VARIABLE: "error"},
+            )
+        )
         for name, value in SMALLER.items():
             stack.enter_context(mock.patch(name, value))
         stack.enter_context(contextlib.chdir(folder))
@@ -450,4 +515,8 @@ def room() -> Iterator[Path]:
 @cache
 def seeds(reader: str) -> list[bytes]:
     """Valid inputs, made by the program's own writers: at least one for each door."""
-    return [bytes([place]) + payload for place, door in enumerate(READERS[reader]) for payload in base.SEEDS[reader](door.name)]
+    return [
+        bytes([place]) + payload
+        for place, door in enumerate(READERS[reader])
+        for payload in base.SEEDS[reader](door.name)
+    ]

@@ -1,6 +1,8 @@
-"""What no reader may do, whatever bytes it is given: write, delete, run, connect, read elsewhere, take much memory or time.
+"""What no reader may do, whatever bytes it is given: write, delete, run, connect, read elsewhere,
+take much memory or time.
 
-An audit hook of Python hears of most of it while it happens (and ends it there), the folder and the kernel's counts tell the rest afterwards.
+An audit hook of Python hears of most of it while it happens (and ends it there), the folder and the
+kernel's counts tell the rest afterwards.
 """
 
 from __future__ import annotations
@@ -14,13 +16,55 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MEMORY, SECONDS = 2**27, 20.0  # what one input of some kB may take: bytes beyond what the process has, and seconds of processor
+# what one input of some kB may take: bytes beyond what the process has, and seconds of processor
+MEMORY, SECONDS = 2**27, 20.0
 FORBIDDEN = (
-    *("builtins.input", "code.__new__", "cpython.run_", "ctypes.dlopen", "os.chmod", "os.chown", "os.exec", "os.fork", "os.link", "os.mkdir"),
-    *("os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system", "os.truncate", "os.unsetenv"),
-    *("os.utime", "pickle.find_class", "pty.spawn", "shutil.", "socket.", "subprocess.Popen", "tempfile.", "urllib."),
+    *(
+        "builtins.input",
+        "code.__new__",
+        "cpython.run_",
+        "ctypes.dlopen",
+        "os.chmod",
+        "os.chown",
+        "os.exec",
+        "os.fork",
+        "os.link",
+        "os.mkdir",
+    ),
+    *(
+        "os.posix_spawn",
+        "os.putenv",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.spawn",
+        "os.symlink",
+        "os.system",
+        "os.truncate",
+        "os.unsetenv",
+    ),
+    *(
+        "os.utime",
+        "pickle.find_class",
+        "pty.spawn",
+        "shutil.",
+        "socket.",
+        "subprocess.Popen",
+        "tempfile.",
+        "urllib.",
+    ),
 )
-CODE = tuple({str(Path(place).resolve()) for place in (sys.prefix, sys.base_prefix, Path(__file__).parents[2], *filter(os.path.isdir, sys.path))})
+CODE = tuple(
+    {
+        str(Path(place).resolve())
+        for place in (
+            sys.prefix,
+            sys.base_prefix,
+            Path(__file__).parents[2],
+            *filter(os.path.isdir, sys.path),
+        )
+    }
+)
 SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/localtime", "/usr/share/zoneinfo")
 CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -34,7 +78,9 @@ class Finding(Exception):
 
 
 class _Watch:
-    """The one hook of this process: it cannot be taken away, so that it is idle outside of watched()."""
+    """The one hook of this process: it cannot be taken away,
+    so that it is idle outside of watched().
+    """
 
     def __init__(self) -> None:
         self.folder, self.harm, self.there = "", [""][:0], False
@@ -45,7 +91,11 @@ class _Watch:
         if event == "open":
             said = self._opened(*arguments)
         elif event == "exec":
-            said = "" if _of_a_file(getattr(arguments[0], "co_filename", "")) else f"runs code of {getattr(arguments[0], 'co_filename', '')}"
+            said = (
+                ""
+                if _of_a_file(getattr(arguments[0], "co_filename", ""))
+                else f"runs code of {getattr(arguments[0], 'co_filename', '')}"
+            )
         else:
             said = f"{event} {arguments!r:.200}" if event.startswith(FORBIDDEN) else ""
         if said:
@@ -55,7 +105,8 @@ class _Watch:
     def _opened(self, path: Any, mode: Any, flags: int) -> str:
         if isinstance(path, int):
             return ""
-        place = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - nothing of pathlib within the hook
+        # nothing of pathlib within the hook
+        place = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         if flags & CHANGING and not place.startswith("/dev/null"):
             return f"opens {place} to write"
         return "" if place.startswith((self.folder, *CODE, *SYSTEM)) else f"reads {place}"
@@ -70,7 +121,9 @@ _watch = _Watch()
 
 @contextlib.contextmanager
 def watched(folder: Path) -> Iterator[None]:
-    """While a reader reads what lies in this folder; Finding where it does more, or takes more than it may."""
+    """While a reader reads what lies in this folder; Finding where it does more,
+    or takes more than it may.
+    """
     if not _watch.there:
         sys.addaudithook(_watch)
         _watch.there = True
@@ -98,9 +151,12 @@ def _there(folder: Path) -> list[str]:
 
 
 def _peak() -> int:
-    """The largest size of the process so far, bytes: since _forget(), where the kernel can forget (Linux)."""
+    """The largest size of the process so far, bytes: since _forget(),
+    where the kernel can forget (Linux).
+    """
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - thousands of times a second
+        # thousands of times a second
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -112,9 +168,15 @@ def _forget() -> None:
 
 
 def refused(error: BaseException) -> None:
-    """Finding where a refusal hides that memory ran out: on a machine with more of it the file would have had it."""
+    """Finding where a refusal hides that memory ran out: on a machine with more of it the file
+    would have had it.
+    """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, MemoryError) or "can't allocate" in str(seen) or "Unable to allocate" in str(seen):
+        if (
+            isinstance(seen, MemoryError)
+            or "can't allocate" in str(seen)
+            or "Unable to allocate" in str(seen)
+        ):
             raise Finding(f"asks for all memory: {str(seen)[:200]}")
         seen = seen.__context__

@@ -1,6 +1,8 @@
-"""A user's own rows: CIFAR-10 test images as a data set, a published ResNet-20 as extractor and recogniser, a protocol, and the images as a generator.
+"""A user's own rows: CIFAR-10 test images as a data set,
+a published ResNet-20 as extractor and recogniser, a protocol, and the images as a generator.
 
-The material is looked for in $GENBENCH_TEST_DATA (cifar10-test-5k.npz, cifar10-resnet20-12fca82f.th); nothing of it is in the repository.
+The material is looked for in $GENBENCH_TEST_DATA (cifar10-test-5k.npz,
+cifar10-resnet20-12fca82f.th); nothing of it is in the repository.
 """
 
 import os
@@ -23,18 +25,33 @@ def open_split(split):
     with np.load(DATA / "cifar10-test-5k.npz", allow_pickle=False) as file:
         images, labels = file["arr_0"], file["arr_1"]
     start = {"first": 0, "second": EACH}[split]
-    chosen = np.stack([np.flatnonzero(labels == c)[start : start + EACH] for c in range(10)], 1).ravel()
-    yield torch.from_numpy(images[chosen]).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels[chosen].astype(np.int64))
+    chosen = np.stack(
+        [np.flatnonzero(labels == c)[start : start + EACH] for c in range(10)], 1
+    ).ravel()
+    yield (
+        torch.from_numpy(images[chosen]).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(labels[chosen].astype(np.int64)),
+    )
 
 
 def load_resnet(device, weights):
-    """ResNet-20 with option-A shortcuts (He et al. 2016, section 4.2), from the published state dict."""
-    weights = {k.removeprefix("module."): v.to(device) for k, v in genbench.load_checkpoint(weights).items()}
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    """ResNet-20 with option-A shortcuts (He et al. 2016, section 4.2),
+    from the published state dict.
+    """
+    weights = {
+        k.removeprefix("module."): v.to(device)
+        for k, v in genbench.load_checkpoint(weights).items()
+    }
+    mean, std = (
+        torch.tensor(v, device=device).view(1, 3, 1, 1)
+        for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
 
     def normed(x, conv, norm, stride=1):
         x = F.conv2d(x, weights[f"{conv}.weight"], stride=stride, padding=1)
-        return F.batch_norm(x, *(weights[f"{norm}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")))
+        return F.batch_norm(
+            x, *(weights[f"{norm}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
+        )
 
     def block(x, name, stride):
         y = F.relu(normed(x, f"{name}.conv1", f"{name}.bn1", stride))
@@ -77,7 +94,12 @@ RESNET = Extractor(
     Weights(
         "resnet-20",
         "BSD-2",
-        (File(str(DATA / "cifar10-resnet20-12fca82f.th"), "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),),
+        (
+            File(
+                str(DATA / "cifar10-resnet20-12fca82f.th"),
+                "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8",
+            ),
+        ),
     ),
     "CIFAR-10 train",
     load_resnet,
@@ -89,7 +111,11 @@ PROTOCOL = Protocol(
     500,
     "balanced",
     "round",
-    (Measure("fd", "resnet20.pool", "second"), Measure("kd", "resnet20.pool", "second"), Measure("label_accuracy", "resnet20.logits")),
+    (
+        Measure("fd", "resnet20.pool", "second"),
+        Measure("kd", "resnet20.pool", "second"),
+        Measure("label_accuracy", "resnet20.logits"),
+    ),
     ("first", "second"),
 )
 
