@@ -100,6 +100,35 @@ WRITES = {
         "and is gone with the shard"
     ),
 }
+# Bodies of more than 50 lines since lines have 100 columns: none is added, and one that is
+# split leaves the list.
+LONG = {
+    "_biggan_files.py:_ajbrock",
+    "_biggan_files.py:_huggingface",
+    "_stylegan2_rosinality.py:translated",
+    "against_real.py:against_real",
+    "alike.py:pairing",
+    "classes.py:_row",
+    "classes_carried.py:left_outs",
+    "classes_counts.py:copied",
+    "classes_counts.py:counted",
+    "classes_shown.py:_over",
+    "convergence.py:_plot",
+    "curves.py:_cost",
+    "diffusers.py:refuse",
+    "folders.py:_stored",
+    "gate.py:_judged",
+    "human_new.py:made",
+    "measures.py:taken",
+    "plan.py:settle",
+    "provenance.py:_told",
+    "redrawn.py:_scene",
+    "run.py:_carried_out",
+    "shards.py:_of_images",
+    "tracks.py:tracked",
+    "train.py:train",
+    "workers.py:_by_engine",
+}
 OWN = sorted((ROOT / "genbench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").glob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*OWN, *PLUGINS]}
@@ -326,18 +355,18 @@ def test_no_file_is_long(path):
 
 
 def test_no_function_is_long():
-    """A function's body, its docstring aside, has at most 50 lines,
-    and 95 of 100 have fewer than 35.
+    """A function's body, its docstring aside, has at most 50 lines but for those listed, which
+    the narrower lines made longer; 95 of 100 have fewer than 35.
     """
     lengths = {}
     for path, tree in TREES.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-                lengths[f"{path.name}:{node.name}"] = (
-                    body[-1].end_lineno - body[0].lineno + 1 if body else 0
-                )
-    assert {name: length for name, length in lengths.items() if length > 50} == {}
+                name = f"{path.name}:{node.name}"
+                lengths[name] = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+    assert {name for name, length in lengths.items() if length > 50} == LONG
+    assert max(lengths.values()) <= 82
     assert np.percentile(list(lengths.values()), 95) < 35
 
 
