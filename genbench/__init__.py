@@ -9,38 +9,41 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from genbench.say import VERSION
+from genbench._util.version import VERSION
 
 if TYPE_CHECKING:
-    from genbench.checkpoints import load_checkpoint as load_checkpoint
-    from genbench.draws import noise as noise
-    from genbench.draws import uniform as uniform
-    from genbench.folders import open_images as open_images
-    from genbench.hookspecs import hookimpl as hookimpl
-    from genbench.images import to_uint8 as to_uint8
-    from genbench.pickles import load_network as load_network
-    from genbench.record import Record as Record
-    from genbench.run import evaluate as evaluate
-    from genbench.say import UserError as UserError
+    from genbench._util.errors import UserError as UserError
+    from genbench.api.hookspecs import hookimpl as hookimpl
+    from genbench.data.quantisation import to_uint8 as to_uint8
+    from genbench.data.resolve import open_images as open_images
+    from genbench.generators.conformance import check_plugin as check_plugin
+    from genbench.generators.seeded_noise import noise as noise
+    from genbench.generators.seeded_noise import uniform as uniform
+    from genbench.io.checkpoints import load_checkpoint as load_checkpoint
+    from genbench.io.nvidia_pickles import load_network as load_network
+    from genbench.runs.records.record import Record as Record
+    from genbench.runs.run import evaluate as evaluate
 
 __version__ = VERSION
 
 _PUBLIC = {
-    "Record": "record",
-    "UserError": "say",
-    "evaluate": "run",
-    "hookimpl": "hookspecs",
-    "load_checkpoint": "checkpoints",
-    "load_network": "pickles",
-    "noise": "draws",
-    "open_images": "folders",
-    "to_uint8": "images",
-    "uniform": "draws",
+    "Record": "runs.records.record",
+    "UserError": "_util.errors",
+    "check_plugin": "generators.conformance",
+    "evaluate": "runs.run",
+    "hookimpl": "api.hookspecs",
+    "load_checkpoint": "io.checkpoints",
+    "load_network": "io.nvidia_pickles",
+    "noise": "generators.seeded_noise",
+    "open_images": "data.resolve",
+    "to_uint8": "data.quantisation",
+    "uniform": "generators.seeded_noise",
 }
 __all__ = [
     "Record",
     "UserError",
     "__version__",
+    "check_plugin",
     "evaluate",
     "hookimpl",
     "load_checkpoint",

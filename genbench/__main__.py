@@ -6,7 +6,7 @@ import contextlib
 import faulthandler
 import sys
 
-from genbench import cli
+from genbench.cli import main as cli
 
 
 def main() -> int:

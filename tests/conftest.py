@@ -4,25 +4,19 @@ its own, the real material.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.requirements import MISSING, NO_BROWSER, NO_NAMESPACES, _shared, chromium
 
-from genbench import shelves
+from genbench.api import _registry as registry
 
 # small work on few cores: more threads only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-CHECKOUT = Path(__file__).parents[1]
-MISSING = "shared data missing"
-NO_BROWSER = "not run: no browser"
-NO_NAMESPACES = "not run: this system gives no user namespaces"
 # set by commands, for every process of theirs
 VARIABLES = ("GENBENCH_QUIET", "GENBENCH_DATA", "GENBENCH_ON_BAD_IMAGE")
 SLOW = ("test_parity_whole.py", "test_parity_distances.py")
@@ -33,7 +27,7 @@ SEVERAL = f"""
 import contextlib, io, json, sys
 import genbench
 found = [[0, "", "", [m for m in {HEAVY} if m in sys.modules]]]
-from genbench.cli import main
+from genbench.cli.main import main
 for words in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         status = main(words)
@@ -61,7 +55,7 @@ def _as_it_was(monkeypatch):
     """
     for name in VARIABLES:
         os.environ.pop(name, None)
-    monkeypatch.setattr(shelves, "_with", [])
+    monkeypatch.setattr(registry, "_with", [])
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for name in VARIABLES:
@@ -82,7 +76,7 @@ def cli(capfd):
     """The command line in this process:
     cli(*words) -> (status, standard output, standard error).
     """
-    from genbench.cli import main
+    from genbench.cli.main import main
 
     def call(*words):
         capfd.readouterr()
@@ -137,33 +131,12 @@ def several():
     return call
 
 
-def _shared():
-    """The folder of real material: $GENBENCH_TEST_DATA, else shared/data beside the checkout;
-    None where there is none.
-    """
-    named = os.environ.get("GENBENCH_TEST_DATA")
-    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
-    return folder if folder.is_dir() else None
-
-
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real material; only tests marked `shared` may ask for it."""
     folder = _shared()
     assert folder is not None, "mark the test with pytest.mark.shared"
     return folder
-
-
-def chromium():
-    """The browser that tests drive: $GENBENCH_CHROMIUM, else Debian's;
-    None where it or playwright is missing.
-    """
-    named = (
-        os.environ.get("GENBENCH_CHROMIUM")
-        or shutil.which("chromium")
-        or shutil.which("chromium-browser")
-    )
-    return named if named and importlib.util.find_spec("playwright") else None
 
 
 def pytest_collection_modifyitems(items):

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np, torch
+from genbench._util.lazy_imports import np, torch
 
 if TYPE_CHECKING:
     from numpy import ndarray

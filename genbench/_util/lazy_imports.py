@@ -1,6 +1,6 @@
 """Heavy libraries, bound on first use: the only place where they are named as imports.
 
-`from genbench.lazy import torch` costs nothing; the first attribute that is read imports the
+`from genbench.api import torch` costs nothing; the first attribute that is read imports the
 library. That keeps `genbench --help` and every listing under 0.3 s (torch alone takes 2.5
 s to import).
 """

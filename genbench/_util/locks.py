@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genbench.say import RunFailed, tell
+from genbench._util.console import tell
+from genbench._util.errors import RunFailed
 
 UNKNOWN = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # of a file system without locks
 

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from genbench.files import code_sha256, digest, source_text
+from genbench._util.hashing import code_sha256, digest, source_text
 
 INSTALLED = ("site-packages", "dist-packages")  # folders in which neighbours are other people's
 

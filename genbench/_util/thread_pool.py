@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from genbench.lazy import threadpoolctl, torch
+from genbench._util.lazy_imports import threadpoolctl, torch
 
 Piece = TypeVar("Piece")
 Done = TypeVar("Done")

@@ -21,26 +21,36 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from genbench import rows
-from genbench.engine import Engine
-from genbench.say import UserError, aside, choices, clean
-from genbench.section import Section
+from genbench._util.console import aside
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench.api import dataset, extractor, metric, protocol
+from genbench.api.engine import Engine
+from genbench.api.report_section import Section
 
 KINDS: dict[str, type] = {
-    "datasets": rows.Dataset,
-    "extractors": rows.Extractor,
-    "metrics": rows.Metric,
-    "protocols": rows.Protocol,
+    "datasets": dataset.Dataset,
+    "extractors": extractor.Extractor,
+    "metrics": metric.Metric,
+    "protocols": protocol.Protocol,
 }
 # whose leaves bring no other rows: only read when asked for
 APART: dict[str, type] = {"sections": Section, "engines": Engine}
 # kinds of rows; those without a folder of their own stand in other kinds' leaves
-SHELVED = {**KINDS, **APART, "measures": rows.Measure}
+SHELVED = {**KINDS, **APART, "measures": metric.Measure}
 FOLDERS = {
     "generators": "genbench_plugins",
-    "commands": "genbench.commands",
-    **{kind: f"genbench.{kind}" for kind in (*KINDS, *APART)},
+    "commands": "genbench.cli.commands",
+    "datasets": "genbench.data.datasets",
+    "extractors": "genbench.features.extractors",
+    "metrics": "genbench.metrics",
+    "protocols": "genbench.protocols",
+    "sections": "genbench.report.sections",
+    "engines": "genbench.runs.engines",
 }
+COMMANDS = {
+    "plugin_conformance": "test-plugin"
+}  # files whose name is not the command's: pytest would collect test_*.py
 # the catalogue of files that this process was told to read
 _with: list[tuple[str, ModuleType]] = []
 
@@ -68,7 +78,8 @@ def _leaves(shelf: str) -> Iterator[str]:
 def _built_in(shelf: str) -> tuple[Standing, ...]:
     if shelf not in SHELVED:
         names = {
-            leaf: leaf.replace("_", "-") if shelf == "commands" else leaf for leaf in _leaves(shelf)
+            leaf: COMMANDS.get(leaf, leaf.replace("_", "-")) if shelf == "commands" else leaf
+            for leaf in _leaves(shelf)
         }
         return tuple(
             Standing(shelf, name, "built in", f"{FOLDERS[shelf]}.{leaf}")

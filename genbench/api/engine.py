@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench.lazy import torch
-from genbench.rows import RowError
-from genbench.say import UserError, choices
+from genbench._util.errors import UserError, choices
+from genbench._util.lazy_imports import torch
+from genbench.api.validation import RowError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.rows import RowError
+from genbench.api.validation import RowError
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Section:
 
     render(report) returns HTML, made by report.html(template, **values), in which every value is
     escaped; or a plain str: the reason why the part is absent, which the page says in its place. A
-    UserError is such a reason too. report: genbench.report.Report; its `runs` are
-    genbench.evidence.Run.
+    UserError is such a reason too. report: genbench.report.html_page.Report; its `runs` are
+    genbench.report.run_data.Run.
     """
 
     name: str  # its anchor in the page

@@ -9,8 +9,9 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from typing import Any
 
-from genbench import shelves
-from genbench.say import answer, fields, listing
+from genbench._util.console import answer
+from genbench._util.formatting import fields, listing
+from genbench.api import _registry as registry
 
 
 def show_shelf(shelf: str | tuple[str, ...], name: str | None, as_json: bool) -> None:
@@ -19,7 +20,7 @@ def show_shelf(shelf: str | tuple[str, ...], name: str | None, as_json: bool) ->
     """
     ones = (shelf,) if isinstance(shelf, str) else shelf
     if name is not None:
-        row = plain(shelves.find(ones[0], name))
+        row = plain(registry.find(ones[0], name))
         answer(
             json.dumps(row, indent=1, ensure_ascii=False) if as_json else fields(dict(_lines(row)))
         )
@@ -27,7 +28,7 @@ def show_shelf(shelf: str | tuple[str, ...], name: str | None, as_json: bool) ->
     rows = [
         (one.name, getattr(one.target, "title", ""), one.origin)
         for kind in ones
-        for one in shelves.standing(kind).values()
+        for one in registry.standing(kind).values()
     ]
     if as_json:
         answer(

@@ -17,13 +17,16 @@ from typing import Any
 
 import click
 
-from genbench import shelves
-from genbench.say import VERSION, PluginFailed, UserError, choices, clean, complain
+from genbench._util import exit_codes
+from genbench._util.console import complain
+from genbench._util.errors import PluginFailed, UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.version import VERSION
+from genbench.api import _registry as registry
 
 # the user named a path that cannot be
 PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.ENOTDIR, errno.EISDIR, errno.ENOENT}
 LONGEST = 800  # characters of a line of error; a word of five thousand letters is not repeated
-INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Commands(click.Group):
@@ -32,13 +35,13 @@ class Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(shelves.standing("commands"))
+        return sorted(registry.standing("commands"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        one = shelves.standing("commands").get(cmd_name)
+        one = registry.standing("commands").get(cmd_name)
         if one is None:
             return None
-        found: Any = shelves.load(one)
+        found: Any = registry.load(one)
         command = getattr(found, "command", found)
         if not isinstance(command, click.Command):
             raise UserError(
@@ -102,11 +105,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return error.status
     except click.exceptions.NoArgsIsHelpError as error:
         complain(error.format_message())
-        return 2
+        return exit_codes.USAGE
     except click.UsageError as error:
         asked = error.ctx.command_path if error.ctx else "genbench"
         complain(f"genbench: {_one_line(error.format_message())} ({asked} --help)")
-        return 2
+        return exit_codes.USAGE
     except (KeyboardInterrupt, click.Abort) as error:
         with contextlib.suppress(ValueError):
             # pressed again, and again: it is being done
@@ -114,24 +117,24 @@ def main(words: Sequence[str] | None = None) -> int:
         # click turns every KeyboardInterrupt into Abort
         ended = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
         complain(f"genbench: {'terminated' if ended else 'interrupted'}; the same command goes on")
-        return INTERRUPTED[signal.SIGTERM if ended else signal.SIGINT]
+        return exit_codes.INTERRUPTED[signal.SIGTERM if ended else signal.SIGINT]
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return exit_codes.DONE
     except OSError as error:
         complain(f"genbench: {_one_line(error)}")
-        return 2 if error.errno in PATHS else 5
+        return exit_codes.USAGE if error.errno in PATHS else exit_codes.RUN_FAILED
     except SystemExit as error:
         complain(
             f"genbench: something that was called exited ({error.code}); what was finished is kept"
         )
-        return 5
+        return exit_codes.RUN_FAILED
     except Exception as error:
         return _fault(error)
 
 
 def _status(returned: object) -> int:
-    return returned if isinstance(returned, int) else 0
+    return returned if isinstance(returned, int) else exit_codes.DONE
 
 
 def _fault(error: Exception) -> int:
@@ -140,13 +143,13 @@ def _fault(error: Exception) -> int:
 
     if isinstance(error, MemoryError):
         complain("genbench: out of memory; what was finished is kept, and the same command goes on")
-        return 5
+        return exit_codes.RUN_FAILED
     complain("".join(traceback.format_exception(error)).rstrip())
     complain(
         "genbench: this is a fault of genbench itself; what was finished is kept, "
         "please report the lines above"
     )
-    return 5
+    return exit_codes.RUN_FAILED
 
 
 def _one_line(error: object) -> str:

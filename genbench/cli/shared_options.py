@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
-from genbench import decoding, named, prompts
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.data import prompts, published_datasets
+from genbench.io import image_decoding
 
 
 def _kept_as(variable: str) -> Any:
@@ -26,7 +27,10 @@ def _kept_as(variable: str) -> Any:
 
 def data_options(command: Any) -> Any:
     """--data-root and --on-bad-image; the command itself is not told of them."""
-    root = f"Where published data sets lie. Default: ${named.VARIABLE}, else data/ in the cache."
+    root = (
+        f"Where published data sets lie. Default: ${published_datasets.VARIABLE}, "
+        "else data/ in the cache."
+    )
     bad = (
         "What to do with a picture that is damaged or not 8-bit RGB or grey: error names it, "
         "skip leaves it out and counts it. [default: error]"
@@ -36,16 +40,16 @@ def data_options(command: Any) -> Any:
         "--data-root",
         type=place,
         expose_value=False,
-        callback=_kept_as(named.VARIABLE),
+        callback=_kept_as(published_datasets.VARIABLE),
         metavar="FOLDER",
         help=root,
     )(command)
-    policies = click.Choice(decoding.POLICIES)
+    policies = click.Choice(image_decoding.POLICIES)
     return click.option(
         "--on-bad-image",
         type=policies,
         expose_value=False,
-        callback=_kept_as(decoding.VARIABLE),
+        callback=_kept_as(image_decoding.VARIABLE),
         help=bad,
     )(command)
 

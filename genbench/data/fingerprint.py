@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genbench.files import Damaged, home, read_json, write_json
-from genbench.rows import Batch, Dataset
-from genbench.say import RunFailed, UserError, progress, tell
+from genbench._util.cache import home
+from genbench._util.checksummed_files import Damaged, read_json, write_json
+from genbench._util.console import progress, tell
+from genbench._util.errors import RunFailed, UserError
+from genbench.api.dataset import Batch, Dataset
 
 SETTLED = 2.0  # seconds; a file younger than the clock's grain may change again and look the same
 

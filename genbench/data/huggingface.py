@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.contents import State, state_of
-from genbench.decoding import decoded
-from genbench.files import home
-from genbench.labels import Labels
-from genbench.lazy import hf_datasets, np, parquet
-from genbench.pictures import JPEG, LARGEST_FILE, Pictures
-from genbench.say import UserError, clean
+from genbench._util.cache import home
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import hf_datasets, np, parquet
+from genbench.data.class_labels import Labels
+from genbench.data.fingerprint import State, state_of
+from genbench.data.image_folder import JPEG, LARGEST_FILE, Pictures
+from genbench.io.image_decoding import decoded
 
 PREFIX = "hf:"
 MISSING = 'needs pip install "genbench[hf]"'

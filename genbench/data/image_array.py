@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import idx, npz
-from genbench.contents import State, state_of
-from genbench.decoding import LARGEST
-from genbench.labels import Labels
-from genbench.lazy import np, torch
-from genbench.loading import at_once
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np, torch
+from genbench.data.class_labels import Labels
+from genbench.data.fingerprint import State, state_of
+from genbench.data.parallel_loading import at_once
+from genbench.io import idx, npz
+from genbench.io.image_decoding import LARGEST
 
 if TYPE_CHECKING:
     from numpy import ndarray

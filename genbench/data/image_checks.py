@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import Image, np, torch
-from genbench.say import PluginFailed
+from genbench._util.errors import PluginFailed
+from genbench._util.lazy_imports import Image, np, torch
+from genbench.data.quantisation import QUANTISE
 
 if TYPE_CHECKING:
     from numpy import ndarray
-
-LARGE = 2**22  # bytes of a sheet beyond which a tenth of its file is not worth seconds
-
-
-def to_uint8(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """Float images in low .. high to uint8, rounded to the nearest of 256 levels;
-    values outside are clipped.
-    """
-    return ((images - low) * (255 / (high - low))).round().clamp(0, 255).to(torch.uint8)
-
-
-def _truncated(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """As guided diffusion's and BigGAN's codes do: the fraction is cut off,
-    half a grey level darker than rounding on average.
-    """
-    return ((images - low) * (255 / (high - low))).clamp(0, 255).to(torch.uint8)
-
-
-def _unquantised(images: torch.Tensor, low: float, high: float) -> torch.Tensor:
-    """As BigGAN-PyTorch's code does: float32 on a scale of 0 to 255,
-    neither rounded nor clipped.
-    """
-    return (images - low) * (255 / (high - low))
-
-
-QUANTISE = {"round": to_uint8, "truncate": _truncated, "none": _unquantised}
 
 
 def as_tensor(batch: Any) -> torch.Tensor:
@@ -161,21 +135,3 @@ def sketch(images: ndarray[Any, Any]) -> str:
         for wide in (slice(columns), slice(-columns, None))
     ]
     return " ".join(f"{float(one.mean(dtype=np.float64)):.3f}" for one in quarters)
-
-
-def grid_png(images: ndarray[Any, Any], columns: int) -> bytes:
-    """A PNG of images uint8 [n, 3, h, w], `columns` to a row, separated by two white pixels,
-    neither enlarged nor smoothed.
-    """
-    n, _, h, w = images.shape
-    rows = -(-n // columns)
-    sheet = np.full((rows * (h + 2) - 2, columns * (w + 2) - 2, 3), 255, dtype=np.uint8)
-    for i, image in enumerate(images):
-        top, left = (i // columns) * (h + 2), (i % columns) * (w + 2)
-        sheet[top : top + h, left : left + w] = image.transpose(1, 2, 0)
-    grey = bool((sheet[..., 0] == sheet[..., 1]).all() and (sheet[..., 0] == sheet[..., 2]).all())
-    with io.BytesIO() as buffer:
-        Image.fromarray(sheet[..., 0] if grey else sheet).save(
-            buffer, format="PNG", optimize=sheet.size < LARGE
-        )
-        return buffer.getvalue()

@@ -19,12 +19,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.contents import State, remember, remembered, state_of
-from genbench.decoding import ENDINGS, decoded, heeded, is_picture, skips
-from genbench.labels import LARGEST_LISTING, LISTING, Labels, labels_in
-from genbench.lazy import np, torch
-from genbench.loading import at_once, loaded
-from genbench.say import UserError, progress, tell
+from genbench._util.console import progress, tell
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np, torch
+from genbench.data.class_labels import LARGEST_LISTING, LISTING, Labels, labels_in
+from genbench.data.fingerprint import State, remember, remembered, state_of
+from genbench.data.parallel_loading import at_once, loaded
+from genbench.io.image_decoding import ENDINGS, decoded, heeded, is_picture, skips
 
 if TYPE_CHECKING:
     from numpy import ndarray

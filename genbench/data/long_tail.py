@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench.lazy import np
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.lazy import torch
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import torch
 
 BATCH = 100
 LARGEST_BATCH = 2**24  # bytes

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np
 
 if TYPE_CHECKING:
     from numpy import ndarray

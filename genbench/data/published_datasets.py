@@ -16,13 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.contents import content_of, state_of
-from genbench.files import digest, folder_to_write, home
-from genbench.lazy import Image, np, torch
-from genbench.loading import at_once, loaded
-from genbench.locks import locked
-from genbench.rows import Batch, Dataset
-from genbench.say import UserError, aside, clean
+from genbench._util.atomic_write import folder_to_write
+from genbench._util.cache import home
+from genbench._util.console import aside
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import Image, np, torch
+from genbench._util.locks import locked
+from genbench.api.dataset import Batch, Dataset
+from genbench.data.fingerprint import content_of, state_of
+from genbench.data.parallel_loading import at_once, loaded
 
 if TYPE_CHECKING:
     from numpy import ndarray

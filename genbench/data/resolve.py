@@ -13,19 +13,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import named, shelves
-from genbench.contents import State, content_of
-from genbench.cuts import half_name, half_of, long_tailed
-from genbench.files import digest
-from genbench.hub import PREFIX, open_hub, open_parquet
-from genbench.idx import is_idx
-from genbench.labels import SPLITS
-from genbench.lazy import torch
-from genbench.longtail import split_name
-from genbench.pictures import Pictures, open_pictures
-from genbench.rows import Batch, Dataset
-from genbench.say import RunFailed, UserError, clean
-from genbench.stacks import Stack, open_idx, open_npz
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import torch
+from genbench.api import _registry as registry
+from genbench.api.dataset import Batch, Dataset
+from genbench.data import published_datasets
+from genbench.data.class_labels import SPLITS
+from genbench.data.fingerprint import State, content_of
+from genbench.data.huggingface import PREFIX, open_hub, open_parquet
+from genbench.data.image_array import Stack, open_idx, open_npz
+from genbench.data.image_folder import Pictures, open_pictures
+from genbench.data.long_tail import split_name
+from genbench.data.subsets import half_name, half_of, long_tailed
+from genbench.io.idx import is_idx
 
 if TYPE_CHECKING:
     Images = Pictures | Stack
@@ -60,8 +62,8 @@ def dataset_of(word: str) -> Dataset:
     of them, its training split is cut to a long tail; with `-even` or `-odd`, it is
     half of the set.
     """
-    if word in shelves.standing("datasets") or not word:
-        row: Dataset = shelves.find("datasets", word)
+    if word in registry.standing("datasets") or not word:
+        row: Dataset = registry.find("datasets", word)
         return row
     half = half_name(word)
     if half and not Path(word).exists():
@@ -69,7 +71,7 @@ def dataset_of(word: str) -> Dataset:
     tail = split_name(word)
     if tail and not Path(word).exists():
         if tail[1] is None:
-            named.refuse_lists(tail[0])
+            published_datasets.refuse_lists(tail[0])
         return long_tailed(dataset_of(tail[0]), tail[1])
     if word.startswith(PREFIX):
         return _stored(word, open_hub(word))
@@ -80,19 +82,21 @@ def dataset_of(word: str) -> Dataset:
         or is_idx(Path(word))
     ):
         return files_dataset(Path(word))
-    resized = named.resized(
+    resized = published_datasets.resized(
         word,
         lambda name: (
-            shelves.find("datasets", name) if name in shelves.standing("datasets") else None
+            registry.find("datasets", name) if name in registry.standing("datasets") else None
         ),
     )
     if resized is None and word.startswith("lsun-"):
-        known = ", ".join(name for name in shelves.standing("datasets") if name.startswith("lsun-"))
+        known = ", ".join(
+            name for name in registry.standing("datasets") if name.startswith("lsun-")
+        )
         raise UserError(
             f"unknown dataset {clean(word)!r}: of LSUN only scenes are known, none of its objects: "
             f"{known}; any other as files of your own, ./FOLDER"
         )
-    return resized or shelves.find("datasets", word)  # which says what there is
+    return resized or registry.find("datasets", word)  # which says what there is
 
 
 def open_images(path: Path | str) -> Images:

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from genbench import longtail, shelves
-from genbench.contents import State, content_of
-from genbench.draws import rank_in_class
-from genbench.files import digest
-from genbench.lazy import np, torch
-from genbench.longtail import Cut
-from genbench.rows import Batch, Dataset, Protocol
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import np, torch
+from genbench.api import _registry as registry
+from genbench.api.dataset import Batch, Dataset
+from genbench.api.protocol import Protocol
+from genbench.data import long_tail
+from genbench.data.fingerprint import State, content_of
+from genbench.data.long_tail import Cut
+from genbench.statistics.blocks import rank_in_class
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -42,7 +44,7 @@ class LongTailed(Dataset):
     """
 
     base: Dataset | None = None
-    cut: Cut = field(default_factory=lambda: Cut(longtail.USUAL))
+    cut: Cut = field(default_factory=lambda: Cut(long_tail.USUAL))
     counts: tuple[int, ...] = ()  # training images of each class
 
     def fingerprint(self, split: str) -> str:
@@ -202,10 +204,10 @@ def long_tailed(base: Dataset, cut: Cut | None) -> LongTailed:
         )
     labels = train_labels(base)
     available = np.bincount(labels, minlength=len(base.classes)).tolist()
-    cut = cut or longtail.usual(available)
-    counts = longtail.counts(available, cut.ratio, cut.kind, cut.order)
+    cut = cut or long_tail.usual(available)
+    counts = long_tail.counts(available, cut.ratio, cut.kind, cut.order)
     kept = np.zeros(len(labels), dtype=bool)
-    kept[longtail.chosen(labels, counts)] = True
+    kept[long_tail.chosen(labels, counts)] = True
     test = heldout(base)
 
     def opened(split: str) -> Iterator[Batch]:
@@ -248,7 +250,7 @@ def _protocol(base: str, tested: bool) -> str:
     """The default protocol: the base's own for long tails where it has one, else the field's."""
     reference = BALANCED_TEST if tested else BALANCED_TRAIN
     own = f"{base}-{reference}"
-    return own if own in shelves.standing("protocols") else reference
+    return own if own in registry.standing("protocols") else reference
 
 
 def described(dataset: Dataset, rule: str = "shots") -> dict[str, Any]:
@@ -266,7 +268,7 @@ def described(dataset: Dataset, rule: str = "shots") -> dict[str, Any]:
     if "train" not in dataset.splits:
         return said
     counts = train_counts(dataset)
-    groups = longtail.groups(counts, rule)
+    groups = long_tail.groups(counts, rule)
     said |= {
         "train_counts": list(counts),
         "groups": {"rule": groups.rule, **{name: list(of) for name, of in groups.of.items()}},

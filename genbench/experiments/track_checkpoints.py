@@ -17,18 +17,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genbench import comparisons
-from genbench.abilities import Description
-from genbench.draws import LARGEST_SEED
-from genbench.files import SEAL
-from genbench.lazy import mpl_agg, mpl_figure, safetensors
-from genbench.plan import Request, settle
-from genbench.record import Record, Score
-from genbench.run import execute
-from genbench.say import RunFailed, UserError, clean, number, plus_minus, table, tell
-from genbench.standings import number as there
-from genbench.tradeoffs import LINES
-from genbench.tuning import MEASURED, SEARCHED, number_named
+from genbench._util.checksummed_files import SEAL
+from genbench._util.console import tell
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean, number, plus_minus, table
+from genbench._util.lazy_imports import mpl_agg, mpl_figure, safetensors
+from genbench.experiments.tune_options import MEASURED, SEARCHED, number_named
+from genbench.generators.description import Description
+from genbench.generators.seeded_noise import LARGEST_SEED
+from genbench.leaderboards import comparison
+from genbench.leaderboards.entries import number as there
+from genbench.leaderboards.tradeoff_plots import LINES
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
+from genbench.runs.records.record import Record, Score
+from genbench.runs.run import execute
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt", ".pkl", ".bin")
 Point = dict[str, Any]
@@ -176,9 +179,9 @@ def _against(points: Sequence[Point], best: Point, runs: Sequence[Record], name:
     """Each point's paired difference from the best, p adjusted over all pairs of checkpoints:
     which of them were as good, for all that is shown.
     """
-    (block, *_) = comparisons.blocks(runs, [name], by="checkpoint")
+    (block, *_) = comparison.blocks(runs, [name], by="checkpoint")
     of = {unit.name: unit.entry.record.id for unit in block.units}
-    for row in comparisons.differences(block, name):
+    for row in comparison.differences(block, name):
         ids = of[row["first"]], of[row["second"]]
         if best["run"] in ids:
             sign = 1 if ids[1] == best["run"] else -1

@@ -13,16 +13,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genbench import options, shelves
-from genbench.abilities import Description
-from genbench.cuts import HALVES
-from genbench.draws import LARGEST_SEED
-from genbench.files import Damaged, digest, read_json, write_json
-from genbench.lazy import optuna
-from genbench.plan import Request, settle
-from genbench.record import Plan, Record
-from genbench.run import execute
-from genbench.say import RunFailed, UserError, choices, clean, complain, tell
+from genbench._util.checksummed_files import Damaged, read_json, write_json
+from genbench._util.console import complain, tell
+from genbench._util.errors import RunFailed, UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import optuna
+from genbench.api import _registry as registry
+from genbench.data.subsets import HALVES
+from genbench.generators import options
+from genbench.generators.description import Description
+from genbench.generators.seeded_noise import LARGEST_SEED
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
+from genbench.runs.records.record import Plan, Record
+from genbench.runs.run import execute
 
 SEARCHED, MEASURED = HALVES  # the half that trials see, and the other
 DIGITS = 6  # of a number drawn from a range: what a person would type again
@@ -160,7 +165,7 @@ def number_named(plan: Plan, word: str) -> tuple[str, Any]:
     for protocol in plan.protocols.values():
         for measure in protocol["measures"]:
             if word in (measure["name"], measure["metric"]) and not measure["skip"]:
-                return str(measure["name"]), shelves.find("metrics", measure["metric"])
+                return str(measure["name"]), registry.find("metrics", measure["metric"])
     raise AssertionError("a number that was named is taken, or refused by the plan")
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
 
 MERGES = 49152 - 256 - 2  # that CLIP uses of a longer list
 LARGEST = 2**24  # bytes of a list, unfolded

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import timm_vit, torch
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import timm_vit, torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

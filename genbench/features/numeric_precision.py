@@ -8,9 +8,11 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from genbench.lazy import torch
-from genbench.rows import PRECISIONS
-from genbench.say import UserError, choices, clean, tell
+from genbench._util.console import tell
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import torch
+from genbench.api.extractor import PRECISIONS
 
 if TYPE_CHECKING:
     from torch import Tensor

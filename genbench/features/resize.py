@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import F, np, torch
-from genbench.say import UserError, choices
+from genbench._util.errors import UserError, choices
+from genbench._util.lazy_imports import F, np, torch
 
 if TYPE_CHECKING:
     from numpy import ndarray

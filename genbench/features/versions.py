@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genbench.files import digest
-from genbench.rows import Extractor, source_of
-from genbench.source_files import code_of_files
+from genbench._util.hashing import digest
+from genbench._util.source_files import code_of_files
+from genbench.api.extractor import Extractor
+from genbench.api.validation import source_of
 
 # Code that strangers' extractors use of genbench's: how images are resized, networks built and
 # checkpoints read; that of other precisions than float32 and of texts beside it. These are version

@@ -12,11 +12,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from genbench import record, standings
-from genbench.files import Damaged, folder_to_write, write
-from genbench.record import Record, find
-from genbench.say import NotComparable, UserError, clean, plus_minus, table, tell
-from genbench.weights import Unreached, pieces
+from genbench._util.atomic_write import folder_to_write, write
+from genbench._util.checksummed_files import Damaged
+from genbench._util.console import tell
+from genbench._util.errors import NotComparable, UserError
+from genbench._util.formatting import clean, plus_minus, table
+from genbench.io.download import Unreached, pieces
+from genbench.leaderboards import entries
+from genbench.runs.records import record
+from genbench.runs.records.find import find
+from genbench.runs.records.record import Record
 
 FOLDER = Path("baselines")
 LARGEST = 2**26  # bytes of a record that is fetched
@@ -64,7 +69,7 @@ def _of_board(board: Path, candidate: Record) -> Record:
     """
     there = [
         one
-        for one in standings.entries(board, every=True)
+        for one in entries.entries(board, every=True)
         if set(one.record.plan["protocols"]) & set(candidate.plan["protocols"])
     ]
     others = [one for one in there if one.record.id != candidate.id]

@@ -12,16 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genbench import false_alarms, gate_said
-from genbench.baselines import baseline as baseline_of
-from genbench.class_parts import with_classes
-from genbench.files import folder_to_write, write
-from genbench.findings import Checked
-from genbench.gate import check
-from genbench.gate_pairs import worsened
-from genbench.gates import Gate, read
-from genbench.record import Record, find
-from genbench.say import NotComparable, UserError, clean, complain, tell
+from genbench._util.atomic_write import folder_to_write, write
+from genbench._util.console import complain, tell
+from genbench._util.errors import NotComparable, UserError
+from genbench._util.formatting import clean
+from genbench.gate import false_alarm_rate, formats
+from genbench.gate.baselines import baseline as baseline_of
+from genbench.gate.config import Gate, read
+from genbench.gate.judge import check
+from genbench.gate.results import Checked
+from genbench.gate.worst_samples import worsened
+from genbench.per_class.record_scores import with_classes
+from genbench.runs.records.find import find
+from genbench.runs.records.record import Record
 
 
 def checked(
@@ -89,9 +92,9 @@ def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]
     workflow runs; {"text", "json"} for standard output.
     """
     said = {
-        "json": gate_said.written(found, command),
-        "md": gate_said.markdown(found, command),
-        "xml": gate_said.junit(found),
+        "json": formats.written(found, command),
+        "md": formats.markdown(found, command),
+        "xml": formats.junit(found),
     }
     if folder is not None:
         place = folder_to_write(folder, "--to")
@@ -101,9 +104,9 @@ def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(summary), said["md"])
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in gate_said.workflow_lines(found):
+        for line in formats.workflow_lines(found):
             complain(line)
-    return {**said, "text": gate_said.text(found)}
+    return {**said, "text": formats.text(found)}
 
 
 def _pairs(found: Checked, place: Path) -> str:
@@ -164,7 +167,7 @@ def self_tested(word: str, gate: Path | None, out: Path, baselines: Path) -> dic
     """What `--self-test` finds of a baseline."""
     saved = baselines / f"{word}.json"
     try:
-        return false_alarms.of_blocks(
+        return false_alarm_rate.of_blocks(
             _candidate(str(saved) if saved.is_file() else word, out), _gate(gate, None)
         )
     except STRANGE as error:

@@ -31,8 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from genbench import tomls
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench.io import toml
 
 LARGEST = 2**20  # bytes of a file
 LEVELS = ("fail", "warn")
@@ -108,7 +109,7 @@ def read(path: Path) -> Gate:
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"--gate {shown} is larger than a megabyte; it is no gate")
-        return gate_of(tomls.loads(path.read_bytes()))
+        return gate_of(toml.loads(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"--gate {shown}: there is no such file") from None
     except (OSError, ValueError, Wrong) as error:

@@ -8,11 +8,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from genbench import noninferiority, shelves
-from genbench.gate import margin_of
-from genbench.gates import Gate
-from genbench.record import Record, Score
-from genbench.say import NotComparable, clean, table
+from genbench._util.errors import NotComparable
+from genbench._util.formatting import clean, table
+from genbench.api import _registry as registry
+from genbench.gate.config import Gate
+from genbench.gate.judge import margin_of
+from genbench.runs.records.record import Record, Score
+from genbench.statistics import noninferiority
 
 SPLITS = 2000
 CORRELATIONS = (0.0, 0.9, 0.99)  # of the seeds of baseline and candidate; 0: fresh seeds
@@ -46,7 +48,7 @@ def _of(found: Record, score: Score, gate: Gate) -> dict[str, Any] | None:
     measure = next(
         m for m in found.plan["protocols"][score.protocol]["measures"] if m["name"] == score.metric
     )
-    row = shelves.find("metrics", measure["metric"])
+    row = registry.find("metrics", measure["metric"])
     kind = noninferiority.kind_of(row.range)
     if kind == "ratio" and min(score.value, *score.left_out) <= 0:
         return None

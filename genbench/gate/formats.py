@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from genbench import noninferiority
-from genbench.alike import treatment_digest
-from genbench.findings import ORDER, Checked, CostFinding, Finding
-from genbench.record import Record
-from genbench.say import VERSION, clean, number, table
+from genbench._util.formatting import clean, number, table
+from genbench._util.version import VERSION
+from genbench.gate.results import ORDER, Checked, CostFinding, Finding
+from genbench.runs.records.comparability import treatment_digest
+from genbench.runs.records.record import Record
+from genbench.statistics import noninferiority
 
 SCHEMA = 1
 MOST = 10  # annotations of a step that GitHub shows

@@ -3,7 +3,7 @@
 Comparable first: protocol, real images, extractors, formulas, n, seeds, labels must be equal;
 model, code and machine are the treatment, and are listed. Then paired by seed through the
 leave-one-block-out values that records carry. DESIGN: the gate; statistics:
-genbench.noninferiority.
+genbench.statistics.noninferiority.
 """
 
 from __future__ import annotations
@@ -14,13 +14,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genbench import noninferiority, shelves
-from genbench.alike import BOUGHT, interval_of, otherwise, pairing, treatment, treatment_digest
-from genbench.findings import Checked, CostFinding, Finding
-from genbench.gates import LOOKS, CostRule, Gate, Rule
-from genbench.intervals import Estimate, estimate, holm
-from genbench.record import RATERS, Record, Score
-from genbench.say import NotComparable, UserError, choices, clean
+from genbench._util.errors import NotComparable, UserError, choices
+from genbench._util.formatting import clean
+from genbench.api import _registry as registry
+from genbench.gate.config import LOOKS, CostRule, Gate, Rule
+from genbench.gate.results import Checked, CostFinding, Finding
+from genbench.runs.records.comparability import (
+    BOUGHT,
+    interval_of,
+    otherwise,
+    pairing,
+    treatment,
+    treatment_digest,
+)
+from genbench.runs.records.record import RATERS, Record, Score
+from genbench.statistics import noninferiority
+from genbench.statistics.confidence_intervals import Estimate, estimate
+from genbench.statistics.rank_ranges import holm
 
 SMALL = 10  # a Fréchet distance is judged from so many samples per dimension
 INSTEAD = "in place of"
@@ -329,7 +339,7 @@ def _measure(found: Record, protocol: str, metric: str) -> Mapping[str, Any]:
 
 def _row(metric: str) -> Any:
     try:
-        return shelves.find("metrics", metric)
+        return registry.find("metrics", metric)
     except UserError as error:
         raise NotComparable(f"{error}; name the file that has it: --with FILE.py") from None
 
@@ -338,7 +348,7 @@ def width_of(measure: Mapping[str, Any]) -> int:
     """The dimensions of a measure's features; 0 where its extractor is not on the shelf."""
     extractor, _, output = str(measure.get("features", "")).partition(".")
     try:
-        return int(shelves.find("extractors", extractor).outputs[output])
+        return int(registry.find("extractors", extractor).outputs[output])
     except (UserError, KeyError):
         return 0
 

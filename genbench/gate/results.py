@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from genbench.gates import COSTS, Acceptance, Gate
-from genbench.noninferiority import Change, Kind
-from genbench.record import Record
+from genbench._util import exit_codes
+from genbench.gate.config import COSTS, Acceptance, Gate
+from genbench.runs.records.record import Record
+from genbench.statistics.noninferiority import Change, Kind
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "ACCEPTED", "MISSING", "SHOWN"]
 
@@ -92,7 +93,12 @@ class Checked:
     def status(self) -> int:
         """DESIGN's exit status."""
         unsettled = 4 if self.gate.inconclusive == "fail" else 0
-        return {"PASS": 0, "FAIL": 1, "MISSING": 3, "INCONCLUSIVE": unsettled}.get(self.verdict, 0)
+        return {
+            "PASS": exit_codes.DONE,
+            "FAIL": exit_codes.REGRESSION,
+            "MISSING": exit_codes.NOT_COMPARABLE,
+            "INCONCLUSIVE": unsettled,
+        }.get(self.verdict, 0)
 
     @property
     def leading(self) -> Finding | None:

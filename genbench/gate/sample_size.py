@@ -8,11 +8,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from genbench import noninferiority, shelves
-from genbench.gate import SMALL, width_of
-from genbench.gates import Gate, share
-from genbench.record import Record
-from genbench.say import UserError, choices, clean, table
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean, table
+from genbench.api import _registry as registry
+from genbench.gate.config import Gate, share
+from genbench.gate.judge import SMALL, width_of
+from genbench.runs.records.record import Record
+from genbench.statistics import noninferiority
 
 CORRELATIONS = (0.0, 0.5, 0.9, 0.99)
 
@@ -34,7 +36,7 @@ def of_run(found: Record, metric: str, margin: str, power: float, alpha: float) 
     measure = next(
         m for m in found.plan["protocols"][score.protocol]["measures"] if m["name"] == metric
     )
-    row = shelves.find("metrics", measure["metric"])
+    row = registry.find("metrics", measure["metric"])
     kind = noninferiority.kind_of(row.range)
     usual = Gate()
     allowed = (

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genbench import readback
-from genbench.classes_read import gathered, real_rows
-from genbench.folders import dataset_of
-from genbench.images import grid_png
-from genbench.influence import influence
-from genbench.lazy import np
-from genbench.record import Record, plan_of
+from genbench._util.lazy_imports import np
+from genbench.data.image_grid import grid_png
+from genbench.data.resolve import dataset_of
+from genbench.runs.finished_run import gathered, real_rows
+from genbench.runs.records.record import Record, plan_of
+from genbench.runs.sampling import read_shards
+from genbench.statistics.influence_function import influence
 
 SHOWN, COLUMNS = 16, 8
 
@@ -57,7 +57,7 @@ def worsened(candidate: Record, baseline: Record) -> tuple[bytes, list[int]] | N
     rise = influence(theirs, held, of=ours) - influence(theirs, held)
     places = np.argsort(-rise, kind="stable")[:SHOWN].tolist()
     new, old = (
-        readback.images_at(plan, folder, places)
+        read_shards.images_at(plan, folder, places)
         for plan, folder in zip(plans, folders, strict=True)
     )
     if new.shape != old.shape:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.abilities import Description
-from genbench.cuts import train_counts
-from genbench.files import digest, file_sha256
-from genbench.generator import conditions_of
-from genbench.prompts import COLUMN, TEMPLATE, of_classes, read
-from genbench.rows import Dataset
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest, file_sha256
+from genbench.api.dataset import Dataset
+from genbench.data.prompts import COLUMN, TEMPLATE, of_classes, read
+from genbench.data.subsets import train_counts
+from genbench.generators.description import Description
+from genbench.generators.load import conditions_of
 
 POLICIES = ("balanced", "iid", "training")
 

@@ -1,11 +1,10 @@
-"""The checks that a generator must pass, as (check, verdict, what came, remedy);
-for `genbench test-plugin` and for anybody's pytest:
+"""Check that a generator does what its hooks promise; for `genbench test-plugin` and for anybody's
+pytest:
 
-from genbench.conformance import check
-from genbench.generator import locate
+import genbench
 
 def test_my_plugin():
-    assert [r for r in check(locate("mine.py")) if r.verdict == "fail"] == []
+    assert [r for r in genbench.check_plugin("mine.py") if r.verdict == "fail"] == []
 """
 
 from __future__ import annotations
@@ -18,26 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench import shelves
-from genbench.abilities import Description
-from genbench.generator import (
-    Generator,
-    checkpoint_of,
-    conditions_of,
-    construct,
-    device_of,
-    options_of,
-    seed_everything,
-)
-from genbench.intervals import wilson
-from genbench.lazy import np, safetensors_torch, torch
-from genbench.prompts import TEMPLATE, of_classes
-from genbench.reconstructions import reconstruct
-from genbench.reference import at_hand
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np, safetensors_torch, torch
+from genbench.api import _registry as registry
+from genbench.data.prompts import TEMPLATE, of_classes
+from genbench.features.extraction import at_hand
+from genbench.generators.description import Description
+from genbench.generators.generator import Generator, construct, seed_everything
+from genbench.generators.load import checkpoint_of, conditions_of, device_of, locate, options_of
+from genbench.generators.reconstruct import reconstruct
+from genbench.statistics.confidence_intervals import wilson
 
 if TYPE_CHECKING:
-    from genbench.rows import Dataset
+    from genbench.api.dataset import Dataset
 
 FEW = 8  # images of most checks
 PER_CLASS = 10
@@ -99,7 +91,7 @@ def check(
     device: str = "cpu",
 ) -> list[Result]:
     """Run every check; UserError when the generator cannot even be constructed."""
-    row = shelves.find("datasets", dataset)
+    row = registry.find("datasets", dataset)
     where = device_of(device)
 
     weights = checkpoint_of(description, row, checkpoint, trust)
@@ -110,6 +102,42 @@ def check(
 
     trial = Trial(description, again(weights), row, again, conditions_of(description, weights))
     return [_one(name, function, trial) for name, function in CHECKS.items()]
+
+
+def check_plugin(
+    plugin: str | Path,
+    *,
+    dataset: str = "digits",
+    options: Sequence[str] = (),
+    checkpoint: str | Path | None = None,
+    trust: str = "",
+    device: str = "cpu",
+) -> list[Result]:
+    """Run the conformance checks on a generator.
+
+    Args:
+        plugin: a name (`genbench plugins`), the path of a file, or "file.py:ClassName".
+        dataset: the data set whose classes and size the generator is given.
+        options: of the generator, as "name=value".
+        checkpoint: the weights; None for the generator's own.
+        trust: the SHA-256 of a checkpoint that is a program.
+        device: "cpu", "cuda", "cuda:N" or "auto".
+
+    Returns:
+        A Result (check, verdict, came, remedy) per check; `verdict` is "pass", "fail" or "skip".
+
+    Raises:
+        UserError: the generator cannot be found or constructed.
+    """
+    weights = None if checkpoint is None else Path(checkpoint)
+    return check(
+        locate(str(plugin)),
+        dataset=dataset,
+        options=options,
+        checkpoint=weights,
+        trust=trust,
+        device=device,
+    )
 
 
 def _one(name: str, function: Callable[[Trial], Result | tuple[Any, ...]], trial: Trial) -> Result:

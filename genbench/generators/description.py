@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from genbench import hookspecs, options
-from genbench.say import UserError, choices
+from genbench._util.errors import UserError, choices
+from genbench.api import hookspecs
+from genbench.generators import options
 
 # constructor arguments that the harness gives; the rest are options
 GIVEN = ("checkpoint", "device", "dataset")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import os
 import random
-import re
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,178 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from genbench import cuts, draws, hookspecs, images, options, paths, shelves
-from genbench.abilities import Description, describe
-from genbench.files import content_sha256
-from genbench.lazy import np, torch
-from genbench.rows import Dataset, File, Pairs, Weights, source_of
-from genbench.say import PluginFailed, UserError, aside, choices, clean
-from genbench.weights import need
+from genbench._util.errors import PluginFailed, UserError
+from genbench._util.lazy_imports import np, torch
+from genbench.api import hookspecs
+from genbench.api.metric import Pairs
+from genbench.data import image_checks
+from genbench.generators import latent_paths, seeded_noise
+from genbench.generators.description import Description
+from genbench.generators.plugin_errors import _calling
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
 PATHS = 2**31  # the stream of a path's t, beyond those that plugins draw from
-HUB = "hf:"  # before the name of a checkpoint that is on a hub
 PER_CALL = 50  # images to a call of a generator that does not take seeds, whatever the batch size
-
-
-def locate(word: str) -> Description:
-    """The generator behind `--plugin WORD`: a name on the shelf, or file.py,
-    or file.py:ClassName.
-    """
-    path, _, inner = word.partition(":")
-    if not (path.endswith(".py") or "/" in path):
-        one = shelves.known("generators", word)
-        with _calling(word, "importing it"):
-            target = shelves.load(one)
-        return describe(target, word, one.origin)
-    file = Path(path)
-    if not file.is_file():
-        raise UserError(f"--plugin {clean(word)}: there is no such file")
-    with _calling(file.name, "importing it"):
-        module = shelves.module_of(file.resolve())
-    if inner and not hasattr(module, inner):
-        raise UserError(
-            f"{file.name} has no {inner}: "
-            f"{choices(inner, [n for n, v in vars(module).items() if inspect.isclass(v)])}"
-        )
-    return describe(getattr(module, inner) if inner else module, file.stem, path)
-
-
-def checkpoint_of(
-    description: Description, dataset: Dataset, named: Path | None, trust: str = ""
-) -> Path | None:
-    """The checkpoint, a file or a folder: the one named, else the generator's own for this data
-    set, else None; a program only where its hash is trusted.
-    """
-    return _trusted(description, _checkpoint(description, cuts.unhalved(dataset), named), trust)
-
-
-def _trusted(description: Description, checkpoint: Path | None, trust: str) -> Path | None:
-    """The checkpoint; UserError unless one that is a program is the very one that the
-    user trusts.
-    """
-    executes = description.attributes.get("executes", False)
-    if trust and not executes:
-        raise UserError(
-            f"--trust is for checkpoints that are programs; what {description.name} reads is data, "
-            "and nothing in it is run"
-        )
-    seal = content_sha256(checkpoint) if checkpoint and executes else ""
-    if seal and not trust:
-        raise UserError(
-            f"{description.name} runs the program that lies in {checkpoint}; "
-            f"if you trust whoever made it: --trust {seal}"
-        )
-    if seal != trust.lower():
-        raise UserError(
-            f"--trust {clean(trust)[:64]}: {checkpoint} is not the file of that SHA-256, "
-            f"its own is {seal}; nothing in it was run"
-        )
-    return checkpoint
-
-
-def _checkpoint(description: Description, dataset: Dataset, named: Path | None) -> Path | None:
-    if named is not None:
-        if "checkpoint" not in description.given:
-            raise UserError(
-                f"{description.name} takes no checkpoint: its constructor does not name one"
-            )
-        if str(named).startswith(HUB):
-            if "fetches" not in description.attributes:
-                raise UserError(
-                    f"--checkpoint {clean(str(named))}: {description.name} reads files; "
-                    "give it the path of one"
-                )
-            return Path(description.attributes["fetches"](str(named).removeprefix(HUB)))
-        if not named.exists():
-            raise UserError(f"--checkpoint {named}: there is no such file or folder")
-        return named
-    table: Mapping[str, Mapping[str, str]] = description.attributes.get("checkpoints", {})
-    if "checkpoint" not in description.given or not table:
-        return None
-    if dataset.name not in table:
-        trains = (
-            f", or genbench train -p {description.name} -d {dataset.name} -O FILE.safetensors first"
-            if "train" in description.abilities
-            else ""
-        )
-        raise UserError(
-            f"{description.name} has no weights for {dataset.name}, only for {', '.join(table)}: "
-            f"--checkpoint FILE{trains}"
-        )
-    entry = table[dataset.name]
-    if "file" not in entry:
-        return need(
-            _published(description.name, dataset.name, entry),
-            source_of(description.target).parent,
-            {},
-            "--checkpoint ",
-        ).path
-    path = source_of(description.target).parent / entry["file"]
-    if not path.is_file():
-        raise UserError(
-            f"{description.name}: its weights {path} are missing; install the package again, "
-            "or give --checkpoint FILE"
-        )
-    return path
-
-
-def _published(name: str, dataset: str, entry: Mapping[str, str]) -> Weights:
-    """A published checkpoint as a row of weights; in the cache its file's name begins with the
-    generator's, since data sets' names are many files'.
-    """
-    file = File(
-        f"{name}-{entry['url'].rpartition('/')[2]}", entry.get("sha256", ""), url=entry["url"]
-    )
-    return Weights(f"{name}-{dataset}", entry.get("licence", "not said"), (file,))
-
-
-def conditions_of(description: Description, checkpoint: Path | None) -> tuple[str, ...]:
-    """What is asked of a generator, image by image: what its `sample` names and its checkpoint's
-    network wants.
-    """
-    asks = description.attributes.get("asks")
-    if asks is not None and checkpoint is not None:
-        wanted = tuple(asks(checkpoint))
-        return tuple(condition for condition in description.conditions if condition in wanted)
-    own = description.attributes.get("classes")
-    unconditional = callable(own) and checkpoint is not None and own(checkpoint) == 0
-    return tuple(
-        condition
-        for condition in description.conditions
-        if not (unconditional and condition == "labels")
-    )
-
-
-def options_of(
-    description: Description, words: Sequence[str], checkpoint: Path | None
-) -> dict[str, Any]:
-    """Every option's value: the words', else what is usual for the checkpoint, else the default."""
-    return options.chosen(
-        words, description.options, description.name, usual_of(description, checkpoint)
-    )
-
-
-def usual_of(description: Description, checkpoint: Path | None) -> dict[str, Any]:
-    """The options' values that a checkpoint has unless told otherwise."""
-    usual = description.attributes.get("usual")
-    return dict(usual(checkpoint)) if usual is not None and checkpoint is not None else {}
-
-
-def device_of(word: str) -> str:
-    """cpu, cuda or cuda:N; auto takes the GPU where there is one."""
-    if word == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", word):
-        raise UserError(f"--device {clean(word)}: auto, cpu, cuda or cuda:N")
-    if word.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            f"--device {word}: torch sees no CUDA device here; --device cpu, "
-            "or install torch for your GPU"
-        )
-    return word
 
 
 @dataclass
@@ -291,7 +129,7 @@ class Generator:
                 prompts=texts,
             )
             try:
-                drawn, self.quantised = images.checked(
+                drawn, self.quantised = image_checks.checked(
                     batch, len(indices), self.description.attributes.get("range"), quantise
                 )
             except PluginFailed as error:
@@ -325,7 +163,7 @@ class Generator:
         with torch.no_grad():
             a, b = (
                 self.call("latents", seeds=seeds + far, labels=own, space=pairs.space)
-                for far in (0, paths.OTHER_END)
+                for far in (0, latent_paths.OTHER_END)
             )
             for latents in (a, b):
                 if (
@@ -343,12 +181,12 @@ class Generator:
                         f"return floats [{len(seeds)}, ...]"
                     )
             t = (
-                draws.uniform(seeds, (1,), stream=PATHS, device=self.device)[:, 0]
+                seeded_noise.uniform(seeds, (1,), stream=PATHS, device=self.device)[:, 0]
                 if pairs.where == "full"
                 else torch.zeros(len(seeds), device=self.device)
             )
             one, other = (
-                self._rendered(paths.point(a, b, at, pairs.path), seeds, own, pairs)
+                self._rendered(latent_paths.point(a, b, at, pairs.path), seeds, own, pairs)
                 for at in (t, t + pairs.epsilon)
             )
         return one, other
@@ -382,7 +220,7 @@ class Generator:
             )
         if not torch.isfinite(images).all():
             raise PluginFailed(f"{name}: synthesize returned NaN or infinite values")
-        return paths.compared(images.to(self.device), pairs)
+        return latent_paths.compared(images.to(self.device), pairs)
 
 
 def construct(
@@ -413,67 +251,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _calling(name: str, what: str) -> Iterator[None]:
-    """Run a stranger's code: its prints to standard error,
-    its failures with its name in front and its own traceback.
-    """
-    there = _is_open(1)
-    try:
-        with aside():
-            yield
-            if there and not _is_open(1):
-                raise PluginFailed(
-                    f"{name}: {what} closed standard output, which carries the answer; "
-                    "finished shards are kept"
-                )
-    except (UserError, KeyboardInterrupt):
-        raise
-    except SystemExit as error:
-        raise PluginFailed(
-            f"{name}: {what} exited ({error.code}); a plugin returns images or raises"
-        ) from error
-    except BaseException as error:
-        # GeneratorExit and the like are no way for a plugin to end the run unheard
-        raise PluginFailed(
-            f"{name}: {what} raised {type(error).__name__}: {_text_of(error)}", _own_trace(error)
-        ) from error
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return clean(" ".join(str(error).split()))
-    except Exception:  # an exception whose own text raises
-        return "(no text)"
-
-
-def _own_trace(error: BaseException) -> str:
-    """The plugin's part of a traceback: from its first frame on."""
-    frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
-    ours = (
-        str(Path(__file__).parent),
-        str(Path(pluggy.__file__).parent),
-        "importlib",
-        str(Path(contextlib.__file__)),
-    )
-    theirs = next(
-        (i for i, f in enumerate(frames) if not any(o in f.filename for o in ours)), len(frames)
-    )
-    own = list(frames[theirs:]) or list(frames[-1:])
-    return "".join(
-        [
-            "Traceback (most recent call last):\n",
-            *traceback.format_list(own),
-            *traceback.format_exception_only(error),
-        ]
-    )

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genbench import shelves
-from genbench.abilities import HELD, Description
-from genbench.files import code_sha256, content_sha256, digest, sha256, source_text
-from genbench.lazy import torch
+from genbench._util.hashing import code_sha256, content_sha256, digest, sha256, source_text
+from genbench._util.lazy_imports import torch
+from genbench.api import _registry as registry
+from genbench.generators.description import HELD, Description
 
 # the hook attribute that names the files beside a checkpoint, earlier and now
 COMPANIONS = ("beside", "companion_files")
@@ -38,7 +38,7 @@ def code_of(description: Description) -> str:
     if _nowhere(description) or description.module is None or file is None:
         return ""
     top, dot, _ = description.module.__name__.partition(".")
-    if dot and top != shelves.FOLDERS["generators"]:
+    if dot and top != registry.FOLDERS["generators"]:
         folder = Path(str(sys.modules[top].__file__)).parent
         return digest(
             {

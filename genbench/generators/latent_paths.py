@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genbench.lazy import F, torch
+from genbench._util.lazy_imports import F, torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genbench.rows import Pairs
+    from genbench.api.metric import Pairs
 
 # added to a sample's seed: the seed of its path's other end, beyond every run's own seeds
 OTHER_END = 2**40

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
 
 PLAIN = (str, int, float, bool, Path)
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

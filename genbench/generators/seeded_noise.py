@@ -10,12 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np, torch
+from genbench._util.lazy_imports import np, torch
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-BLOCKS = 20
 LARGEST_SEED = 4095
 LARGEST_N = 2**20
 LABEL_STREAM = -1  # label draws; generators count their streams from 0
@@ -129,21 +128,3 @@ def labels_of(
     return np.minimum(np.searchsorted(np.cumsum(share), place, side="right"), classes - 1).astype(
         np.int64
     )
-
-
-def rank_in_class(labels: ndarray[Any, Any]) -> ndarray[Any, Any]:
-    """How many of the same label came before each entry: int64 [n]."""
-    order = np.argsort(labels, kind="stable")
-    counts = np.unique(labels, return_counts=True)[1]
-    rank = np.empty(len(labels), dtype=np.int64)
-    rank[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return rank
-
-
-def blocks_of(labels: ndarray[Any, Any]) -> ndarray[Any, Any]:
-    """The block of each sample, int64 [n]: the k-th of its class lies in block k mod 20.
-
-    Every block and every prefix is then balanced, and nothing depends on n. Contiguous blocks, or i
-    mod 20, make intervals 2 to 16 times too wide.
-    """
-    return rank_in_class(labels) % BLOCKS

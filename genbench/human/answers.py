@@ -9,13 +9,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genbench.files import digest
-from genbench.human_kinds import KINDS, REAL
-from genbench.human_raters import Answered, Judged, judged
-from genbench.human_rates import FAKE_AS_FAKE, FAKE_AS_REAL, REAL_AS_FAKE, REAL_AS_REAL, Answers
-from genbench.human_store import Store
-from genbench.lazy import np
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import np
+from genbench.human.detection_rates import (
+    FAKE_AS_FAKE,
+    FAKE_AS_REAL,
+    REAL_AS_FAKE,
+    REAL_AS_REAL,
+    Answers,
+)
+from genbench.human.rater_exclusion import Answered, Judged, judged
+from genbench.human.store import Store
+from genbench.human.study_kinds import KINDS, REAL
 
 ANSWERS = """SELECT a.rater, a.trial, t.item, p.model, COALESCE(q.model, ''), i.stratum, \
 i.expected, t.catch, t.question, a.pressed, a.answer, a.reaction_ms

@@ -14,17 +14,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.exports import samples_of
-from genbench.files import digest
-from genbench.folders import dataset_of
-from genbench.human_kinds import REAL, Kind, Question
-from genbench.human_order import CATCH_SHARE, Pool, largest
-from genbench.human_raters import RULES
-from genbench.human_store import create
-from genbench.lazy import Image, np
-from genbench.readback import images_at
-from genbench.record import Record, plan_of
-from genbench.say import VERSION, UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import Image, np
+from genbench._util.version import VERSION
+from genbench.data.resolve import dataset_of
+from genbench.human.rater_exclusion import RULES
+from genbench.human.store import create
+from genbench.human.study_kinds import REAL, Kind, Question
+from genbench.human.trial_order import CATCH_SHARE, Pool, largest
+from genbench.runs.export_samples import samples_of
+from genbench.runs.records.record import Record, plan_of
+from genbench.runs.sampling.read_shards import images_at
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -17,12 +17,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genbench.files import digest, write
-from genbench.human_kinds import REAL
-from genbench.human_raters import RULES, Answered
-from genbench.human_read import Study, Summary
-from genbench.human_store import create
-from genbench.say import VERSION, UserError, cell_of_csv, clean
+from genbench._util.atomic_write import write
+from genbench._util.errors import UserError
+from genbench._util.formatting import cell_of_csv, clean
+from genbench._util.hashing import digest
+from genbench._util.version import VERSION
+from genbench.human.answers import Study, Summary
+from genbench.human.rater_exclusion import RULES, Answered
+from genbench.human.store import create
+from genbench.human.study_kinds import REAL
 
 COLUMNS = (
     "id",

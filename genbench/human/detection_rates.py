@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.intervals import wilson
-from genbench.lazy import np, scipy_stats
+from genbench._util.lazy_imports import np, scipy_stats
+from genbench.statistics.confidence_intervals import wilson
 
 if TYPE_CHECKING:
     from numpy import ndarray

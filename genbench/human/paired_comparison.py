@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import evalica, np, pd
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import evalica, np, pd
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genbench import boards, record
-from genbench.human_kinds import REAL
-from genbench.record import RATERS, Record, Score
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench.human.study_kinds import REAL
+from genbench.leaderboards import board_files
+from genbench.runs.records import find, record
+from genbench.runs.records.record import RATERS, Record, Score
 
 #: A number of the results -> its name in the record, which direction is better, and what real
 #: pictures score by it.
@@ -84,11 +86,11 @@ def enter(
                 "a study that was made elsewhere has no runs here; --record is for studies of "
                 "genbench human new"
             )
-        run = record.find(model["run"], out)
+        run = find.find(model["run"], out)
         protocol = next(iter(run.plan["protocols"]))
         new = scores(found, model["name"], protocol)
         written = _written(run, new)
-        names = boards.enter(written, leaderboards) if leaderboards else []
+        names = board_files.enter(written, leaderboards) if leaderboards else []
         told.append(
             (
                 f"{clean(model['name'])}: {', '.join(one.metric for one in new) or 'nothing'} "

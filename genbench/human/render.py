@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genbench.say import clean, plus_minus, table
+from genbench._util.formatting import clean, plus_minus, table
 
 HEADINGS = {
     "error_fakes": "fakes taken for real",

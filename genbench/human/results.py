@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from genbench import human_pairs, human_rates, human_read
-from genbench.human_rates import DETECTION, Answers, Spread
-from genbench.human_read import Study
-from genbench.intervals import holm
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
+from genbench.human import answers as human_read
+from genbench.human import detection_rates, paired_comparison
+from genbench.human.answers import Study
+from genbench.human.detection_rates import DETECTION, Answers, Spread
+from genbench.statistics.rank_ranges import holm
 
 SHARES = ("error_fakes", "error_reals", "error", "fooled", "preference")
 ONE_RATER = "one rater: nothing is known of others"
@@ -83,11 +84,11 @@ def _detection(study: Study, raters: Collection[int]) -> dict[str, Any]:
     rows = [
         row
         for model, answers in by.items()
-        for row in _rows(model, DETECTION, human_rates.detection, answers)
+        for row in _rows(model, DETECTION, detection_rates.detection, answers)
     ]
     return {
         "numbers": rows,
-        "differences": _differences(by, human_rates.detection, 0, "error_fakes"),
+        "differences": _differences(by, detection_rates.detection, 0, "error_fakes"),
         "notes": [],
     }
 
@@ -97,11 +98,11 @@ def _fooled(study: Study, raters: Collection[int]) -> dict[str, Any]:
     rows = [
         row
         for model, answers in by.items()
-        for row in _rows(model, ("fooled",), human_rates.share, answers)
+        for row in _rows(model, ("fooled",), detection_rates.share, answers)
     ]
     return {
         "numbers": rows,
-        "differences": _differences(by, human_rates.share, 0, "fooled"),
+        "differences": _differences(by, detection_rates.share, 0, "fooled"),
         "notes": [],
     }
 
@@ -114,9 +115,9 @@ def _rating(study: Study, raters: Collection[int]) -> dict[str, Any]:
         rows += [
             row
             for model, answers in by.items()
-            for row in _rows(model, (name,), human_rates.mean, answers)
+            for row in _rows(model, (name,), detection_rates.mean, answers)
         ]
-        differences += _differences(by, human_rates.mean, 0, name)
+        differences += _differences(by, detection_rates.mean, 0, name)
         given = [
             one
             for one in study.answers
@@ -128,7 +129,7 @@ def _rating(study: Study, raters: Collection[int]) -> dict[str, Any]:
                 [one.item for one in given],
                 [int(one.answer) for one in given],
             )
-            alpha = human_pairs.agreement(*map(np.asarray, columns))
+            alpha = paired_comparison.agreement(*map(np.asarray, columns))
             said = (
                 "cannot be had: no picture has two raters"
                 if math.isnan(alpha)
@@ -142,16 +143,16 @@ def _preference(study: Study, raters: Collection[int]) -> dict[str, Any]:
     names, answers = human_read.preferences(study, raters)
     if not len(answers.kinds):
         return {"numbers": [], "differences": [], "notes": []}
-    pairs = human_pairs.pairs_of(len(names))
-    got = human_rates.spread(
-        lambda counts: human_pairs.strengths(counts, len(names)), answers, draws=300
+    pairs = paired_comparison.pairs_of(len(names))
+    got = detection_rates.spread(
+        lambda counts: paired_comparison.strengths(counts, len(names)), answers, draws=300
     )
     rows = [
         _row(name, "preference", got, len(pairs) + k, got.answers) for k, name in enumerate(names)
     ]
     chances = [_row(names[a], "preferred", got, k, got.answers) for k, (a, b) in enumerate(pairs)]
     tests = [
-        human_rates.two_sided(float(got.value[k]) - 0.5, float(got.se[k]), got.freedom)
+        detection_rates.two_sided(float(got.value[k]) - 0.5, float(got.se[k]), got.freedom)
         for k in range(len(pairs))
     ]
     shown = holm(tests)
@@ -176,11 +177,11 @@ KINDS: Mapping[str, Callable[[Study, Collection[int]], dict[str, Any]]] = {
 
 
 def _rows(
-    model: str, names: tuple[str, ...], statistic: human_rates.Statistic, answers: Answers
+    model: str, names: tuple[str, ...], statistic: detection_rates.Statistic, answers: Answers
 ) -> list[Row]:
     if not len(answers.kinds):
         return []
-    got = human_rates.spread(statistic, answers)
+    got = detection_rates.spread(statistic, answers)
     counts = np.bincount(answers.kinds, minlength=answers.count)
     of = {"error_fakes": int(counts[:2].sum()), "error_reals": int(counts[2:].sum())}
     return [
@@ -194,9 +195,9 @@ def _row(model: str, name: str, got: Spread, k: int, answers: int) -> Row:
     """One number as plain data. answers: those that it is a share or a mean of."""
     value, se = float(got.value[k]), float(got.se[k])
     if name in (*SHARES, "preferred"):
-        low, high = human_rates.share_interval(value, se, got.freedom, answers)
+        low, high = detection_rates.share_interval(value, se, got.freedom, answers)
     else:
-        low, high = human_rates.plain_interval(value, se, got.freedom)
+        low, high = detection_rates.plain_interval(value, se, got.freedom)
     flags = [ONE_RATER] if got.raters < 2 else [FEW] if got.raters < 5 else []
     return {
         "model": model,
@@ -212,7 +213,7 @@ def _row(model: str, name: str, got: Spread, k: int, answers: int) -> Row:
 
 
 def _differences(
-    by: Mapping[str, Answers], statistic: human_rates.Statistic, number: int, name: str
+    by: Mapping[str, Answers], statistic: detection_rates.Statistic, number: int, name: str
 ) -> list[Row]:
     """Of each pair of models the difference of a number, with Holm's p over all pairs;
     raters and items that both share are resampled together.
@@ -222,10 +223,10 @@ def _differences(
         [name for name, answers in by.items() if len(answers.kinds)], 2
     ):
         both = _together(by[a], by[b])
-        got = human_rates.spread(human_rates.gap(statistic, by[a].count, number), both)
+        got = detection_rates.spread(detection_rates.gap(statistic, by[a].count, number), both)
         value, se = float(got.value[0]), float(got.se[0])
-        low, high = human_rates.plain_interval(value, se, got.freedom)
-        p = human_rates.two_sided(value, se, got.freedom)
+        low, high = detection_rates.plain_interval(value, se, got.freedom)
+        p = detection_rates.two_sided(value, se, got.freedom)
         rows.append(
             {
                 "model": a,

@@ -8,10 +8,12 @@ import socket
 
 import uvicorn
 
-from genbench.human_page import application
-from genbench.human_session import Session
-from genbench.human_store import Store
-from genbench.say import UserError, answer, clean, complain
+from genbench._util.console import answer, complain
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench.human.session import Session
+from genbench.human.store import Store
+from genbench.human.web_app import application
 
 
 def serve(store: Store, host: str, port: int, *, exposed: bool) -> None:

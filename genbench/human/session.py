@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
-from genbench.human_kinds import KINDS, Question
-from genbench.human_order import Pool, trials_of
-from genbench.human_store import Given, Store
+from genbench.human.store import Given, Store
+from genbench.human.study_kinds import KINDS, Question
+from genbench.human.trial_order import Pool, trials_of
 
 AHEAD = 3  # trials whose pictures are fetched before they are shown
 PAUSE = 50  # trials between two breaks

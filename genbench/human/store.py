@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.files import write
-from genbench.say import RunFailed, UserError
+from genbench._util.atomic_write import write
+from genbench._util.errors import RunFailed, UserError
 
 APPLICATION = 0x67626873  # "gbhs", in the file's header
 SCHEMA = 1

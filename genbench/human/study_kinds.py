@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import tomls
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench.io import toml
 
 REAL = "real"  # the name under which the real images stand among the models
 LARGEST = 64 * 1024  # bytes of a question file
@@ -112,7 +113,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > LARGEST:
             raise UserError(f"{file}: more than {LARGEST} bytes is no question file")
-        return tomls.loads(file.read_bytes())
+        return toml.loads(file.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{file}: there is no such file") from None
     except ValueError as error:

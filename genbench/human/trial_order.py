@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
 
 CATCH_SHARE = 0.1
 APART = 5  # trials at least between an item and its repeat, where there is room

@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from genbench.human_session import PAUSE, Session
-from genbench.lazy import jinja2
+from genbench._util.lazy_imports import jinja2
+from genbench.human.session import PAUSE, Session
 
 PAGES = Path(__file__).with_name("pages")
 FILES = {

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from genbench.archives import Bag, Beside, Foreign, Reader, member, refuse_by_name
-from genbench.lazy import safetensors_torch, torch
-from genbench.pickles import LARGEST_VIEW
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import safetensors_torch, torch
+from genbench.io.nvidia_pickles import LARGEST_VIEW
+from genbench.io.torch_archives import Bag, Beside, Foreign, Reader, member, refuse_by_name
 
 
 def load_checkpoint(

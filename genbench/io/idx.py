@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
 
 if TYPE_CHECKING:
     from numpy import ndarray

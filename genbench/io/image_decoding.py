@@ -32,8 +32,9 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import Image, np
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import Image, np
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.lazy import torch
-from genbench.say import UserError, clean
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import torch
 
 VERSION = 6  # of torch_utils.persistence, in every file published
 # modules within modules, and tensors or settings in all: a tree that refers to itself ends here

@@ -16,11 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import npz, stats
-from genbench.files import write
-from genbench.lazy import np
-from genbench.say import UserError, choices, clean
-from genbench.stats import Moments
+from genbench._util.atomic_write import write
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np
+from genbench.io import npz
+from genbench.statistics import moments
+from genbench.statistics.moments import Moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -149,7 +151,7 @@ def write_statistics(
             mean_key, covariance_key = KEYS[output]
             arrays |= {
                 mean_key: np.asarray(of.mean, np.float64),
-                covariance_key: stats.covariance(of),
+                covariance_key: moments.covariance(of),
             }
     wrong = [key for key, array in arrays.items() if not np.isfinite(array).all()]
     if wrong:

@@ -18,8 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.files import SEAL, digest, file_sha256, folder_to_write, home, sha256, write
-from genbench.say import RunFailed, UserError, clean, complain
+from genbench._util.atomic_write import folder_to_write, write
+from genbench._util.cache import home
+from genbench._util.checksummed_files import SEAL
+from genbench._util.console import complain
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest, file_sha256, sha256
 
 MARK = ".done.json"
 AGAIN = 0.5  # seconds, until a file that is not what its marker says is read once more

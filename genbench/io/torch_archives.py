@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.lazy import torch
-from genbench.pickles import Budget, foresee
+from genbench._util.lazy_imports import torch
+from genbench.io.nvidia_pickles import Budget, foresee
 
 LARGEST_PICKLE = 2**24  # bytes of an archive's object tree; NVIDIA's Inception has 60 kB
 

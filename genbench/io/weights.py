@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import files
-from genbench.locks import locked
-from genbench.rows import File, Weights
-from genbench.say import UserError, choices, clean, progress, tell
+from genbench._util import atomic_write, checksummed_files, hashing
+from genbench._util import cache as util_cache
+from genbench._util.console import progress, tell
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.locks import locked
+from genbench.api.extractor import File, Weights
+from genbench.io.download import Unreached, pieces
 
 VARIABLE = "GENBENCH_WEIGHTS"
-PIECE = 2**20  # bytes read from the network at a time
 LARGE = 2**24  # files of so many bytes are hashed once and remembered: 1 GB takes seconds
-ATTEMPTS = 5  # connections to one download; each goes on where the last one broke off
-TIMEOUT = 30.0  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,13 @@ def need(weights: Weights, beside: Path, named: Mapping[str, Path], option: str 
         )
     if os.environ.get("GENBENCH_OFFLINE"):
         raise UserError(_bring(weights, file, "GENBENCH_OFFLINE is set", option))
-    folder = files.folder_to_write(cache(), "the cache")
+    folder = atomic_write.folder_to_write(cache(), "the cache")
     with locked(
         folder / f".{file.file}.lock", f"waiting for another genbench, which downloads {file.file}"
     ):
         if find(weights, beside, named, option) is None:
             try:
-                files.write_pieces(folder / file.file, _download(file))
+                atomic_write.write_pieces(folder / file.file, _download(file))
             except Unreached as error:
                 raise UserError(_bring(weights, file, str(error), option)) from None
     found = find(weights, beside, named, option)
@@ -149,7 +150,7 @@ def known(named: Mapping[str, Path], names: Sequence[str]) -> None:
 
 def cache() -> Path:
     """The folder to which downloads go."""
-    return files.home() / "weights"
+    return util_cache.home() / "weights"
 
 
 def folders() -> list[tuple[str, Path]]:
@@ -228,10 +229,6 @@ def _bring(weights: Weights, file: File, why: str, option: str) -> str:
 # The download
 
 
-class Unreached(Exception):
-    """The network gave no whole file, and the line says why."""
-
-
 def _download(file: File) -> Iterator[bytes]:
     """The bytes of a published file; whatever is wrong is raised before the last piece is
     taken for whole.
@@ -252,52 +249,6 @@ def _download(file: File) -> Iterator[bytes]:
         )
 
 
-def pieces(url: str) -> Iterator[bytes]:
-    """The bytes behind a URL, piece by piece; a connection that breaks is taken up where
-    it broke.
-    """
-    import http.client
-    import urllib.error
-
-    have, why = 0, ""
-    for _ in range(ATTEMPTS):
-        try:
-            with _opened(url, have) as answer:
-                for piece in iter(lambda: answer.read(PIECE), b""):
-                    have += len(piece)
-                    yield piece
-                if not answer.length:  # http.client: what the server promised and did not send
-                    return
-                why = f"{url} broke off after {have} bytes"
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise Unreached(f"{url} answers {error.code} {error.reason}") from None
-        except (OSError, http.client.HTTPException) as error:
-            why = (
-                f"{url} cannot be reached: "
-                f"{getattr(error, 'reason', None) or error or type(error).__name__}"
-            )
-            if have == 0:
-                break
-    raise Unreached(why)
-
-
-def _opened(url: str, have: int) -> Any:
-    """An open answer whose next byte is number `have`."""
-    import urllib.request
-
-    request = urllib.request.Request(  # noqa: S310
-        url, headers={"User-Agent": "genbench", **({"Range": f"bytes={have}-"} if have else {})}
-    )
-    # URLs stand in rows, which are code
-    answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
-    if have and answer.status != 206:  # the server begins again
-        left = have
-        while left and (skipped := answer.read(min(left, PIECE))):
-            left -= len(skipped)
-    return answer
-
-
 # The ledger
 
 
@@ -310,10 +261,10 @@ def _ledger() -> dict[str, dict[str, Any]]:
     empty where there is none or it was damaged, which is said.
     """
     try:
-        content = files.read_json(_path())
+        content = checksummed_files.read_json(_path())
     except FileNotFoundError:
         content = {}
-    except (files.Damaged, OSError) as error:
+    except (checksummed_files.Damaged, OSError) as error:
         tell(f"weights: {error}; hashes are written down anew")
         content = {}
     return {key: dict(content.get(key) or {}) for key in ("first", "files")}
@@ -324,7 +275,7 @@ def _note(key: str, name: str, value: Any) -> None:
     nothing else.
     """
     try:
-        files.folder_to_write(cache(), "the cache")
+        atomic_write.folder_to_write(cache(), "the cache")
         with locked(
             cache() / ".hashes.lock",
             "waiting for another genbench, which writes down hashes of weights",
@@ -333,7 +284,7 @@ def _note(key: str, name: str, value: Any) -> None:
             ledger[key].setdefault(name, value) if key == "first" else ledger[key].update(
                 {name: value}
             )
-            files.write_json(_path(), ledger)
+            checksummed_files.write_json(_path(), ledger)
     except UserError as error:
         tell(f"weights: {error}")
 
@@ -352,10 +303,10 @@ def _sha256(path: Path, *, again: bool = False) -> str:
     """The hash of a file, remembered for large ones by path, size and time of change."""
     at = path.stat()
     if at.st_size < LARGE:
-        return files.file_sha256(path)
+        return hashing.file_sha256(path)
     now, line = [at.st_size, at.st_mtime_ns], _ledger()["files"].get(str(path.resolve()))
     if not again and line is not None and line[:2] == now:
         return str(line[2])
-    sha256 = files.file_sha256(path)
+    sha256 = hashing.file_sha256(path)
     _note("files", str(path.resolve()), [*now, sha256])
     return sha256

@@ -11,28 +11,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genbench import methods, record
-from genbench.files import Damaged, folder_to_write, read_json, sweep, write, write_json
-from genbench.lazy import pd
-from genbench.locks import locked
-from genbench.record import Record, Score, content_of
-from genbench.rows import Published
-from genbench.say import UserError, cell_of_csv, clean, complain
-from genbench.standings import (
-    Entry,
-    board_name,
-    cell,
-    entries,
-    entry_of,
-    escaped,
-    markdown,
-    metrics_of,
-    number,
-    ordered,
-    others_of,
-    shown,
-    sorting,
-)
+from genbench._util.atomic_write import folder_to_write, sweep, write
+from genbench._util.checksummed_files import Damaged, read_json, write_json
+from genbench._util.console import complain
+from genbench._util.errors import UserError
+from genbench._util.formatting import cell_of_csv, clean
+from genbench._util.lazy_imports import pd
+from genbench._util.locks import locked
+from genbench.api.protocol import Published
+from genbench.leaderboards import methods
+from genbench.leaderboards.entries import Entry, board_name, entries, entry_of, number, others_of
+from genbench.leaderboards.ranking import metrics_of, ordered, sorting
+from genbench.leaderboards.tables import cell, escaped, markdown, shown
+from genbench.runs.records import record
+from genbench.runs.records.record import Record, Score, content_of
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 NEAREST = "-nearest.png"  # after an entry's id

@@ -14,14 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genbench import intervals
-from genbench.alike import BOUGHT, apart, interval_of, short
-from genbench.files import digest
-from genbench.lazy import np, scipy_stats
-from genbench.methods import ENOUGH, Method, methods_of, of_trainings, training_of
-from genbench.record import Record, Score
-from genbench.say import NotComparable, UserError, choices, clean
-from genbench.standings import COST, Entry, direction, entry_of, metrics_of, number
+from genbench._util.errors import NotComparable, UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import np, scipy_stats
+from genbench.leaderboards.entries import COST, Entry, entry_of, number
+from genbench.leaderboards.methods import ENOUGH, Method, methods_of, of_trainings, training_of
+from genbench.leaderboards.ranking import direction, metrics_of
+from genbench.runs.records.comparability import BOUGHT, apart, interval_of, short
+from genbench.runs.records.record import Record, Score
+from genbench.statistics import confidence_intervals, rank_ranges
 
 Row = dict[str, Any]
 
@@ -47,7 +49,7 @@ class Unit:
             else int(training_of(self.entry.record.plan) != "")
         )
 
-    def estimate(self, metric: str, part: str = "all") -> intervals.Estimate | None:
+    def estimate(self, metric: str, part: str = "all") -> confidence_intervals.Estimate | None:
         """A number with what a comparison needs; None where it has none."""
         if self.method:
             values = self.method.values(metric)
@@ -56,7 +58,7 @@ class Unit:
         sizes = (score.sizes or self.entry.record.plan["block_sizes"]) if score else ()
         if score is None or not score.left_out:
             return None
-        return intervals.estimate(
+        return confidence_intervals.estimate(
             number(score.value), score.left_out, sizes, interval_of(self.entry.record, score)
         )
 
@@ -250,11 +252,11 @@ def differences(block: Block, metric: str, part: str = "all") -> list[Row]:
 def _judge(rows: Sequence[Row], better: str) -> None:
     """Each row's p adjusted over all of them (Holm), and who is shown better at 5 %."""
     sign = 1 if better == "lower" else -1
-    for row, p in zip(rows, intervals.holm([row["p"] for row in rows]), strict=True):
+    for row, p in zip(rows, rank_ranges.holm([row["p"] for row in rows]), strict=True):
         row["p_adjusted"] = float(p)
         row["better"] = (
             ""
-            if p > 1 - intervals.LEVEL
+            if p > 1 - confidence_intervals.LEVEL
             else row["first"]
             if sign * row["difference"] < 0
             else row["second"]
@@ -267,7 +269,7 @@ def _difference(a: Unit, b: Unit, metric: str, part: str) -> Row | None:
         return None
     # then nothing of what they drew is shared, whatever the sizes of their blocks
     alone = drawn_as(a.entry) != drawn_as(b.entry)
-    found = intervals.difference(
+    found = confidence_intervals.difference(
         *(replace(one, left_out=(), sizes=()) if alone else one for one in (x, y))
     )
     low, high = bounds(found)
@@ -292,21 +294,21 @@ def _difference(a: Unit, b: Unit, metric: str, part: str) -> Row | None:
     return near | tests | {"correlation": alike, "how": _how(a, b, found.paired, alike)}
 
 
-def bounds(found: intervals.Difference) -> tuple[float, float]:
+def bounds(found: confidence_intervals.Difference) -> tuple[float, float]:
     """The 95 % interval of a difference by t with its degrees of freedom;
     (NaN, NaN) where there is no error.
     """
     if math.isnan(found.se) or found.freedom < 1:
         return math.nan, math.nan
     half = (
-        float(scipy_stats.t.ppf((1 + intervals.LEVEL) / 2, found.freedom)) * found.se
+        float(scipy_stats.t.ppf((1 + confidence_intervals.LEVEL) / 2, found.freedom)) * found.se
         if found.se
         else 0.0
     )
     return found.value - half, found.value + half
 
 
-def _correlation(x: intervals.Estimate, y: intervals.Estimate) -> float:
+def _correlation(x: confidence_intervals.Estimate, y: confidence_intervals.Estimate) -> float:
     """Of the leave-outs of two runs, block by block."""
     one, other = (np.asarray(side.left_out) - side.value for side in (x, y))
     scale = float(np.std(one) * np.std(other))

@@ -11,17 +11,19 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench import comparisons, tradeoffs
-from genbench.comparisons import Block, Row
-from genbench.lazy import pd
-from genbench.results import SIGNS
-from genbench.say import UserError, cell_of_csv, clean, number, plus_minus, table
-from genbench.standings import ARROW, direction, escaped, markdown, rank_text
+from genbench._util.errors import UserError
+from genbench._util.formatting import cell_of_csv, clean, number, plus_minus, table
+from genbench._util.lazy_imports import pd
+from genbench.leaderboards import comparison, tradeoff_plots
+from genbench.leaderboards.comparison import Block, Row
+from genbench.leaderboards.export_results import SIGNS
+from genbench.leaderboards.ranking import direction
+from genbench.leaderboards.tables import ARROW, escaped, markdown, rank_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from genbench.record import Record
+    from genbench.runs.records.record import Record
 
 MOST = 30  # rows of differences that people are shown; the rest is in csv and json
 WORST = 10  # rows of classes
@@ -68,13 +70,13 @@ def picture(block: Block) -> bytes:
     """The runs of a block in the plane: distance against recall, precision against recall,
     distance against cost.
     """
-    if not tradeoffs.pairs_of(block.entries):
+    if not tradeoff_plots.pairs_of(block.entries):
         raise UserError(
             "--picture: these runs have no two numbers that make a plane, "
             "such as a distance and recall"
         )
     names = {unit.entry.id: clean(unit.name) for unit in block.units if not unit.method}
-    return tradeoffs.plane(
+    return tradeoff_plots.plane(
         block.entries,
         [names.get(one.id, clean(one.label)) for one in block.entries],
         f"{heading(block)}; bars: 95 %",
@@ -84,9 +86,9 @@ def picture(block: Block) -> bytes:
 def sections(block: Block) -> Iterator[Section]:
     """The tables of a block for people."""
     yield "", pd.DataFrame(list(_values(block)))
-    rows = [row for metric in block.metrics for row in comparisons.differences(block, metric)]
+    rows = [row for metric in block.metrics for row in comparison.differences(block, metric)]
     if len(rows) > MOST:
-        first = comparisons.differences(block, block.metrics[0])
+        first = comparison.differences(block, block.metrics[0])
         kept = first[: 4 * MOST]
         some = f", {len(kept)} of {len(first)} pairs" if len(kept) < len(first) else ""
         yield (
@@ -96,24 +98,24 @@ def sections(block: Block) -> Iterator[Section]:
     elif rows:
         yield "differences", pd.DataFrame(list(map(_pair, rows)))
     for metric in block.metrics:
-        if classes := comparisons.class_differences(block, metric):
+        if classes := comparison.class_differences(block, metric):
             yield (
                 _of_classes(metric, classes),
                 pd.DataFrame([_of_class(row) for row in classes[:WORST]]),
             )
-    if methods := [row for metric in block.metrics for row in comparisons.spreads(block, metric)]:
+    if methods := [row for metric in block.metrics for row in comparison.spreads(block, metric)]:
         yield (
             "methods: mean over trainings, standard deviation between them",
             pd.DataFrame(list(map(_method, methods))),
         )
-    if costs := comparisons.costs(block):
+    if costs := comparison.costs(block):
         yield _of_cost(costs), pd.DataFrame(list(map(_cost, costs)))
 
 
 def _values(block: Block) -> Iterator[dict[str, str]]:
     """A row to a unit, best first by the first number."""
     told = {
-        metric: {row["first"]: row for row in comparisons.values(block, metric)}
+        metric: {row["first"]: row for row in comparison.values(block, metric)}
         for metric in block.metrics
     }
     for unit in block.units:
@@ -131,7 +133,7 @@ def _values(block: Block) -> Iterator[dict[str, str]]:
         }
 
 
-def _trainings(unit: comparisons.Unit) -> str:
+def _trainings(unit: comparison.Unit) -> str:
     if not unit.competes:
         return "reference"
     return (
@@ -281,7 +283,7 @@ def _html(found: Sequence[Block]) -> str:
     parts += "\n" + "\n".join(
         _plane(block)
         for block in found
-        if len(block.units) > 1 and tradeoffs.pairs_of(block.entries)
+        if len(block.units) > 1 and tradeoff_plots.pairs_of(block.entries)
     )
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     head = (
@@ -309,12 +311,12 @@ def methods_plain(runs: Sequence[Record]) -> list[Row]:
     """A row to every method and number of these runs: {"first", "metric", "mean", "sd", "low",
     "high", "trainings", "values"}.
     """
-    found = comparisons.blocks(runs)
+    found = comparison.blocks(runs)
     rows = [
         {**block.heading, **row}
         for block in found
         for metric in block.metrics
-        for row in comparisons.spreads(block, metric)
+        for row in comparison.spreads(block, metric)
     ]
     return [{key: _safe(value) for key, value in row.items()} for row in rows]
 
@@ -344,14 +346,14 @@ def rows_of(block: Block) -> dict[str, list[Row]]:
     taken = [
         over(one)
         for one in (
-            comparisons.values,
-            comparisons.differences,
-            comparisons.class_differences,
-            comparisons.spreads,
+            comparison.values,
+            comparison.differences,
+            comparison.class_differences,
+            comparison.spreads,
         )
     ]
     return dict(zip(("value", "difference", "class", "method"), taken, strict=True)) | {
-        "cost": comparisons.costs(block)
+        "cost": comparison.costs(block)
     }
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.files import folder_to_write, write
-from genbench.lazy import pd
-from genbench.record import Record, Score
-from genbench.say import UserError, cell_of_csv, clean, plus_minus
-from genbench.standings import ARROW, Entry, entry_of, escaped, markdown, number
+from genbench._util.atomic_write import folder_to_write, write
+from genbench._util.errors import UserError
+from genbench._util.formatting import cell_of_csv, clean, plus_minus
+from genbench._util.lazy_imports import pd
+from genbench.leaderboards.entries import Entry, entry_of, number
+from genbench.leaderboards.tables import ARROW, escaped, markdown
+from genbench.runs.records.record import Record, Score
 
 # github-action-benchmark's tools, each of which wants a file of its own
 BETTER = {"lower": "customSmallerIsBetter", "higher": "customBiggerIsBetter"}

@@ -10,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals
-from genbench.files import digest
-from genbench.lazy import np
-from genbench.say import UserError, cell_of_csv, clean, plus_minus
-from genbench.standings import Entry, direction, headings, number
+from genbench._util.errors import UserError
+from genbench._util.formatting import cell_of_csv, clean, plus_minus
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import np
+from genbench.leaderboards.entries import Entry, number
+from genbench.leaderboards.ranking import direction
+from genbench.leaderboards.tables import headings
+from genbench.statistics import confidence_intervals
 
 if TYPE_CHECKING:
-    from genbench.record import Plan
+    from genbench.runs.records.record import Plan
 
 ENOUGH = 3  # trainings of a method that is compared with another
 # of what a checkpoint says of its training; its seed is chance
@@ -55,7 +58,7 @@ class Method:
         """
         values = self.values(metric)
         found = of_trainings(values)
-        low, high = intervals.t_interval(found.value, found.se, found.groups)
+        low, high = confidence_intervals.t_interval(found.value, found.se, found.groups)
         return {
             "mean": found.value,
             "sd": found.se * math.sqrt(len(values)),
@@ -218,9 +221,11 @@ def _words(one: Method) -> dict[str, str]:
     }
 
 
-def of_trainings(values: Sequence[float]) -> intervals.Estimate:
+def of_trainings(values: Sequence[float]) -> confidence_intervals.Estimate:
     """The mean over independent trainings of a method, its standard error sd / sqrt(k) and k
     groups; se is NaN for one training.
     """
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return intervals.Estimate(float(np.mean(values)), spread / math.sqrt(len(values)), len(values))
+    return confidence_intervals.Estimate(
+        float(np.mean(values)), spread / math.sqrt(len(values)), len(values)
+    )

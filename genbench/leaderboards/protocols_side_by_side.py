@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genbench.lazy import np
-from genbench.record import Record, Score
-from genbench.say import NotComparable, plus_minus, table
+from genbench._util.errors import NotComparable
+from genbench._util.formatting import plus_minus, table
+from genbench._util.lazy_imports import np
+from genbench.runs.records.record import Record, Score
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves
-from genbench.lazy import pd
-from genbench.rows import Protocol, Published
-from genbench.say import cell_of_csv, clean, complain
+from genbench._util.console import complain
+from genbench._util.formatting import cell_of_csv, clean
+from genbench._util.lazy_imports import pd
+from genbench.api import _registry as registry
+from genbench.api.protocol import Protocol, Published
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -45,8 +46,8 @@ def beside(board: Path, dataset: str, protocol: str) -> list[Published]:
     """The published numbers of a board's protocol for its data set, then those of its reported.csv;
     what is wrong there is named and left out.
     """
-    known = shelves.standing("protocols")
-    row: Protocol | None = shelves.find("protocols", protocol) if protocol in known else None
+    known = registry.standing("protocols")
+    row: Protocol | None = registry.find("protocols", protocol) if protocol in known else None
     published = [one for one in row.published if one.dataset == dataset] if row else []
     path = board / FILE
     return [*published, *(_own(path, dataset) if path.is_file() else ())]

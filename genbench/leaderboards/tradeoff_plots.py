@@ -9,44 +9,19 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import mpl_agg, mpl_figure
-from genbench.record import Score
-from genbench.say import UserError, clean
-from genbench.standings import Entry, direction, metrics_of, number
+from genbench._util.lazy_imports import mpl_agg, mpl_figure
+from genbench.leaderboards.entries import Entry, number
+from genbench.leaderboards.ranking import direction, metrics_of
+from genbench.runs.records.record import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 200  # points of a grid
 COST = "seconds per image"
 LINES = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#222222")
 MARKERS = "osD^v"
 WIDE = 20  # times from the least to the most of an axis that is drawn by decades
 Bounded = tuple[float, float, float]  # value, low, high
-
-
-def grid(words: Sequence[str]) -> tuple[dict[str, list[str]], list[tuple[str, ...]]]:
-    """The values of each option, from words `name=a,b,c` (or repeated),
-    and every combination as words of -o, the first option moving slowest.
-    """
-    values: dict[str, list[str]] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not all(part.strip() for part in text.split(",")):
-            raise UserError(f"-o {clean(word)}: write it as name=value,value,...")
-        values.setdefault(name, []).extend(part.strip() for part in text.split(","))
-    for name, parts in values.items():
-        if len(set(parts)) < len(parts):
-            raise UserError(f"-o {clean(name)}={clean(','.join(parts))} names a value twice")
-    if not any(len(parts) > 1 for parts in values.values()):
-        raise UserError("a sweep needs an option of at least two values: -o truncation=0.5,0.7,1.0")
-    points = [
-        tuple(f"{name}={value}" for name, value in zip(values, point, strict=True))
-        for point in itertools.product(*values.values())
-    ]
-    if len(points) > MOST:
-        raise UserError(f"{len(points)} combinations are more than {MOST}; name fewer values")
-    return values, points
 
 
 def pairs_of(found: Sequence[Entry]) -> list[tuple[str, str]]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from genbench import shelves
-from genbench.record import Score
-from genbench.standings import number
+from genbench.api import _registry as registry
+from genbench.leaderboards.entries import number
+from genbench.runs.records.record import Score
 
 T19 = 2.093  # the 97.5 % point of t with 19 degrees of freedom
 
@@ -98,6 +98,6 @@ def _width(measure: Mapping[str, Any]) -> int:
     or nobody knows the extractor any more.
     """
     extractor, _, output = str(measure.get("features", "")).partition(".")
-    if extractor not in shelves.standing("extractors"):
+    if extractor not in registry.standing("extractors"):
         return 0
-    return int(shelves.find("extractors", extractor).outputs.get(output, 0))
+    return int(registry.find("extractors", extractor).outputs.get(output, 0))

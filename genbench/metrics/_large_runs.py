@@ -14,8 +14,8 @@ shorter run.
 
 from __future__ import annotations
 
-from genbench.draws import BLOCKS
-from genbench.rows import Metric
+from genbench.api.metric import Metric
+from genbench.statistics.blocks import BLOCKS
 
 LARGEST = 2**30  # bytes of rows in float64 that are held at once
 SAMPLE = 2**28  # bytes of those that stand for more

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import stats
-from genbench.arrays import Arrays, Side
-from genbench.lazy import np
-from genbench.rows import Measure, Metric
+from genbench._util.lazy_imports import np
+from genbench.api.metric import Measure, Metric
+from genbench.api.metric_inputs import Arrays, Side
+from genbench.statistics import blocks as statistics_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def _left_out(weight: float) -> Callable[[Arrays, Array, Side], Array]:
     def left_out(arrays: Arrays, blocks: Array, side: Side) -> Array:
         """The mean without each block, float64 [B]."""
         assert side == "samples", "there is no reference"
-        return stats.means_without(_scaled(arrays, weight), blocks)
+        return statistics_blocks.means_without(_scaled(arrays, weight), blocks)
 
     return left_out
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import nearest
-from genbench.arrays import Arrays, Side
-from genbench.lazy import linalg, np, scipy_stats, sklearn_cluster
-from genbench.rows import COUNT, Metric
+from genbench._util.lazy_imports import linalg, np, scipy_stats, sklearn_cluster
+from genbench.api.metric import COUNT, Metric
+from genbench.api.metric_inputs import Arrays, Side
+from genbench.statistics import nearest_neighbours
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -97,7 +97,7 @@ def _in_cells(means: Any, train: Array, rows: Array) -> tuple[Array, Array]:
     squares = np.zeros(len(rows))
     for cell in np.unique(found):
         here = found == cell
-        squares[here] = nearest.nearest(rows[here], train[own == cell], 1)[0][:, 0]
+        squares[here] = nearest_neighbours.nearest(rows[here], train[own == cell], 1)[0][:, 0]
     return found, squares
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import nearest
-from genbench.arrays import Arrays, Side
-from genbench.lazy import np, scipy_special
-from genbench.rows import COUNT, Metric
+from genbench._util.lazy_imports import np, scipy_special
+from genbench.api.metric import COUNT, Metric
+from genbench.api.metric_inputs import Arrays, Side
+from genbench.statistics import nearest_neighbours
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -181,7 +181,7 @@ def fitted_widths(x: Array, centres: Array) -> Array:
     """
     squares = np.concatenate(
         [
-            nearest.squared_distances(x[rows], centres, centres.mean(0))
+            nearest_neighbours.squared_distances(x[rows], centres, centres.mean(0))
             for rows in _rows(len(x), len(centres))
         ]
     )
@@ -244,7 +244,9 @@ def _by_block(x: Array, centres: Array, widths: Array, blocks: Array, count: int
     found = np.full((len(x), count), -np.inf)
     for rows in _rows(len(x), len(centres)):
         exponents = _exponents(
-            nearest.squared_distances(x[rows], centres, centres.mean(0)), widths, x.shape[1]
+            nearest_neighbours.squared_distances(x[rows], centres, centres.mean(0)),
+            widths,
+            x.shape[1],
         )
         for b in np.unique(blocks):
             found[rows, b] = scipy_special.logsumexp(exponents[:, blocks == b], axis=1)
@@ -257,7 +259,7 @@ def _by_kernel(x: Array, centres: Array, widths: Array, blocks: Array, count: in
     """
     found = np.full((len(centres), count), -np.inf)
     for rows in _rows(len(centres), len(x)):
-        squares = nearest.squared_distances(centres[rows], x, centres.mean(0))
+        squares = nearest_neighbours.squared_distances(centres[rows], x, centres.mean(0))
         for b in np.unique(blocks):
             found[rows, b] = scipy_special.logsumexp(
                 -0.5 * squares[:, blocks == b] * np.exp(-widths[rows, None]), axis=1

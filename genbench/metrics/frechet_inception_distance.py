@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, intervals, large, stats
-from genbench.arrays import Arrays, Side, Sighting
-from genbench.lazy import np
-from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
+from genbench._util.lazy_imports import np
+from genbench.api.metric import COUNT, FLAG, SEED, Measure, Metric
+from genbench.api.metric_inputs import Arrays, Side, Sighting
+from genbench.metrics import _large_runs as large_runs
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import confidence_intervals, frechet_distance, moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -34,7 +36,7 @@ def fd(arrays: Arrays, *, divisor: float = 1) -> float:
     """
     if "samples" not in arrays:
         return _streamed(arrays, int(divisor))[0]
-    return gaussians.distance(arrays["samples"], _fitted(arrays, "reference", int(divisor)))
+    return frechet_distance.distance(arrays["samples"], _fitted(arrays, "reference", int(divisor)))
 
 
 def fd_left_out(arrays: Arrays, blocks: Array, side: Side, *, divisor: float = 1) -> Array:
@@ -50,8 +52,8 @@ def fd_left_out(arrays: Arrays, blocks: Array, side: Side, *, divisor: float = 1
         return _with_little_memory(
             arrays[side], still, [blocks == b for b in range(int(blocks.max()) + 1)]
         )
-    return gaussians.distances_without(
-        *gaussians.projected(arrays[side], still), still, blocks, int(blocks.max()) + 1
+    return frechet_distance.distances_without(
+        *frechet_distance.projected(arrays[side], still), still, blocks, int(blocks.max()) + 1
     )
 
 
@@ -140,7 +142,9 @@ def mifd_left_out(
     """mifd without each block of one side, float64 [B]."""
     near, counts = _nearest(arrays, over)
     if side == over:
-        means = stats.sums_without(near * counts, blocks) / stats.sums_without(counts, blocks)
+        means = statistics_blocks.sums_without(
+            near * counts, blocks
+        ) / statistics_blocks.sums_without(counts, blocks)
     else:
         own = _nearest_by_block(
             arrays[over], arrays[side], [blocks == b for b in range(blocks.max() + 1)]
@@ -157,41 +161,43 @@ def mifd_left_out(
 # The Gaussian that stays
 
 
-def _fitted(arrays: Arrays, side: Side, lost: int) -> gaussians.Gaussian:
+def _fitted(arrays: Arrays, side: Side, lost: int) -> frechet_distance.Gaussian:
     """Fitted to the rows of a side, or made from the moments that stand for them."""
 
-    def make() -> gaussians.Gaussian:
+    def make() -> frechet_distance.Gaussian:
         if side in arrays:
-            return gaussians.fit(arrays[side], lost)
+            return frechet_distance.fit(arrays[side], lost)
         if side == "samples":
-            return gaussians.of_moments(_streamed(arrays, lost)[2], lost, own=lost)
-        return gaussians.of_moments(arrays.instead("moments", side), lost)
+            return frechet_distance.of_moments(_streamed(arrays, lost)[2], lost, own=lost)
+        return frechet_distance.of_moments(arrays.instead("moments", side), lost)
 
     return arrays.once(("fitted", side, lost), make)
 
 
-def _streamed(arrays: Arrays, lost: int) -> tuple[float, Array, stats.Moments]:
+def _streamed(arrays: Arrays, lost: int) -> tuple[float, Array, moments.Moments]:
     """fd, fd without each block of the samples, and the moments of all of them;
     those of the blocks, 32 MB each at a width of 2,048, are not kept.
     """
 
-    def make() -> tuple[float, Array, stats.Moments]:
+    def make() -> tuple[float, Array, moments.Moments]:
         blocks = arrays.instead("blocks", "samples")()
         return (
-            *gaussians.distances_of_moments(blocks, _fitted(arrays, "reference", lost)),
-            stats.merge_all(blocks),
+            *frechet_distance.distances_of_moments(blocks, _fitted(arrays, "reference", lost)),
+            moments.merge_all(blocks),
         )
 
     return arrays.once(("streamed", "samples", lost), make)
 
 
-def _with_little_memory(x: Array, still: gaussians.Gaussian, members: list[Array]) -> Array:
+def _with_little_memory(x: Array, still: frechet_distance.Gaussian, members: list[Array]) -> Array:
     """The distance without each block's members: by moments of the blocks,
     or from the other rows each time, whichever is less to hold.
     """
-    if large.streams(FD, *x.shape[::-1]):
-        return gaussians.distances_of_moments([stats.moments(x[of]) for of in members], still)[1]
-    return np.array([gaussians.distance(x[~of], still) for of in members])
+    if large_runs.streams(FD, *x.shape[::-1]):
+        return frechet_distance.distances_of_moments(
+            [moments.moments(x[of]) for of in members], still
+        )[1]
+    return np.array([frechet_distance.distance(x[~of], still) for of in members])
 
 
 # Extrapolation
@@ -211,7 +217,7 @@ def _halves(arrays: Arrays) -> list[Array]:
 
 def _extrapolated(arrays: Arrays, subsets: list[Array], lost: int) -> float:
     still = _fitted(arrays, "reference", lost)
-    values = [gaussians.distance(arrays["samples"][of], still) for of in subsets]
+    values = [frechet_distance.distance(arrays["samples"][of], still) for of in subsets]
     return float(
         _at_infinity(np.array([[len(of)] for of in subsets]), np.array(values)[:, None])[0]
     )
@@ -223,19 +229,19 @@ def _extrapolated_without(
     count = int(blocks.max()) + 1
     if side == "samples":
         still = _fitted(arrays, "reference", lost)
-        x, projected = gaussians.projected(arrays["samples"], still)
+        x, projected = frechet_distance.projected(arrays["samples"], still)
         values = [
-            gaussians.distances_without(x[of], projected[of], still, blocks[of], count)
+            frechet_distance.distances_without(x[of], projected[of], still, blocks[of], count)
             for of in subsets
         ]
         return _at_infinity(
             np.array([len(of) - np.bincount(blocks[of], minlength=count) for of in subsets]),
             np.array(values),
         )
-    fits = (gaussians.fit(arrays["samples"][of], lost) for of in subsets)
+    fits = (frechet_distance.fit(arrays["samples"][of], lost) for of in subsets)
     values = [
-        gaussians.distances_without(
-            *gaussians.projected(arrays["reference"], still), still, blocks, count
+        frechet_distance.distances_without(
+            *frechet_distance.projected(arrays["reference"], still), still, blocks, count
         )
         for still in fits
     ]
@@ -286,7 +292,7 @@ def _nearest_by_block(x: Array, y: Array, members: list[Array]) -> Array:
     )
     members = [np.flatnonzero(of & (y != 0).any(1)) for of in members]
     near = np.empty((len(x), len(members)))
-    for start in range(0, len(x), at_once := max(1, stats.CHUNK // len(y))):
+    for start in range(0, len(x), at_once := max(1, moments.CHUNK // len(y))):
         rows = slice(start, start + at_once)
         angle = np.maximum(1 - np.abs(x[rows] @ y.T), 0.0)
         near[rows] = np.stack([angle[:, of].min(1, initial=np.inf) for of in members], 1)
@@ -308,7 +314,7 @@ def known_failings(seen: Sighting) -> tuple[str, ...]:
     return (
         ("small sample",)
         if seen.n < 2 * seen.d
-        else intervals.wide_near_real(seen.value, seen.real_high)
+        else confidence_intervals.wide_near_real(seen.value, seen.real_high)
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, stats
-from genbench.arrays import Arrays, Side, Sighting
-from genbench.lazy import np
-from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api.metric import COUNT, FLAG, SEED, Measure, Metric
+from genbench.api.metric_inputs import Arrays, Side, Sighting
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import confidence_intervals
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -61,8 +62,11 @@ def inception_score_left_out(
     scores = []
     for inside in (split == s for s in np.unique(split)):
         # a split that a block takes whole is not there
-        left = stats.sums_without(inside.astype(np.float64), blocks)
-        means = stats.sums_without(rows * inside[:, None], blocks) / np.maximum(left, 1)[:, None]
+        left = statistics_blocks.sums_without(inside.astype(np.float64), blocks)
+        means = (
+            statistics_blocks.sums_without(rows * inside[:, None], blocks)
+            / np.maximum(left, 1)[:, None]
+        )
         scores.append(np.where(left > 0, _score(means), np.nan))
     return np.nanmean(scores, axis=0)
 
@@ -86,7 +90,8 @@ def top1_histogram_gap_left_out(arrays: Arrays, blocks: Array, side: Side) -> Ar
     still: Side = "reference" if side == "samples" else "samples"
     return (
         np.abs(
-            stats.means_without(_shares(arrays, side), blocks) - _shares(arrays, still).mean(0)
+            statistics_blocks.means_without(_shares(arrays, side), blocks)
+            - _shares(arrays, still).mean(0)
         ).sum(1)
         / 2
     )
@@ -112,7 +117,7 @@ def label_accuracy(arrays: Arrays) -> float:
 def label_accuracy_left_out(arrays: Arrays, blocks: Array, side: Side) -> Array:
     """label_accuracy without each block, float64 [B]."""
     assert side == "samples", "there is no reference"
-    return stats.means_without(_hits(arrays), blocks)
+    return statistics_blocks.means_without(_hits(arrays), blocks)
 
 
 def _hits(arrays: Arrays) -> Array:
@@ -199,7 +204,7 @@ LABEL_ACCURACY = Metric(
     left_out=label_accuracy_left_out,
     paper="Ravuri & Vinyals 2019, arXiv:1905.10887",
     properties=frozenset({"order_invariant", "scale_invariant", "unbiased"}),
-    flags=lambda seen: intervals.few_counts(seen.value, seen.n),
+    flags=lambda seen: confidence_intervals.few_counts(seen.value, seen.n),
 )
 
 TOP1_HISTOGRAM_GAP = Metric(
@@ -215,8 +220,8 @@ TOP1_HISTOGRAM_GAP = Metric(
     falls=0.5,
     properties=frozenset({"symmetric", "order_invariant", "scale_invariant", "zero_on_identical"}),
     flags=lambda seen: (
-        *intervals.wide_near_real(seen.value, seen.real_high),
-        *intervals.few_hits(seen.value, seen.n),
+        *confidence_intervals.wide_near_real(seen.value, seen.real_high),
+        *confidence_intervals.few_hits(seen.value, seen.n),
     ),
 )
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, stats
-from genbench.arrays import Arrays, Side
-from genbench.lazy import np
-from genbench.rows import COUNT, FLAG, SEED, Measure, Metric
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api.metric import COUNT, FLAG, SEED, Measure, Metric
+from genbench.api.metric_inputs import Arrays, Side
+from genbench.statistics import confidence_intervals, kernels, moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -173,12 +173,12 @@ def _sums(
         own,
         rows,
         (kernel_sums_within(x, kernel), kernel_sums_within(y, kernel)),
-        stats.kernel_sums(x, y, kernel),
+        kernels.kernel_sums(x, y, kernel),
     )
 
 
 def _all_pairs(arrays: Arrays) -> _Sums:
-    return arrays.once("kernel sums", lambda: _sums(arrays, stats.polynomial))
+    return arrays.once("kernel sums", lambda: _sums(arrays, kernels.polynomial))
 
 
 def _of_unit_rows(arrays: Arrays, sigma: float) -> _Sums:
@@ -216,7 +216,7 @@ def _subsets(
             found.append(
                 _sums(
                     arrays,
-                    gaussian(sigma) if sigma > 0 else stats.polynomial,
+                    gaussian(sigma) if sigma > 0 else kernels.polynomial,
                     (rows["samples"], rows["reference"]),
                 )
             )
@@ -267,7 +267,7 @@ def kernel_sums_within(x: Array, kernel: Kernel) -> Array:
 
     The kernel is symmetric: each pair is computed once.
     """
-    sums, side = np.zeros(len(x)), max(1, int(stats.CHUNK**0.5))
+    sums, side = np.zeros(len(x)), max(1, int(moments.CHUNK**0.5))
     for i in range(0, len(x), side):
         for j in range(i, len(x), side):
             k = kernel(x[i : i + side], x[j : j + side])
@@ -291,7 +291,7 @@ def kernel_sums_without(x: Array, blocks: Array, count: int, kernel: Kernel, sum
     left = sums.sum() - touching
     if (np.abs(touching) < 1e3 * np.abs(left)).all():
         return left
-    pairs = stats.kernel_sums_by_blocks(x, blocks, kernel)
+    pairs = kernels.kernel_sums_by_blocks(x, blocks, kernel)
     pairs = np.pad(pairs, (0, count - len(pairs)))
     return np.array([np.delete(np.delete(pairs, b, 0), b, 1).sum() for b in range(count)])
 
@@ -310,7 +310,7 @@ KD = Metric(
     paper="Bińkowski et al. 2018, arXiv:1801.01401",
     falls=1.0,
     properties=_DISTANCE | {"unbiased"},
-    flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    flags=lambda seen: confidence_intervals.wide_near_real(seen.value, seen.real_high),
 )
 
 KD_SUBSETS = Metric(
@@ -326,7 +326,7 @@ KD_SUBSETS = Metric(
     seeded=True,
     falls=1.0,
     properties=frozenset({"rotation_invariant", "unbiased"}),
-    flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    flags=lambda seen: confidence_intervals.wide_near_real(seen.value, seen.real_high),
     allowed={
         "subsets": COUNT,
         "size": COUNT[1:],
@@ -348,7 +348,7 @@ MMD = Metric(
     paper="Jayasumana et al. 2024, arXiv:2401.09603",
     falls=1.0,
     properties=_DISTANCE | {"scale_invariant", "zero_on_identical"},
-    flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    flags=lambda seen: confidence_intervals.wide_near_real(seen.value, seen.real_high),
 )
 
 MMD_UNBIASED = Metric(
@@ -363,7 +363,7 @@ MMD_UNBIASED = Metric(
     paper="Gretton et al. 2012, JMLR 13:723-773",
     falls=1.0,
     properties=_DISTANCE | {"scale_invariant", "unbiased"},
-    flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    flags=lambda seen: confidence_intervals.wide_near_real(seen.value, seen.real_high),
 )
 
 KID = Measure(

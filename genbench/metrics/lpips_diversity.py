@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from genbench.arrays import Arrays, Side, Sighting
-from genbench.lazy import np
-from genbench.rows import Measure, Metric
+from genbench._util.lazy_imports import np
+from genbench.api.metric import Measure, Metric
+from genbench.api.metric_inputs import Arrays, Side, Sighting
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, nearest, stats
-from genbench.arrays import Arrays, Side
-from genbench.lazy import np
-from genbench.rows import Metric
+from genbench._util.lazy_imports import np
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import Arrays, Side
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import confidence_intervals, nearest_neighbours
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -39,7 +40,7 @@ def authpct_left_out(arrays: Arrays, blocks: Array, side: Side) -> Array:
     """authpct without each block of one side, float64 [B]."""
     (apart, place), (own, _) = _to(arrays, "train"), _own(arrays, "train")
     if side == "samples":
-        return 100 * stats.means_without(
+        return 100 * statistics_blocks.means_without(
             (own[place[:, 0], 0] < apart[:, 0]).astype(np.float64), blocks
         )
     apart, place = _to_without(arrays, "train", blocks)
@@ -142,25 +143,27 @@ def _to(arrays: Arrays, side: Side) -> tuple[Array, Array]:
     """From each sample to the nearest rows of a side."""
     count = min(KEPT, len(arrays[side]))
     return arrays.once(
-        ("to", side), lambda: nearest.nearest(arrays["samples"], arrays[side], count)
+        ("to", side), lambda: nearest_neighbours.nearest(arrays["samples"], arrays[side], count)
     )
 
 
 def _own(arrays: Arrays, side: Side) -> tuple[Array, Array]:
     """From each row of a side to its nearest others."""
     count = max(1, min(KEPT, len(arrays[side]) - 1))
-    return arrays.once(("own", side), lambda: nearest.nearest_others(arrays[side], count))
+    return arrays.once(
+        ("own", side), lambda: nearest_neighbours.nearest_others(arrays[side], count)
+    )
 
 
 def _to_without(arrays: Arrays, side: Side, blocks: Array) -> tuple[Array, Array]:
-    make = lambda: nearest.outside(  # noqa: E731
+    make = lambda: nearest_neighbours.outside(  # noqa: E731
         arrays["samples"], arrays[side], _to(arrays, side), blocks, 1, others=False
     )
     return arrays.once(("to without", side, blocks.tobytes()), make)
 
 
 def _own_without(arrays: Arrays, side: Side, blocks: Array) -> Array:
-    make = lambda: nearest.outside(  # noqa: E731
+    make = lambda: nearest_neighbours.outside(  # noqa: E731
         arrays[side], arrays[side], _own(arrays, side), blocks, 1, others=True
     )[0]
     return arrays.once(("own without", side, blocks.tobytes()), make)
@@ -178,7 +181,7 @@ AUTHPCT = Metric(
     left_out=authpct_left_out,
     paper="Alaa et al. 2022, arXiv:2102.08921",
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
-    flags=lambda seen: intervals.wide_of_reference(),
+    flags=lambda seen: confidence_intervals.wide_of_reference(),
 )
 
 NEAREST_TRAIN = Metric(
@@ -209,5 +212,5 @@ DUPLICATES = Metric(
     paper="after Carlini et al. 2023, arXiv:2301.13188",
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
     # 1.2 to 1.8 times: samples shield each other
-    flags=lambda seen: intervals.few_hits(seen.value, seen.n) or ("interval too wide",),
+    flags=lambda seen: confidence_intervals.few_hits(seen.value, seen.n) or ("interval too wide",),
 )

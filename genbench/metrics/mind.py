@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, stats
-from genbench.arrays import Arrays, Side
-from genbench.lazy import np, torch
-from genbench.rows import COUNT, SEED, Metric
+from genbench._util.lazy_imports import np, torch
+from genbench.api.metric import COUNT, SEED, Metric
+from genbench.api.metric_inputs import Arrays, Side
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import confidence_intervals, moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -45,7 +46,7 @@ def mind_left_out(
     Projections are sorted once, and a block's members taken out.
     """
     x, y = arrays[side], arrays["reference" if side == "samples" else "samples"]
-    left = len(x) - stats.sizes_of(blocks)
+    left = len(x) - statistics_blocks.sizes_of(blocks)
     grids = [_grid(n, len(y)) if n else None for n in left]
     total = np.where(left > 0, 0.0, np.nan)
     for moving, still in _projected(x, y, int(projections), int(seed)):
@@ -65,7 +66,7 @@ def _projected(x: Array, y: Array, projections: int, seed: int) -> Iterator[tupl
         projections, x.shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float32
     )
     u = (directions / directions.norm(dim=1, keepdim=True)).double().numpy()
-    at_once = max(1, stats.CHUNK // (len(x) + len(y)))
+    at_once = max(1, moments.CHUNK // (len(x) + len(y)))
     for start in range(0, projections, at_once):
         yield u[start : start + at_once] @ x.T, u[start : start + at_once] @ y.T
 
@@ -102,6 +103,6 @@ MIND = Metric(
     falls=1.0,
     properties=frozenset({"symmetric", "order_invariant", "zero_on_identical"}),
     experimental=True,
-    flags=lambda seen: intervals.wide_near_real(seen.value, seen.real_high),
+    flags=lambda seen: confidence_intervals.wide_near_real(seen.value, seen.real_high),
     allowed={"projections": COUNT, "seed": SEED},
 )

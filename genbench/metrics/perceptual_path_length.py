@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from genbench.arrays import Arrays
-from genbench.lazy import np
-from genbench.rows import PERCENT, Measure, Metric, Pairs
+from genbench._util.lazy_imports import np
+from genbench.api.metric import PERCENT, Measure, Metric, Pairs
+from genbench.api.metric_inputs import Arrays
 
 
 def path_length(

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench.arrays import Arrays, Side
-from genbench.lazy import np
-from genbench.rows import COUNT, Metric
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api.metric import COUNT, Metric
+from genbench.api.metric_inputs import Arrays, Side
 
 if TYPE_CHECKING:
     from numpy import ndarray

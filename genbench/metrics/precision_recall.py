@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, nearest, stats
-from genbench.arrays import Arrays, Side, Sighting
-from genbench.lazy import np
-from genbench.rows import COUNT, FLAG, Measure, Metric
+from genbench._util.lazy_imports import np
+from genbench.api.metric import COUNT, FLAG, Measure, Metric
+from genbench.api.metric_inputs import Arrays, Side, Sighting
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import confidence_intervals, nearest_neighbours
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -81,7 +82,7 @@ def density_left_out(
 ) -> Array:
     """density without each block of one side, float64 [B]."""
     if side == "samples":
-        return stats.means_without(
+        return statistics_blocks.means_without(
             _inside(arrays, int(k), strict).reference.astype(np.float64), blocks
         ) / int(k)
     return _undefined(
@@ -105,7 +106,9 @@ def coverage_left_out(
     if side == "samples":
         return held.mean(0)
     return _undefined(
-        blocks, int(k), held.sum(0) / np.maximum(len(blocks) - stats.sizes_of(blocks), 1)
+        blocks,
+        int(k),
+        held.sum(0) / np.maximum(len(blocks) - statistics_blocks.sizes_of(blocks), 1),
     )
 
 
@@ -117,7 +120,7 @@ def _share_left_out(
     """
     if side != balls:
         inside = _inside(arrays, k, strict)
-        return stats.means_without(
+        return statistics_blocks.means_without(
             ((inside.reference if balls == "reference" else inside.samples) > 0).astype(np.float64),
             blocks,
         )
@@ -126,7 +129,7 @@ def _share_left_out(
 
 def _undefined(blocks: Array, k: int, values: Array) -> Array:
     """NaN where too few rows are left for a k-th neighbour."""
-    return np.where(len(blocks) - stats.sizes_of(blocks) > k, values, np.nan)
+    return np.where(len(blocks) - statistics_blocks.sizes_of(blocks) > k, values, np.nan)
 
 
 # Radii
@@ -146,7 +149,9 @@ def _near(arrays: Arrays, side: Side, k: int) -> tuple[Array, Array]:
     so that k are left without a block; the same for every k up to K.
     """
     count = min(2 * max(k, K), max(len(arrays[side]) - 1, k))
-    return arrays.once(("near", side, count), lambda: nearest.nearest_others(arrays[side], count))
+    return arrays.once(
+        ("near", side, count), lambda: nearest_neighbours.nearest_others(arrays[side], count)
+    )
 
 
 # Balls
@@ -168,7 +173,7 @@ def _inside(arrays: Arrays, k: int, strict: float) -> _Inside:
             _reach(_near(arrays, side, k)[0][:, k - 1], strict) for side in ("samples", "reference")
         )
         found = _Inside(*(np.zeros(size, dtype=np.int64) for size in (len(x), len(y), len(y))))
-        for i, j, squares in nearest.close(x, y, reach_x, reach_y):
+        for i, j, squares in nearest_neighbours.close(x, y, reach_x, reach_y):
             of_reference, of_samples = squares <= reach_y[j], squares <= reach_x[i]
             _add(found.reference, i[of_reference])
             _add(found.held, j[of_reference])
@@ -191,7 +196,8 @@ def _without(arrays: Arrays, side: Side, blocks: Array, k: int, strict: float) -
     def make() -> _Without:
         x = arrays[side]
         reach = _reach(
-            nearest.outside(x, x, _near(arrays, side, k), blocks, k, others=True)[0], strict
+            nearest_neighbours.outside(x, x, _near(arrays, side, k), blocks, k, others=True)[0],
+            strict,
         )
         reach[np.arange(len(blocks)), blocks] = -1.0
         return (
@@ -206,7 +212,7 @@ def _without(arrays: Arrays, side: Side, blocks: Array, k: int, strict: float) -
 def _reference_without(arrays: Arrays, reach: Array) -> _Without:
     x, y = arrays["samples"], arrays["reference"]
     inside, held = (np.zeros((reach.shape[1], size), dtype=np.int64) for size in (len(x), len(y)))
-    for i, j, squares in nearest.close(x, y, np.full(len(x), -1.0), reach.max(1)):
+    for i, j, squares in nearest_neighbours.close(x, y, np.full(len(x), -1.0), reach.max(1)):
         for b in range(len(inside)):
             hits = squares <= reach[j, b]
             _add(inside[b], i[hits])
@@ -220,7 +226,7 @@ def _samples_without(
     x, y = arrays["samples"], arrays["reference"]
     fixed = _reach(_near(arrays, "reference", k)[0][:, k - 1], strict)
     inside, by_block = (np.zeros((reach.shape[1], len(y)), dtype=np.int64) for _ in range(2))
-    for i, j, squares in nearest.close(x, y, reach.max(1), fixed):
+    for i, j, squares in nearest_neighbours.close(x, y, reach.max(1), fixed):
         for b in range(len(inside)):
             _add(inside[b], j[squares <= reach[i, b]])
         hits = squares <= fixed[j]
@@ -238,7 +244,7 @@ def too_wide(seen: Sighting) -> tuple[str, ...]:
     """Samples shield each other, so the jackknife is conservative, 1.3 to 1.7 times,
     at every n and d (tests/bench/coverage.md); or there are few hits.
     """
-    return intervals.few_hits(seen.value, seen.n) or ("interval too wide",)
+    return confidence_intervals.few_hits(seen.value, seen.n) or ("interval too wide",)
 
 
 PRECISION = Metric(
@@ -255,7 +261,10 @@ PRECISION = Metric(
     properties=frozenset(
         {"order_invariant", "rotation_invariant", "scale_invariant", "one_on_identical"}
     ),
-    flags=lambda seen: (*intervals.few_counts(seen.value, seen.n), *intervals.wide_of_reference()),
+    flags=lambda seen: (
+        *confidence_intervals.few_counts(seen.value, seen.n),
+        *confidence_intervals.wide_of_reference(),
+    ),
     allowed={"k": COUNT, "strict": FLAG},
 )
 
@@ -289,7 +298,7 @@ DENSITY = Metric(
     paper="Naeem et al. 2020, arXiv:2002.09797",
     smallest_n=K + 1,
     properties=frozenset({"order_invariant", "rotation_invariant", "scale_invariant"}),
-    flags=lambda seen: intervals.wide_of_reference(),
+    flags=lambda seen: confidence_intervals.wide_of_reference(),
     allowed={"k": COUNT, "strict": FLAG},
 )
 

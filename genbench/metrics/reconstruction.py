@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genbench import gaussians
-from genbench.arrays import Arrays, Sighting
-from genbench.lazy import F, torch
-from genbench.rows import FLAG, Measure, Metric
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import F, torch
+from genbench.api.metric import FLAG, Measure, Metric
+from genbench.api.metric_inputs import Arrays, Sighting
+from genbench.statistics import frechet_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +29,8 @@ def rfd(arrays: Arrays, *, divisor: float = 1) -> float:
     draw enters it: what varies is the images, and a leave-out takes an image and its reconstruction
     out together.
     """
-    return gaussians.distance(
-        arrays["reconstructions"], gaussians.fit(arrays["originals"], int(divisor))
+    return frechet_distance.distance(
+        arrays["reconstructions"], frechet_distance.fit(arrays["originals"], int(divisor))
     )
 
 

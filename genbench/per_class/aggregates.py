@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import threads
-from genbench.classes_pooled import distance
-from genbench.lazy import np
+from genbench._util import thread_pool
+from genbench._util.lazy_imports import np
+from genbench.per_class.group_metrics import distance
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -77,7 +77,7 @@ def intra(
         rows, of = real[against]
         return distance(samples[np.flatnonzero(labels == c)[:n]], rows[of == c])
 
-    values = dict(zip(pieces := sorted(wanted), threads.each(taken, pieces), strict=True))
+    values = dict(zip(pieces := sorted(wanted), thread_pool.each(taken, pieces), strict=True))
     return {name: _convention(how, sizes[name], values) for name, how in CONVENTIONS.items()}
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import cas, readback, shards
-from genbench.cuts import BALANCED_TRAIN, described, heldout
-from genbench.folders import dataset_of
-from genbench.lazy import np
-from genbench.record import Record, plan_of
-from genbench.rows import Dataset
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api.dataset import Dataset
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import BALANCED_TRAIN, described, heldout
+from genbench.per_class import classification_accuracy_score
+from genbench.runs.records.record import Record, plan_of
+from genbench.runs.sampling import read_shards, write_shards
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -28,7 +29,7 @@ def refuse(found: Record) -> None:
     plan = plan_of(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     lacks = {
-        f"the run {found.id} has no labels of its own": shards.labels_for(plan) is None,
+        f"the run {found.id} has no labels of its own": write_shards.labels_for(plan) is None,
         (
             f"the run {found.id} has kept no images: genbench run --save-samples with "
             "the same words"
@@ -54,18 +55,20 @@ def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
     """
     plan = plan_of(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
-    labels, test = shards.labels_for(plan), heldout(dataset)
+    labels, test = write_shards.labels_for(plan), heldout(dataset)
     assert labels is not None
-    samples = readback.images_at(plan, Path(found.folder), list(range(plan.n)))
+    samples = read_shards.images_at(plan, Path(found.folder), list(range(plan.n)))
     size = tuple(samples.shape[-2:])
     sets = {"samples": (samples, labels), "real": _images(dataset, "train", size)}
     if BALANCED_TRAIN in dataset.splits:
-        sets["real, filled up with samples"] = cas.filled(sets["real"], sets["samples"])
+        sets["real, filled up with samples"] = classification_accuracy_score.filled(
+            sets["real"], sets["samples"]
+        )
         sets["real, balanced"] = _images(dataset, BALANCED_TRAIN, size)
     groups = {
         key: of for key, of in described(dataset, rule).get("groups", {}).items() if key != "rule"
     }
-    scored = cas.score(
+    scored = classification_accuracy_score.score(
         sets, _images(dataset, test, size), len(dataset.classes), groups, seeds, plan.device
     )
     return {**scored, "split": test}

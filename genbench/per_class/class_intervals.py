@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, intervals, permutations
-from genbench.classes_pairs import (
+from genbench._util.lazy_imports import np
+from genbench.per_class.pairwise import (
     NEIGHBOURS,
     STATISTICS,
     K,
@@ -26,7 +26,7 @@ from genbench.classes_pairs import (
     nuclear_norms,
     pairs,
 )
-from genbench.lazy import np
+from genbench.statistics import confidence_intervals, frechet_distance, jackknife, permutation_tests
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -98,9 +98,9 @@ def _frechet_without(of: Pairs, moved: Array, still: Array, sums: dict[str, Arra
     """
     blocks, n, m = blocks_of(len(moved)), len(moved), len(still)
     if min(n, m) > 2 * of.rows.shape[1]:
-        one = gaussians.fit(of.rows[still])
-        return gaussians.distances_without(
-            *gaussians.projected(of.rows[moved], one), one, blocks, int(blocks.max()) + 1
+        one = frechet_distance.fit(of.rows[still])
+        return frechet_distance.distances_without(
+            *frechet_distance.projected(of.rows[moved], one), one, blocks, int(blocks.max()) + 1
         )
     kept = blocks != np.arange(int(blocks.max()) + 1)[:, None]
     left = kept.sum(1)
@@ -170,7 +170,7 @@ def bounded(of: Pairs, n: int) -> dict[str, tuple[float, float, float]]:
     sizes = n, len(of.rows) - n
     value, without = measured(of, np.arange(n), np.arange(n, len(of.rows))), left_outs(of, n)
     blocks = [np.bincount(blocks_of(size)) for size in sizes]
-    width = intervals.t_interval(0.0, 1.0, min(*sizes, BLOCKS))[1]
+    width = confidence_intervals.t_interval(0.0, 1.0, min(*sizes, BLOCKS))[1]
     return {name: _interval(name, value[name], without[name], blocks, width) for name in STATISTICS}
 
 
@@ -186,7 +186,7 @@ def _interval(
         at = float(turn(value))
         half = width * math.hypot(
             *(
-                intervals.jackknife(turn(side), own, at)
+                jackknife.jackknife(turn(side), own, at)
                 for side, own in zip(sides, blocks, strict=True)
             )
         )
@@ -249,13 +249,13 @@ def real_lines(rows: Array, n: int, m: int, seed: int = 0) -> dict[str, Line]:
     order = np.stack([rng.permutation(len(rows))[: n + m] for _ in range(SPLITS)])
     many = _neighbour_splits(of.squares, order, n) | {"fd": _frechet_splits(of, order, n)}
     several = n + m < len(rows)  # else every split is of the same rows
-    chosen = permutations.arrangements(n, m, DRAWS // SPLITS if several else DRAWS, seed)
+    chosen = permutation_tests.arrangements(n, m, DRAWS // SPLITS if several else DRAWS, seed)
     parts = [np.ix_(one, one) for one in order[: None if several else 1]]
     many["kd"] = np.concatenate(
-        [permutations.kernel_distances(of.kernel[part], chosen) for part in parts]
+        [permutation_tests.kernel_distances(of.kernel[part], chosen) for part in parts]
     )
     many["spread_ratio"] = np.exp(
-        np.concatenate([permutations.log_spreads(of.squares[part], chosen) for part in parts])
+        np.concatenate([permutation_tests.log_spreads(of.squares[part], chosen) for part in parts])
     )
     together = (("kd", "spread_ratio"), ("fd", *NEIGHBOURS))  # of as many draws each
     lines = (

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.intervals import LEVEL
-from genbench.lazy import np, scipy_special, scipy_stats
+from genbench._util.lazy_imports import np, scipy_special, scipy_stats
+from genbench.statistics.confidence_intervals import LEVEL
 
 if TYPE_CHECKING:
     from numpy import ndarray

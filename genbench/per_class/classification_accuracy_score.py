@@ -12,9 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.intervals import t_interval, wilson
-from genbench.lazy import np, torch, torchvision_models
-from genbench.say import UserError, progress
+from genbench._util.console import progress
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np, torch, torchvision_models
+from genbench.statistics.confidence_intervals import t_interval, wilson
 
 if TYPE_CHECKING:
     from numpy import ndarray

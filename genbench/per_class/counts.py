@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_copies, classes_shares, intervals
-from genbench.classes_sides import Sides, of_class, put
-from genbench.classes_within import Line
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
+from genbench.per_class import class_shares, training_copies
+from genbench.per_class.class_intervals import Line
+from genbench.per_class.inputs import Sides, of_class, put
+from genbench.statistics import confidence_intervals
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -34,9 +35,7 @@ def counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
     row |= {"share_expected": expected, "confusion": None, "flags": []}
     strange = reader is not None and c in reader.strange
     least = int(asked.sum()) if strange else min(seen, int(asked.sum()))
-    if classes_shares.missing(least, total, expected, classes) and (
-        sides.conditional or not strange
-    ):
+    if class_shares.missing(least, total, expected, classes) and (sides.conditional or not strange):
         row["flags"].append("missing")
     if strange:
         for name in ("share", "accuracy"):
@@ -49,25 +48,23 @@ def counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
     put(
         row,
         "share",
-        (seen / total, *classes_shares.jeffreys(seen, total)),
+        (seen / total, *class_shares.jeffreys(seen, total)),
         _line(real, len(sides.reference_labels), total),
     )
     tests: dict[str, float] = {}
     if not sides.conditional and sides.expected is not None:
         se = 0.0 if sides.expected_se is None else float(sides.expected_se[c])
         tests["share"] = (
-            classes_shares.beta_binomial(seen, total, expected, se)
+            class_shares.beta_binomial(seen, total, expected, se)
             if se
-            else classes_shares.binomial(seen, total, expected)
+            else class_shares.binomial(seen, total, expected)
         )
         if se > math.sqrt(expected * (1 - expected) / total):
             row["notes"].append(
                 "share: expected from so few real images that one faithful run in ten is flagged"
             )
     elif not sides.conditional:
-        tests["share"] = classes_shares.fisher(
-            seen, total, real, len(sides.reference_labels), "both"
-        )
+        tests["share"] = class_shares.fisher(seen, total, real, len(sides.reference_labels), "both")
     if reader is None or not sides.conditional:
         put(row, "accuracy", (math.nan,) * 3)
         row["notes"].append(
@@ -85,7 +82,7 @@ def counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
     put(
         row,
         "accuracy",
-        (right / n if n else math.nan, *classes_shares.jeffreys(right, n)),
+        (right / n if n else math.nan, *class_shares.jeffreys(right, n)),
         _line(right_real, m, n) if m else None,
     )
     as_seen = np.bincount(reader.samples[asked], minlength=classes)
@@ -93,7 +90,7 @@ def counted(sides: Sides, c: int, row: dict[str, Any]) -> dict[str, float]:
         {str(other): as_seen[other] / n for other in np.flatnonzero(as_seen)} if n else None
     )
     return tests | (
-        {"label": classes_shares.fisher(right, n, right_real, m, "less")} if min(n, m) else {}
+        {"label": class_shares.fisher(right, n, right_real, m, "less")} if min(n, m) else {}
     )
 
 
@@ -101,7 +98,7 @@ def _line(count: int, m: int, n: int) -> Line:
     """What m real images score, and Jeffreys' interval of it:
     a share of their own, which no samples have a part in.
     """
-    return Line(count / m, *classes_shares.jeffreys(count, m), n, m)
+    return Line(count / m, *class_shares.jeffreys(count, m), n, m)
 
 
 def copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> dict[str, float]:
@@ -118,7 +115,7 @@ def copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> dic
             else "nearest_train: no sample, real or training image"
         )
         return {}
-    distance, place = classes_copies.nearest_to(np.concatenate([x, y]), train)
+    distance, place = training_copies.nearest_to(np.concatenate([x, y]), train)
     near, near_real = distance[: len(x)], distance[len(x) :]
     ours, theirs = float(near.mean()), float(near_real.mean())
     row |= {"nearest_train": ours, "nearest_real": theirs}
@@ -131,7 +128,9 @@ def copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> dic
                 for of in (near, near_real)
             )
         )
-        width = intervals.t_interval(0.0, 1.0, min(len(x), len(y)))[1]  # in standard errors
+        width = confidence_intervals.t_interval(0.0, 1.0, min(len(x), len(y)))[
+            1
+        ]  # in standard errors
         # real to real is 1 by definition; its error is the real images' at both sizes
         own = (
             float(near_real.std(ddof=1)) / theirs * math.sqrt(1 / len(x) + 1 / len(y))
@@ -153,10 +152,10 @@ def copied(sides: Sides, c: int, x: Array, y: Array, row: dict[str, Any]) -> dic
             ),
             line,
         )
-    copied, copied_real = np.split(classes_copies.copies(distance, place, train, theirs), [len(x)])
+    copied, copied_real = np.split(training_copies.copies(distance, place, train, theirs), [len(x)])
     row |= {"copies": float(copied.mean()), "copies_real": float(copied_real.mean())}
     return {
-        "memorised": classes_shares.fisher(
+        "memorised": class_shares.fisher(
             int(copied.sum()), len(x), int(copied_real.sum()), len(y), "greater"
         )
     }

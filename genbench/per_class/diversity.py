@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves, weights
-from genbench.classes_pairs import mean_within
-from genbench.classes_within import DRAWS, Line
-from genbench.lazy import np, torch
-from genbench.probes import calls, wide_at_once
-from genbench.reference import network
-from genbench.rows import source_of
-from genbench.say import progress
+from genbench._util.console import progress
+from genbench._util.lazy_imports import np, torch
+from genbench.api import _registry as registry
+from genbench.api.validation import source_of
+from genbench.features.extraction import calls, network, wide_at_once
+from genbench.io import weights
+from genbench.per_class.class_intervals import DRAWS, Line
+from genbench.per_class.pairwise import mean_within
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.record import Plan, Record, Score
-    from genbench.rows import Dataset
+    from genbench.api.dataset import Dataset
+    from genbench.runs.records.record import Plan, Record, Score
 
     Array = ndarray[Any, Any]
 
@@ -52,7 +52,7 @@ def of_run(
     extractor, _, output = next(
         m["features"] for m in under["measures"] if m["name"] == first.metric
     ).partition(".")
-    row = shelves.find("extractors", extractor)
+    row = registry.find("extractors", extractor)
     at = weights.find(row.weights, source_of(row.load).parent, {}) if row.weights else None
     if row.weights and (at is None or at.sha256 != under["extractors"][extractor]["weights"]):
         return (

@@ -12,8 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, stats, threads
-from genbench.lazy import linalg, np
+from genbench._util import thread_pool
+from genbench._util.lazy_imports import linalg, np
+from genbench.statistics import confidence_intervals, jackknife, matrix_sqrt
+from genbench.statistics import moments as stats
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -101,7 +103,7 @@ def transport(ours: stats.Moments, theirs: stats.Moments) -> Transport | None:
     """The map from the second Gaussian to the first; None where the second's covariance
     is singular.
     """
-    factor = stats.factor_of(stats.covariance(theirs, 0))
+    factor = matrix_sqrt.factor_of(stats.covariance(theirs, 0))
     if len(factor) < len(ours.mean):
         return None
     inner, turn = linalg.eigh(
@@ -192,12 +194,12 @@ def carried(
         shares = own / np.nansum(own, axis=0)
         errors.append(
             [
-                intervals.jackknife(one, np.bincount(of), value)
+                jackknife.jackknife(one, np.bincount(of), value)
                 for one, value in zip(shares, found / total, strict=True)
             ]
         )
     bounds = [
-        intervals.t_interval(value, float(np.hypot(*both)), BLOCKS)
+        confidence_intervals.t_interval(value, float(np.hypot(*both)), BLOCKS)
         for value, *both in zip(found / total, *errors, strict=True)
     ]
     low, high = np.array(bounds).T
@@ -287,7 +289,7 @@ def left_outs(
         ]
 
     costs, answers = np.zeros((classes, BLOCKS)), np.zeros((classes, 2 * BLOCKS))
-    for piece in threads.each(taken, _pieces(labels, classes)):
+    for piece in thread_pool.each(taken, _pieces(labels, classes)):
         for c, squares, answer in piece:
             costs[c] += squares
             answers[c] += answer
@@ -349,7 +351,7 @@ def _changes(
             some[b] = part.reshape(-1)
         return shift, moved
 
-    shifts, moved = zip(*threads.each(without, range(BLOCKS)), strict=True)
+    shifts, moved = zip(*thread_pool.each(without, range(BLOCKS)), strict=True)
     return np.stack(shifts), np.stack(moved)
 
 

@@ -9,31 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import (
-    classes,
-    classes_diversity,
-    classes_groups,
-    classes_over,
-    classes_shares,
-    classes_shown,
-    readback,
-    shards,
-    shelves,
-    weights,
-)
-from genbench.classes import Table, table
-from genbench.classes_labels import LEAST, Reader, believed, fitted, recogniser
-from genbench.classes_picture import page, picture
-from genbench.classes_sides import Sides
-from genbench.cuts import described
-from genbench.files import write, write_json
-from genbench.folders import dataset_of
-from genbench.lazy import np
-from genbench.probes import probes_of
-from genbench.record import Plan, Record, plan_of
-from genbench.reference import features_of
-from genbench.rows import Dataset, source_of
-from genbench.say import UserError, choices, clean
+from genbench._util.atomic_write import write
+from genbench._util.checksummed_files import write_json
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np
+from genbench.api.dataset import Dataset
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import described
+from genbench.per_class import aggregates, class_shares, render, user_groups
+from genbench.per_class import diversity as classes_diversity
+from genbench.per_class import table as classes
+from genbench.per_class.inputs import Sides
+from genbench.per_class.label_classifier import LEAST, Reader, believed, fitted, recogniser
+from genbench.per_class.plots import page, picture
+from genbench.per_class.table import Table, table
+from genbench.runs.finished_run import gathered, measure_of, real_rows
+from genbench.runs.planning.outputs import probes_of
+from genbench.runs.records.record import Plan, Record, plan_of
+from genbench.runs.sampling import read_shards, write_shards
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -120,7 +114,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
         if under["train"] in dataset.splits and under["train"] != reference
         else None
     )
-    asked = shards.labels_for(plan)
+    asked = write_shards.labels_for(plan)
     reader, notes = _reader(
         plan, folder, dataset, (samples, reference, held, labels), must=asked is None
     )
@@ -128,7 +122,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
     splits = _exchangeable(under, reference)
     pool = [real_rows(dataset, split, feature, plan) for split in splits]
     diversity, diversity_real, lacks = classes_diversity.of_run(
-        found, plan, dataset, splits, lambda: readback.images_at(plan, folder, [0])
+        found, plan, dataset, splits, lambda: read_shards.images_at(plan, folder, [0])
     )
     sides = Sides(
         samples=samples,
@@ -156,8 +150,8 @@ def _grouped(
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     """A user's own groups: of classes, or of samples with what is said of each."""
     if Path(groups).suffix == ".csv" or Path(groups).is_file():
-        return classes_groups.listed(Path(groups), sides.names, len(sides.samples))
-    plan, attribute = plan_of(found), classes_groups.attribute(groups)
+        return user_groups.listed(Path(groups), sides.names, len(sides.samples))
+    plan, attribute = plan_of(found), user_groups.attribute(groups)
     if not plan.keep_images:
         raise UserError(
             f"--groups {clean(groups)}: the run has kept no images to look at; "
@@ -169,7 +163,7 @@ def _grouped(
         real_rows(dataset, split, attribute.feature, plan)[0]
         for split in (measure["reference"], *_exchangeable(under, measure["reference"]))
     )
-    return {}, classes_groups.recognised(
+    return {}, user_groups.recognised(
         plan, Path(found.folder), attribute, sides, (reference, np.concatenate(pool))
     )
 
@@ -177,71 +171,6 @@ def _grouped(
 def _exchangeable(under: Mapping[str, Any], reference: str) -> tuple[str, ...]:
     """The splits whose images stand for samples and for the reference in real against real."""
     return tuple(dict.fromkeys(under["real"] or [reference]))
-
-
-def measure_of(plan: Plan, protocol: str) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """The protocol that is read, by name and whole, and its first measure that holds rows of
-    samples against rows of real images.
-    """
-    if protocol and protocol not in plan.protocols:
-        raise UserError(
-            f"the run has no protocol {clean(protocol)!r}: {choices(protocol, plan.protocols)}"
-        )
-    for name, under in plan.protocols.items():
-        for measure in under["measures"] if protocol in ("", name) else ():
-            needs = set(shelves.find("metrics", measure["metric"]).needs)
-            if (
-                not measure["skip"]
-                and {"samples", "reference"} <= needs
-                and under["statistics"] is None
-            ):
-                return name, under, measure
-    raise UserError(
-        "no measure of this run compares samples with real images by rows of features: "
-        "run it with --metrics kd or fd, without --reference"
-    )
-
-
-def gathered(plan: Plan, folder: Path, feature: str) -> Array:
-    """A feature of all samples in the float32 that it was kept in [n, d], from the run's folder."""
-    if not (folder / "shards").is_dir():
-        raise UserError(
-            f"{folder} holds no samples: name the folder of the run, and not an entry of a board"
-        )
-    return _finite(
-        readback.gather(plan, folder, probes_of(plan)[feature], dtype="float32"), feature, "samples"
-    )
-
-
-def _finite(rows: Array, feature: str, of: str) -> Array:
-    if not np.isfinite(rows).all():
-        raise UserError(
-            f"the features {feature} of the {of} hold NaN or infinite values: "
-            "no table can be made of them"
-        )
-    return rows
-
-
-def real_rows(dataset: Dataset, split: str, feature: str, plan: Plan) -> tuple[Array, Array]:
-    """Features float32 [m, d] and labels int64 [m] of a split,
-    from the cache where a run has left them.
-    """
-    extractor, _, output = feature.partition(".")
-    row = shelves.find("extractors", extractor)
-    found = weights.find(row.weights, source_of(row.load).parent, {}) if row.weights else None
-    if row.weights and found is None:
-        raise UserError(f"weights missing: genbench weights fetch {row.weights.name}")
-    rows = features_of(
-        dataset,
-        split,
-        extractor,
-        [output],
-        plan.device.split(":")[0],
-        str(found.path) if found else "",
-    )[output]
-    return _finite(rows.astype(np.float32), feature, "real images"), np.concatenate(
-        [labels.numpy() for _, labels in dataset.open(split)]
-    ).astype(np.int64)
 
 
 def _reader(
@@ -315,17 +244,17 @@ def _expected(
     ):
         return None, None
     return (
-        (wanted, None) if sides.conditional else classes_shares.seen(wanted, sides.reader.confusion)
+        (wanted, None) if sides.conditional else class_shares.seen(wanted, sides.reader.confusion)
     )
 
 
-def leave(found: Record, made: Table, by: str, worst: int = classes_over.WORST) -> list[Path]:
+def leave(found: Record, made: Table, by: str, worst: int = aggregates.WORST) -> list[Path]:
     """Write classes.csv, .json and .png, and a page of samples of the `worst` classes,
     into the run's folder; the paths.
     """
     folder, plan = Path(found.folder), plan_of(found)
     files = {
-        "classes.csv": classes_shown.as_csv(made).encode(),
+        "classes.csv": render.as_csv(made).encode(),
         "classes.png": picture(made.rows, heading(found, made)),
     }
     if plan.keep_images:
@@ -351,8 +280,8 @@ def _page(
     return page(
         [
             (
-                classes_shown.name_of(row),
-                readback.images_at(plan, folder, made.places[row["class"]]),
+                render.name_of(row),
+                read_shards.images_at(plan, folder, made.places[row["class"]]),
             )
             for row in shown
         ],

@@ -10,10 +10,25 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, intervals, stats
-from genbench.classes_carried import moments
-from genbench.classes_within import BLOCKS, DRAWS, SPLITS, Line, blocks_of, in_proportion, line_of
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
+from genbench.per_class.class_intervals import (
+    BLOCKS,
+    DRAWS,
+    SPLITS,
+    Line,
+    blocks_of,
+    in_proportion,
+    line_of,
+)
+from genbench.per_class.frechet_contributions import moments
+from genbench.statistics import (
+    confidence_intervals,
+    frechet_distance,
+    jackknife,
+    kernels,
+    matrix_sqrt,
+)
+from genbench.statistics import moments as stats
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -56,7 +71,7 @@ def distance(x: Array, y: Array) -> float:
     """
     found = None if min(len(x), len(y)) <= x.shape[1] else between(moments(x), moments(y))
     return (
-        gaussians.distance(x.astype(np.float64), gaussians.fit(y.astype(np.float64)))
+        frechet_distance.distance(x.astype(np.float64), frechet_distance.fit(y.astype(np.float64)))
         if found is None
         else found
     )
@@ -66,7 +81,7 @@ def between(ours: stats.Moments, theirs: stats.Moments) -> float | None:
     """The Fréchet distance of moments, the second's covariance of full rank;
     None where it is not.
     """
-    covariance, factor = stats.covariance(ours), stats.factor_of(stats.covariance(theirs))
+    covariance, factor = stats.covariance(ours), matrix_sqrt.factor_of(stats.covariance(theirs))
     if len(factor) < len(covariance):
         return None
     apart = float(((ours.mean - theirs.mean) ** 2).sum())
@@ -74,7 +89,7 @@ def between(ours: stats.Moments, theirs: stats.Moments) -> float | None:
         apart
         + covariance.trace()
         + (factor * factor).sum()
-        - 2 * stats.trace_of_product_root(covariance, factor)
+        - 2 * matrix_sqrt.trace_of_product_root(covariance, factor)
     )
 
 
@@ -183,7 +198,7 @@ def _kernel_bounds(x: Array, y: Array) -> tuple[float, float, float]:
     first = min(len(x), BLOCKS)
     blocks = np.concatenate([blocks_of(len(x)), first + blocks_of(len(y))])
     sums, sizes = (
-        stats.kernel_sums_by_blocks(np.concatenate([x, y]), blocks, stats.polynomial),
+        kernels.kernel_sums_by_blocks(np.concatenate([x, y]), blocks, kernels.polynomial),
         np.bincount(blocks),
     )
     ours = np.arange(len(sizes)) < first
@@ -196,8 +211,10 @@ def _kernel_bounds(x: Array, y: Array) -> tuple[float, float, float]:
             for b in range(len(sizes))
         ]
     )
-    errors = [intervals.jackknife(without[side], sizes[side], value) for side in (ours, ~ours)]
-    return value, *intervals.t_interval(value, math.hypot(*errors), min(first, len(sizes) - first))
+    errors = [jackknife.jackknife(without[side], sizes[side], value) for side in (ours, ~ours)]
+    return value, *confidence_intervals.t_interval(
+        value, math.hypot(*errors), min(first, len(sizes) - first)
+    )
 
 
 def _kernel_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line | None:
@@ -215,21 +232,26 @@ def _kernel_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line |
     rng = np.random.default_rng([seed, n, m])
     chosen = rows[rng.permutation(places)[: n + m]].astype(np.float64)
     blocks = np.arange(n + m) % count
-    sums, sizes = stats.kernel_sums_by_blocks(chosen, blocks, stats.polynomial), np.bincount(blocks)
+    sums, sizes = (
+        kernels.kernel_sums_by_blocks(chosen, blocks, kernels.polynomial),
+        np.bincount(blocks),
+    )
     values = [_of_blocks(sums, sizes, rng.permutation(count) < ours) for _ in range(DRAWS)]
     return line_of(values, n, m)
 
 
 def _frechet_bounds(x: Array, y: Array) -> tuple[float, float, float]:
     """The Fréchet distance of rows [n, d] and [m, d] with its interval, as _kernel_bounds."""
-    value, errors = gaussians.distance(x, gaussians.fit(y)), []
-    for moved, still in ((x, gaussians.fit(y)), (y, gaussians.fit(x))):
+    value, errors = frechet_distance.distance(x, frechet_distance.fit(y)), []
+    for moved, still in ((x, frechet_distance.fit(y)), (y, frechet_distance.fit(x))):
         blocks = blocks_of(len(moved))
-        without = gaussians.distances_without(
-            *gaussians.projected(moved, still), still, blocks, int(blocks.max()) + 1
+        without = frechet_distance.distances_without(
+            *frechet_distance.projected(moved, still), still, blocks, int(blocks.max()) + 1
         )
-        errors.append(intervals.jackknife(without, np.bincount(blocks), value))
-    return value, *intervals.t_interval(value, math.hypot(*errors), min(len(x), len(y), BLOCKS))
+        errors.append(jackknife.jackknife(without, np.bincount(blocks), value))
+    return value, *confidence_intervals.t_interval(
+        value, math.hypot(*errors), min(len(x), len(y), BLOCKS)
+    )
 
 
 def _frechet_line(real: tuple[Array, Array], n: int, m: int, seed: int) -> Line | None:

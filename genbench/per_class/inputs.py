@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genbench import permutations
-from genbench.classes_labels import Reader
-from genbench.classes_within import Line
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
+from genbench.per_class.class_intervals import Line
+from genbench.per_class.label_classifier import Reader
+from genbench.statistics import permutation_tests
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -52,7 +52,7 @@ class Sides:
     notes: tuple[str, ...] = ()  # what is said of every class
     dropped: tuple[int, ...] = ()  # classes that the training left out
     seed: int = 0
-    permutations: int = permutations.COUNT
+    permutations: int = permutation_tests.COUNT
 
 
 def of_class(rows: Array, labels: Array, c: int) -> Array:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.classes_shares import confusion
-from genbench.lazy import np, sklearn_linear
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np, sklearn_linear
+from genbench.per_class.class_shares import confusion
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, stats
-from genbench.lazy import np, torch
+from genbench._util.lazy_imports import np, torch
+from genbench.statistics import frechet_distance, matrix_sqrt
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -89,10 +89,10 @@ def frechet(of: Pairs, x: Array, y: Array) -> float:
     """
     n, m = len(x), len(y)
     if min(n, m) > of.rows.shape[1]:
-        return gaussians.distance(of.rows[x], gaussians.fit(of.rows[y]))
+        return frechet_distance.distance(of.rows[x], frechet_distance.fit(of.rows[y]))
     between = of.squares[np.ix_(x, y)]
     ours, theirs = mean_within(of.squares, x) / 2, mean_within(of.squares, y) / 2
-    return apart(float(between.mean()), ours, theirs, n, m) - stats.nuclear_norm(
+    return apart(float(between.mean()), ours, theirs, n, m) - matrix_sqrt.nuclear_norm(
         centred(between)
     ) / math.sqrt((n - 1) * (m - 1))
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import mpl_agg, mpl_figure, np
+from genbench._util.lazy_imports import mpl_agg, mpl_figure, np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

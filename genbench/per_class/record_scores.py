@@ -10,15 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import shards, shelves
-from genbench.arrays import Arrays
-from genbench.classes_read import gathered, real_rows
-from genbench.folders import dataset_of
-from genbench.intervals import jackknife, t_interval
-from genbench.lazy import np
-from genbench.record import Plan, Record, Score, plan_of
-from genbench.rows import Dataset, Metric
-from genbench.say import UserError, tell
+from genbench._util.console import tell
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api import _registry as registry
+from genbench.api.dataset import Dataset
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import Arrays
+from genbench.data.resolve import dataset_of
+from genbench.runs.finished_run import gathered, real_rows
+from genbench.runs.records.record import Plan, Record, Score, plan_of
+from genbench.runs.sampling import write_shards
+from genbench.statistics.confidence_intervals import t_interval
+from genbench.statistics.jackknife import jackknife
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -42,7 +46,7 @@ def with_classes(found: Record) -> Record:
     ):
         return found
     plan = plan_of(found)
-    labels = shards.labels_for(plan)
+    labels = write_shards.labels_for(plan)
     try:
         dataset = dataset_of(plan.dataset or plan.identity["dataset"])
         if labels is None or not 2 <= len(dataset.classes) <= MOST:
@@ -71,10 +75,10 @@ def _under(
     )
     if measure is None or under["statistics"] is not None:
         return
-    metric: Metric = shelves.find("metrics", "kd")
+    metric: Metric = registry.find("metrics", "kd")
     rows, blocks = (
         gathered(plan, Path(found.folder), measure["features"]).astype(np.float64),
-        shards.run_blocks(plan),
+        write_shards.run_blocks(plan),
     )
     if rows.size > LARGEST:
         tell(

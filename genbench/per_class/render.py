@@ -11,10 +11,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genbench import classes, classes_over, classes_pooled
-from genbench.classes import Table
-from genbench.classes_picture import shortened
-from genbench.say import cell_of_csv, clean, number, plus_minus, table
+from genbench._util.formatting import cell_of_csv, clean, number, plus_minus, table
+from genbench.per_class import aggregates, group_metrics
+from genbench.per_class import table as classes
+from genbench.per_class.plots import shortened
+from genbench.per_class.table import Table
 
 SHOWN = {"kd": "kd", "spread_ratio": "spread", "accuracy": "accuracy"}
 WIDTH = 80
@@ -138,7 +139,7 @@ def _over(found: Table, by: str, worst: int) -> list[str]:
                 f"{word}: mean over {_of_classes(of['classes'])} "
                 f"{_bounded(of, 'macro', ends='')}{_beside(of['real'])}"
             )
-            if of["classes"] > classes_over.WORST:
+            if of["classes"] > aggregates.WORST:
                 mean += f", worst five {of['worst_mean']:.4g} ({_named(found, of['worst'])})"
             lines += textwrap.wrap(mean, WIDTH, subsequent_indent="  ")
     lines += [
@@ -189,7 +190,7 @@ def _distances(found: Table) -> list[str]:
     what the shares of fd add up to and who has most, and how much of fd is bias of small samples.
     """
     lines = []
-    relative = classes_over.across(found.rows, "kd_relative", "lower")
+    relative = aggregates.across(found.rows, "kd_relative", "lower")
     if relative["worst"]:
         worst = found.rows[relative["worst"][0]]
         lines.append(
@@ -221,7 +222,7 @@ def _group(name: str, group: Mapping[str, Any]) -> str:
 
 
 def _numbers_of(group: Mapping[str, Any]) -> str:
-    if min(group["n"], group["m"]) < classes_pooled.FEWEST:
+    if min(group["n"], group["m"]) < group_metrics.FEWEST:
         return "too few samples"
     told = {
         name: (

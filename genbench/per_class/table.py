@@ -2,7 +2,7 @@
 and flags by exact tests, one family for a run.
 
 Pure: from rows of features, labels and what a classifier sees, to plain rows. Reading a run stands
-in classes_read.py, showing in classes_shown.py.
+in from_run.py, showing in render.py.
 """
 
 from __future__ import annotations
@@ -13,27 +13,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import (
-    classes_carried,
-    classes_counts,
-    classes_over,
-    classes_pairs,
-    classes_pooled,
-    classes_shares,
-    classes_within,
-    intervals,
-    permutations,
-    threads,
+from genbench._util import thread_pool
+from genbench._util.console import progress
+from genbench._util.lazy_imports import np, scipy_stats
+from genbench.per_class import (
+    aggregates,
+    class_intervals,
+    class_shares,
+    counts,
+    frechet_contributions,
+    group_metrics,
+    pairwise,
 )
-from genbench.classes_labels import Reader
-from genbench.classes_sides import Sides, number, of_class, put
-from genbench.lazy import np, scipy_stats
-from genbench.say import progress
+from genbench.per_class.inputs import Sides, number, of_class, put
+from genbench.per_class.label_classifier import Reader
+from genbench.statistics import permutation_tests, rank_ranges
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench import stats
+    from genbench.statistics import moments
 
     Array = ndarray[Any, Any]
 
@@ -66,17 +65,17 @@ def table(sides: Sides) -> Table:
     count = len(sides.names)
     group = {c: name for name, members in sides.groups.items() for c in members}
     both = [
-        (rows, labels, classes_pooled.of_groups(rows, labels, sides.groups))
+        (rows, labels, group_metrics.of_groups(rows, labels, sides.groups))
         for rows, labels in _sides(sides)
     ]
     total, shares = _carried(
         sides,
         (
-            classes_pooled.whole(both[0][0], both[0][2]),
-            classes_pooled.whole(both[1][0], both[1][2]),
+            group_metrics.whole(both[0][0], both[0][2]),
+            group_metrics.whole(both[1][0], both[1][2]),
         ),
     )
-    groups = classes_pooled.pooled(
+    groups = group_metrics.pooled(
         both, (sides.pool, sides.pool_labels), {**sides.groups, **sides.pools}, sides.seed
     )
     del both
@@ -85,7 +84,7 @@ def table(sides: Sides) -> Table:
     null: dict[int, Array] = {}
     with progress("classes", count, "classes") as done:
         for c, (row, own, z) in enumerate(
-            threads.each(functools.partial(_row, sides), range(count))
+            thread_pool.each(functools.partial(_row, sides), range(count))
         ):
             row |= {"group": group.get(c), **shares[c]}
             row["notes"] += _lacking(row)
@@ -113,8 +112,8 @@ def _lacking(row: dict[str, Any]) -> list[str]:
         if row["fd_share_low"] is not None
         else [
             (
-                f"fd_share: an interval needs {classes_carried.ENOUGH} times as many samples and "
-                "images as features"
+                f"fd_share: an interval needs {frechet_contributions.ENOUGH} times as many "
+                "samples and images as features"
             )
         ]
     )
@@ -132,28 +131,28 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
         "train_count": sides.train_counts[c] if sides.train_counts else None,
     }
     row |= {"n": len(x), "m": len(y), "notes": list(sides.notes), "dropped": c in sides.dropped}
-    tests = classes_counts.counted(sides, c, row)
+    tests = counts.counted(sides, c, row)
     put(row, "diversity", sides.diversity.get(c, (math.nan,) * 3), sides.diversity_real.get(c))
     row["notes"] += (
         []
         if c in sides.diversity
         else ["diversity: the run has no LPIPS by class: --metrics lpips_diversity"]
     )
-    tests |= classes_counts.copied(sides, c, x, y, row)
+    tests |= counts.copied(sides, c, x, y, row)
     if max(len(x), len(y)) > LARGEST:
         row["notes"].append(f"distances: of the first {LARGEST} on each side")
     x, y = x[:LARGEST], y[:LARGEST]
     if min(len(x), len(y)) < 2:
-        for name in classes_pairs.STATISTICS:
+        for name in pairwise.STATISTICS:
             put(row, name, (math.nan,) * 3)
         row |= {"kd_relative": None, "fd_bias": None, "z": None, "real_n": None, "real_m": None}
         row["notes"].append(f"distances: {len(x)} samples and {len(y)} real images are too few")
         return row, tests, None
-    of = classes_pairs.pairs(np.concatenate([x, y]))
-    lines = classes_within.real_lines(
+    of = pairwise.pairs(np.concatenate([x, y]))
+    lines = class_intervals.real_lines(
         of_class(sides.pool, sides.pool_labels, c)[: 2 * LARGEST], len(x), len(y), sides.seed
     )
-    for name, found in classes_within.bounded(of, len(x)).items():
+    for name, found in class_intervals.bounded(of, len(x)).items():
         # a value without an interval is no number: of two rows the distance may be anything
         put(row, name, found if math.isfinite(found[1]) else (math.nan,) * 3, lines.get(name))
     if row["kd"] is None:
@@ -165,7 +164,7 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
     row |= {"real_n": line and line.n, "real_m": line and line.m}
     if line and (line.n, line.m) != (len(x), len(y)):
         row["notes"].append(f"real: {line.n} against {line.m} images, fewer than these")
-    real_mean = classes_pairs.mean_within(of.kernel, np.arange(len(x), len(of.rows)))
+    real_mean = pairwise.mean_within(of.kernel, np.arange(len(x), len(of.rows)))
     row["kd_relative"] = (
         number(row["kd"] / real_mean) if row["kd"] is not None and real_mean > 0 else None
     )
@@ -181,22 +180,24 @@ def _row(sides: Sides, c: int) -> tuple[dict[str, Any], dict[str, float], Array 
 
 
 def _permuted(
-    sides: Sides, of: classes_pairs.Pairs, n: int, row: dict[str, Any]
+    sides: Sides, of: pairwise.Pairs, n: int, row: dict[str, Any]
 ) -> tuple[dict[str, float], Array]:
     """The permutation tests of a class: {"distance", "spread": p},
     and the larger z of the two for each permutation; sets the row's z.
     """
-    chosen = permutations.arrangements(n, len(of.rows) - n, sides.permutations, sides.seed)
-    distance = permutations.standardised(permutations.kernel_distances(of.kernel, chosen))
-    spread = np.abs(permutations.standardised(permutations.log_spreads(of.squares, chosen)))
+    chosen = permutation_tests.arrangements(n, len(of.rows) - n, sides.permutations, sides.seed)
+    distance = permutation_tests.standardised(permutation_tests.kernel_distances(of.kernel, chosen))
+    spread = np.abs(
+        permutation_tests.standardised(permutation_tests.log_spreads(of.squares, chosen))
+    )
     row["z"], row["z_distance"], row["z_spread"] = (
         float(max(distance[0], spread[0])),
         float(distance[0]),
         float(spread[0]),
     )
     return {
-        "distance": permutations.p_value(distance),
-        "spread": permutations.p_value(spread),
+        "distance": permutation_tests.p_value(distance),
+        "spread": permutation_tests.p_value(spread),
     }, np.maximum(distance, spread)[1:].astype(np.float32)
 
 
@@ -204,7 +205,7 @@ def _flagged(rows: list[dict[str, Any]], tests: list[tuple[int, str, float]], si
     """Each row's flags, its tests, p (the smallest by Holm over all tests of the run),
     and q (by Benjamini & Hochberg, to order rows: it flags nothing).
     """
-    adjusted = intervals.holm([p for *_, p in tests]).tolist()
+    adjusted = rank_ranges.holm([p for *_, p in tests]).tolist()
     rates = scipy_stats.false_discovery_control([p for *_, p in tests]).tolist() if tests else []
     for row in rows:
         row |= {"p": None, "q": None, "tests": {}}
@@ -222,23 +223,23 @@ def _flagged(rows: list[dict[str, Any]], tests: list[tuple[int, str, float]], si
         unseen = row["share"] == 0 or row["n"] == 0
         # of n against m rows there are so few arrangements that no p can pass Holm's first step
         coarse = (
-            permutations.least_p(min(row["n"], LARGEST), min(row["m"], LARGEST)) * len(tests)
+            permutation_tests.least_p(min(row["n"], LARGEST), min(row["m"], LARGEST)) * len(tests)
             > LEVEL
         )
         if not absent and (
             coarse
             or row["kd"] is None
-            or (unseen and len(sides.labels) < classes_shares.enough(len(rows)))
+            or (unseen and len(sides.labels) < class_shares.enough(len(rows)))
         ):
             row["flags"].append("too few samples")
 
 
 def _carried(
-    sides: Sides, known: tuple[stats.Moments, stats.Moments]
+    sides: Sides, known: tuple[moments.Moments, moments.Moments]
 ) -> tuple[float, list[dict[str, Any]]]:
     """The whole Fréchet distance, and for each class its share of it as keys of its row."""
     count = len(sides.names)
-    of = classes_carried.carried(
+    of = frechet_contributions.carried(
         sides.samples, sides.labels, sides.reference, sides.reference_labels, count, known
     )
     sizes = (
@@ -246,7 +247,7 @@ def _carried(
         np.bincount(sides.reference_labels, minlength=count),
     )
     real = (
-        classes_carried.real(sides.pool, sides.pool_labels, sizes, sides.seed)
+        frechet_contributions.real(sides.pool, sides.pool_labels, sizes, sides.seed)
         if math.isfinite(of.total)
         else np.full(count, math.nan)
     )
@@ -273,15 +274,13 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
     for row in rows:
         for flag in row["flags"]:
             flagged.setdefault(flag, []).append(row["class"])
-    enough = classes_shares.enough(len(rows))
+    enough = class_shares.enough(len(rows))
     few = len(sides.labels) < enough
     return {
         "n": len(sides.labels),
-        "numbers": {
-            name: classes_over.across(rows, name, better) for name, better in BETTER.items()
-        },
+        "numbers": {name: aggregates.across(rows, name, better) for name, better in BETTER.items()},
         "gini": number(
-            classes_shares.gini([row["share"] for row in rows if row["share"] is not None])
+            class_shares.gini([row["share"] for row in rows if row["share"] is not None])
         ),
         "dropped": list(sides.dropped),
         "missing": flagged.get("missing", []),
@@ -289,7 +288,7 @@ def _over(sides: Sides, rows: list[dict[str, Any]], total: float) -> dict[str, A
         if few
         else "",
         "flagged": flagged,
-        "intra_fid": classes_over.intra(sides.samples, sides.labels, real),
+        "intra_fid": aggregates.intra(sides.samples, sides.labels, real),
         "fd_total": number(total),
         "classifier": _read_by(sides.reader),
     }
@@ -324,7 +323,7 @@ def ordered(rows: tuple[dict[str, Any], ...], by: str) -> list[dict[str, Any]]:
             if by in ("class", "p", "q")
             else -float(row[by])
             if by in ("z", "train_count")
-            else -classes_over.badness(row[by], BETTER[by])
+            else -aggregates.badness(row[by], BETTER[by])
         )
 
     return sorted(rows, key=lambda row: (place(row), row["class"]))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np
-from genbench.nearest import squared_distances
+from genbench._util.lazy_imports import np
+from genbench.statistics.nearest_neighbours import squared_distances
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_pooled, classes_shares, readback, shards, shelves
-from genbench.classes_sides import Sides
-from genbench.lazy import np, torch
-from genbench.longtail import NAMES
-from genbench.probes import rows_of
-from genbench.record import Plan
-from genbench.reference import at_hand
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np, torch
+from genbench.api import _registry as registry
+from genbench.data.long_tail import NAMES
+from genbench.features.extraction import at_hand, rows_of
+from genbench.per_class import class_shares, group_metrics
+from genbench.per_class.inputs import Sides
+from genbench.runs.records.record import Plan
+from genbench.runs.sampling import read_shards, write_shards
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -127,12 +129,12 @@ def attribute(word: str) -> Attribute:
     Groups have the names that the row's `load` carries as its attribute `classes`, else numbers.
     """
     extractor, _, output = word.partition(".")
-    if extractor not in (there := shelves.standing("extractors")):
+    if extractor not in (there := registry.standing("extractors")):
         raise UserError(
             f"--groups {clean(word)}: there is neither such a file nor such an extractor: "
             f"{choices(extractor, there)}"
         )
-    row = shelves.find("extractors", extractor)
+    row = registry.find("extractors", extractor)
     output = output or (next(iter(row.outputs)) if len(row.outputs) == 1 else "logits")
     names = tuple(
         clean(str(one)) for one in getattr(row.load, "classes", range(row.outputs.get(output, 0)))
@@ -158,8 +160,8 @@ def recognised(
     """
     theirs, pool = map(told.of, real)
     network, found = at_hand(told.extractor, plan.device), []
-    for shard in shards.shards_of(shards.run_blocks(plan)):
-        images = torch.from_numpy(readback.images_at(plan, folder, shard.indices.tolist())).to(
+    for shard in write_shards.shards_of(write_shards.run_blocks(plan)):
+        images = torch.from_numpy(read_shards.images_at(plan, folder, shard.indices.tolist())).to(
             plan.device
         )
         found.append(told.of(rows_of(network, images, [told.output])[told.output].cpu().numpy()))
@@ -173,7 +175,7 @@ def recognised(
             (sides.samples, sides.reference), (ours, theirs), turns, strict=True
         )
     ]
-    pooled = classes_pooled.pooled(both, (sides.pool, pool), names, sides.seed)
+    pooled = group_metrics.pooled(both, (sides.pool, pool), names, sides.seed)
     counts, real_counts = (np.bincount(of, minlength=len(names)) for of in (ours, theirs))
     return {
         name: pooled[name] | _share("share", counts, g) | _share("share_real", real_counts, g)
@@ -183,5 +185,5 @@ def recognised(
 
 def _share(name: str, counts: Array, at: int) -> dict[str, float]:
     """The share of one of several groups, counts int64 [G], with its interval."""
-    low, high = classes_shares.jeffreys(int(counts[at]), int(counts.sum()))
+    low, high = class_shares.jeffreys(int(counts[at]), int(counts.sum()))
     return {name: float(counts[at] / counts.sum()), f"{name}_low": low, f"{name}_high": high}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genbench.rows import Measure, Pairs, Protocol
+from genbench.api.metric import Measure, Pairs
+from genbench.api.protocol import Protocol
 
 _POOL, _LOGITS, _HELD = "digits.pool", "digits.logits", "heldout"
 

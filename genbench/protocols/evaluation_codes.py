@@ -8,7 +8,8 @@ source of chance is unseeded there, ours has seed 0 and is one draw of it.
 
 from __future__ import annotations
 
-from genbench.rows import Measure, Pairs, Protocol, Published
+from genbench.api.metric import Measure, Pairs
+from genbench.api.protocol import Protocol, Published
 
 _FOLDER = (
     "It reads image files: how many, of which labels and how they were quantised is its user's; "

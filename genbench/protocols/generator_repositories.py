@@ -7,7 +7,8 @@ has seed 0 and is one draw of it.
 
 from __future__ import annotations
 
-from genbench.rows import Constant, Measure, Pairs, Protocol, Published
+from genbench.api.metric import Constant, Measure, Pairs
+from genbench.api.protocol import Protocol, Published
 
 _ONE_DRAW = "The original draws its subsets unseeded: ours is one draw of it."
 _TRIM: dict[str, Constant] = {"lower": 1, "upper": 99, "rule": "higher"}

@@ -8,7 +8,8 @@ which rewards a missing tail. Each wants a data set cut by --imbalance or named 
 
 from __future__ import annotations
 
-from genbench.rows import Measure, Protocol
+from genbench.api.metric import Measure
+from genbench.api.protocol import Protocol
 
 _ROUNDED = (
     "Its float samples are never rounded to 8 bits; a plugin that returns uint8 is judged as it is."

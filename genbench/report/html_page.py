@@ -13,12 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import plots, shelves
-from genbench.evidence import Run
-from genbench.lazy import jinja2, markupsafe, np
-from genbench.say import VERSION, PluginFailed, RunFailed, UserError, aside, clean, plus_minus
-from genbench.section import Section
-from genbench.sheets import Sheet, sheet
+from genbench._util.console import aside
+from genbench._util.errors import PluginFailed, RunFailed, UserError
+from genbench._util.formatting import clean, plus_minus
+from genbench._util.lazy_imports import jinja2, markupsafe, np
+from genbench._util.version import VERSION
+from genbench.api import _registry as registry
+from genbench.api.report_section import Section
+from genbench.report import svg_plots
+from genbench.report.image_sheet import Sheet, sheet
+from genbench.report.run_data import Run
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -59,7 +63,7 @@ class Report:
     ) -> markupsafe.Markup:
         """An inline SVG of what draw(matplotlib figure) draws; alt: what it shows, in words."""
         self._plots += 1
-        return markupsafe.Markup(plots.svg(draw, f"plot{self._plots}", alt, size))
+        return markupsafe.Markup(svg_plots.svg(draw, f"plot{self._plots}", alt, size))
 
     def badge(self, run: Run) -> markupsafe.Markup:
         """A run's name, after its colour where it is one of several."""
@@ -123,9 +127,9 @@ def parts_of(report: Report, told: Callable[[str], None]) -> list[Part]:
     and costs no other section anything.
     """
     found = []
-    for name, one in shelves.standing("sections").items():
+    for name, one in registry.standing("sections").items():
         try:
-            row: Section = shelves.find("sections", name)
+            row: Section = registry.find("sections", name)
         except Exception as error:  # a stranger's package
             told(
                 f"section {clean(name)} from {clean(one.origin)}: {type(error).__name__}: "

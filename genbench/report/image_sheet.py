@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import Image, np
+from genbench._util.lazy_imports import Image, np
 
 if TYPE_CHECKING:
     from numpy import ndarray

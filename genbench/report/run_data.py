@@ -16,22 +16,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import classes_read, readback, shards, shelves
-from genbench.arrays import NEEDS
-from genbench.files import content_sha256
-from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, construct, device_of, locate, options_of
-from genbench.given import Drawn, Given, given_of
-from genbench.lazy import np
-from genbench.options import plain
-from genbench.plots import colour, paint
-from genbench.probes import probe_name, probes_of, reach
-from genbench.record import Plan, Record, Score, plan_of
-from genbench.reference import Real
-from genbench.rows import Dataset, Metric
-from genbench.say import PluginFailed, RunFailed, UserError, clean
-from genbench.sources import code_of, code_of_file, seal_of
-from genbench.standings import Entry, entry_of
+from genbench._util.errors import PluginFailed, RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import content_sha256
+from genbench._util.lazy_imports import np
+from genbench.api import _registry as registry
+from genbench.api.dataset import Dataset
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import NEEDS
+from genbench.data.resolve import dataset_of
+from genbench.features.reference import Real
+from genbench.generators.generator import Generator, construct
+from genbench.generators.identity import code_of, code_of_file, seal_of
+from genbench.generators.load import checkpoint_of, device_of, locate, options_of
+from genbench.generators.options import plain
+from genbench.leaderboards.entries import Entry, entry_of
+from genbench.report.svg_plots import colour, paint
+from genbench.runs import finished_run
+from genbench.runs.planning.outputs import probe_name, probes_of, reach
+from genbench.runs.records.record import Plan, Record, Score, plan_of
+from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.sampling.read_shards import Drawn
+from genbench.runs.scoring.prepare_inputs import Given, given_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -135,11 +141,11 @@ class Run:
     @cached_property
     def labels(self) -> Array | None:
         """What its samples were asked for, int64 [n], or None."""
-        return shards.labels_for(self.plan)
+        return write_shards.labels_for(self.plan)
 
     @cached_property
     def blocks(self) -> Array:
-        return shards.run_blocks(self.plan)
+        return write_shards.run_blocks(self.plan)
 
     def images(self, places: Sequence[int]) -> Array:
         """Kept images uint8 [k, 3, h, w]; UserError where they were not kept or are gone."""
@@ -149,7 +155,7 @@ class Run:
             )
         self.has_shards()
         try:
-            return readback.images_at(self.plan, self.folder, [int(one) for one in places])
+            return read_shards.images_at(self.plan, self.folder, [int(one) for one in places])
         except AssertionError:
             raise UserError(
                 "images of the run are missing; genbench run with the same words draws them again"
@@ -168,14 +174,14 @@ class Run:
         """The protocol that pictures are made by, and its first measure that holds rows of samples
         against rows of real images.
         """
-        return classes_read.measure_of(self.plan, "")
+        return finished_run.measure_of(self.plan, "")
 
     @cached_property
     def samples(self) -> Array:
         """Features of all samples by that measure, float64 [n, d]."""
         self.has_shards()
         try:
-            return classes_read.gathered(
+            return finished_run.gathered(
                 self.plan, self.folder, self.measured[2]["features"]
             ).astype(np.float64)
         except RunFailed as error:  # a shard is missing: no failure of the report
@@ -192,7 +198,7 @@ class Run:
     def _rows(self, split: str, feature: str) -> tuple[Array, Array]:
         """Features float64 [m, d] and labels of a split, from the cache or taken again."""
         try:
-            rows, labels = classes_read.real_rows(self.dataset, split, feature, self.plan)
+            rows, labels = finished_run.real_rows(self.dataset, split, feature, self.plan)
         except PluginFailed:
             # of a run that was made on a GPU, here there is none: a reason, and no fault
             device_of(self.plan.device)
@@ -217,7 +223,7 @@ class Run:
     def given(self, name: str, measure: Mapping[str, Any]) -> tuple[Metric, Given]:
         """A metric and the arrays of one of the run's measures, as its score was taken of them."""
         self.has_shards()
-        metric, under = shelves.find("metrics", measure["metric"]), self.plan.protocols[name]
+        metric, under = registry.find("metrics", measure["metric"]), self.plan.protocols[name]
         if measure["mirrored"] or under["statistics"] is not None:
             raise UserError(
                 f"{measure['name']} is held against "
@@ -230,7 +236,7 @@ class Run:
         probe = probes_of(self.plan)[probe_name(measure)]
         first = None if probe.sums else reach(measure, int(under["repeats"]), self.plan.n)
         drawn = Drawn(
-            {probe.name: readback.gather(self.plan, self.folder, probe, first)},
+            {probe.name: read_shards.gather(self.plan, self.folder, probe, first)},
             self.labels,
             self.blocks,
         )

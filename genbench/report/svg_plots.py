@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
-from genbench.lazy import mpl, mpl_figure, mpl_svg, np
-from genbench.say import clean
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import mpl, mpl_figure, mpl_svg, np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import named, shelves, used, weights
-from genbench.feature_versions import earlier_seal_of, seal_of, version_of
-from genbench.files import Damaged, home, read_arrays, read_json
-from genbench.locks import taken
-from genbench.probes import AT_ONCE
-from genbench.rows import Extractor
-from genbench.say import RunFailed, UserError
+from genbench._util.cache import home
+from genbench._util.checksummed_files import Damaged, read_arrays, read_json
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.locks import taken
+from genbench.api import _registry as registry
+from genbench.api.extractor import Extractor
+from genbench.data import published_datasets
+from genbench.features import identity as used
+from genbench.features.extraction import AT_ONCE
+from genbench.features.versions import earlier_seal_of, seal_of, version_of
+from genbench.io import weights
 
 # folder of the cache -> ending and reader of its sealed files
 MADE: dict[str, tuple[str, Callable[[Path], Any]]] = {
@@ -85,8 +89,10 @@ def places() -> list[Place]:
     found += [
         (
             "data sets",
-            f"${named.VARIABLE}" if os.environ.get(named.VARIABLE) else "",
-            named.data_root(),
+            f"${published_datasets.VARIABLE}"
+            if os.environ.get(published_datasets.VARIABLE)
+            else "",
+            published_datasets.data_root(),
         )
     ]
     return [Place(what, who, path, *_size(path)) for what, who, path in found]
@@ -215,9 +221,9 @@ def _codes() -> dict[str, set[str]]:
     under which its features are looked for today.
     """
     found: dict[str, set[str]] = {}
-    for name in shelves.standing("extractors"):
+    for name in registry.standing("extractors"):
         try:
-            row: Extractor = shelves.find("extractors", name)
+            row: Extractor = registry.find("extractors", name)
         except UserError:  # it cannot be read now: its features may be good
             continue
         words: tuple[str, ...] = ("",)

@@ -15,15 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.files import Damaged, Pipe, read_json, write_folder, write_pieces, zipped
-from genbench.folders import dataset_of, files_dataset
-from genbench.hub import MISSING
-from genbench.labels import LISTING
-from genbench.lazy import Image, np, parquet, pyarrow
-from genbench.readback import images_at
-from genbench.record import PROMPTS, Plan, Record, plan_of
-from genbench.say import RunFailed, UserError, clean, progress
-from genbench.shards import labels_for
+from genbench._util.atomic_write import write_folder, write_pieces
+from genbench._util.checksummed_files import Damaged, read_json
+from genbench._util.console import progress
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import Image, np, parquet, pyarrow
+from genbench.data.class_labels import LISTING
+from genbench.data.huggingface import MISSING
+from genbench.data.resolve import dataset_of, files_dataset
+from genbench.io.zip_stream import Pipe, zipped
+from genbench.runs.records.record import PROMPTS, Plan, Record, plan_of
+from genbench.runs.sampling.read_shards import images_at
+from genbench.runs.sampling.write_shards import labels_for
 
 if TYPE_CHECKING:
     from numpy import ndarray

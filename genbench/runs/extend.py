@@ -9,16 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genbench.abilities import Description
-from genbench.draws import LARGEST_N
-from genbench.files import folder_to_write, write_arrays
-from genbench.generator import locate
-from genbench.plan import Request, settle
-from genbench.probes import probes_of
-from genbench.record import Plan, Record, plan_of
-from genbench.say import UserError, clean, tell
-from genbench.shards import path_of, read_probe, run_blocks, shards_of
-from genbench.sources import code_of_file
+from genbench._util.atomic_write import folder_to_write
+from genbench._util.checksummed_files import write_arrays
+from genbench._util.console import tell
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench.generators.description import Description
+from genbench.generators.identity import code_of_file
+from genbench.generators.load import locate
+from genbench.generators.seeded_noise import LARGEST_N
+from genbench.runs.planning.outputs import probes_of
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
+from genbench.runs.records.record import Plan, Record, plan_of
+from genbench.runs.sampling.write_shards import path_of, read_probe, run_blocks, shards_of
 
 
 def longer(found: Record, n: int, words: Mapping[str, Any]) -> tuple[Plan, Description, Request]:

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genbench.files import Damaged, folder_to_write, read_arrays, read_json, write
-from genbench.say import UserError, clean, complain
-from genbench.stores import is_url, opened, runs
+from genbench._util.atomic_write import folder_to_write, write
+from genbench._util.checksummed_files import Damaged, read_arrays, read_json
+from genbench._util.console import complain
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench.io.remote_storage import is_url, opened, runs
 
 PLAN = "plan.json"
 

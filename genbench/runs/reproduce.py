@@ -15,28 +15,39 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import options, prompts, recounted, shards, shelves, weights
-from genbench.costs import Clock
-from genbench.drawing import deterministic
-from genbench.files import Damaged, read_arrays, read_json, sha256
-from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, construct, device_of, locate
-from genbench.images import sketch
-from genbench.lazy import np, torch
-from genbench.probes import Probe, probes_of, rows_of
-from genbench.record import PROMPTS, Plan, Record, environment, plan_of
-from genbench.recounted import CLOSE, EXACT, Check
-from genbench.reference import networks
-from genbench.rows import source_of
-from genbench.say import VERSION, NotComparable, UserError, aside, clean
-from genbench.sources import code_of, code_of_file, seal_of
-from genbench.used import place_of_vocabulary
+from genbench._util.checksummed_files import Damaged, read_arrays, read_json
+from genbench._util.console import aside
+from genbench._util.errors import NotComparable, UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import sha256
+from genbench._util.lazy_imports import np, torch
+from genbench._util.version import VERSION
+from genbench.api import _registry as registry
+from genbench.api.validation import source_of
+from genbench.data import prompts
+from genbench.data.image_checks import sketch
+from genbench.data.resolve import dataset_of
+from genbench.features.extraction import rows_of
+from genbench.features.identity import place_of_vocabulary
+from genbench.generators import options
+from genbench.generators.generator import Generator, construct
+from genbench.generators.identity import code_of, code_of_file, seal_of
+from genbench.generators.load import checkpoint_of, device_of, locate
+from genbench.io import weights
+from genbench.runs.planning.outputs import Probe, probes_of
+from genbench.runs.records.environment import environment
+from genbench.runs.records.record import PROMPTS, Plan, Record, plan_of
+from genbench.runs.sampling import write_shards
+from genbench.runs.sampling.cost import Clock
+from genbench.runs.sampling.setup import deterministic, networks
+from genbench.runs.scoring import rescore
+from genbench.runs.scoring.rescore import CLOSE, EXACT, Check
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.abilities import Description
-    from genbench.rows import Dataset
+    from genbench.api.dataset import Dataset
+    from genbench.generators.description import Description
 
 TOLERANCE = 0.05  # grey levels: the mean difference of two machines' images, or of a quarter's mean
 NOTHING = (
@@ -79,7 +90,7 @@ def reproduced(found: Record, wish: Wish, out: Path) -> dict[str, Any]:
     """
     with deterministic(), aside():
         scene = _scene(found, wish, out)
-        every = shards.shards_of(shards.run_blocks(scene.plan))
+        every = write_shards.shards_of(write_shards.run_blocks(scene.plan))
         chosen = sorted(
             random.Random(wish.seed).sample(every, min(wish.shards or len(every), len(every))),
             key=lambda one: one.name,
@@ -197,7 +208,7 @@ def _places(plan: Plan) -> dict[str, str]:
     for name in sorted(
         {name for protocol in plan.protocols.values() for name in protocol["extractors"]}
     ):
-        row = shelves.find("extractors", name)
+        row = registry.find("extractors", name)
         for key, of in ((name, row.weights), (place_of_vocabulary(name), row.vocabulary)):
             if of and (there := weights.find(of, source_of(row.load).parent, {})):
                 found[key] = str(there.path)
@@ -238,12 +249,12 @@ def _notes(found: Record, plan: Plan, description: Description) -> Iterator[str]
         )
 
 
-def _shard(scene: Scene, shard: shards.Shard) -> Check:
+def _shard(scene: Scene, shard: write_shards.Shard) -> Check:
     """One shard drawn again, against the stored images or features,
     else against what the record keeps of it.
     """
     plan = scene.plan
-    labels, places = shards.labels_for(plan), shards.prompt_places(plan)
+    labels, places = write_shards.labels_for(plan), write_shards.prompt_places(plan)
     own = None if labels is None else labels[shard.indices]
     texts = None if places is None else [plan.prompts[place] for place in places[shard.indices]]
     images = scene.generator.draw(
@@ -274,7 +285,7 @@ def _shard(scene: Scene, shard: shards.Shard) -> Check:
 
 
 def _stored(
-    scene: Scene, shard: shards.Shard, probe: str
+    scene: Scene, shard: write_shards.Shard, probe: str
 ) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
     """A file of the run's folder; None where it is missing or damaged."""
     try:
@@ -288,7 +299,7 @@ def _stored(
 
 
 def _features(
-    scene: Scene, shard: shards.Shard
+    scene: Scene, shard: write_shards.Shard
 ) -> dict[str, tuple[dict[str, ndarray[Any, Any]], dict[str, str]]]:
     """The stored rows of features of a shard by probe."""
     plain = [
@@ -297,7 +308,7 @@ def _features(
         if probe.extractor and probe.of_images and not probe.sums
     ]
     # of texts too: compared by the images alone
-    rows = [probe for probe in plain if not shelves.find("extractors", probe.extractor).wants]
+    rows = [probe for probe in plain if not registry.find("extractors", probe.extractor).wants]
     return {probe.name: found for probe in rows if (found := _stored(scene, shard, probe.name))}
 
 
@@ -315,7 +326,7 @@ def _compared(what: str, stored: ndarray[Any, Any], drawn: ndarray[Any, Any]) ->
 
 
 def _by_features(
-    scene: Scene, shard: shards.Shard, images: torch.Tensor, probes: Sequence[Probe]
+    scene: Scene, shard: write_shards.Shard, images: torch.Tensor, probes: Sequence[Probe]
 ) -> Check:
     """Against the stored features: the images were not kept."""
     loaded, worst = networks(scene.plan), 0.0
@@ -360,18 +371,18 @@ def _arithmetic(scene: Scene, *, whole: bool) -> Iterator[Check]:
     """
     if scene.folder is not None:
         close = EXACT if scene.same else CLOSE
-        yield from recounted.numbers(
+        yield from rescore.numbers(
             scene.found, scene.plan, scene.generator, scene.dataset, scene.folder, close
         )
     elif whole:
         with tempfile.TemporaryDirectory() as place:
-            shards.draw(
-                shards.Work.of(
+            write_shards.draw(
+                write_shards.Work.of(
                     scene.plan, scene.generator, networks(scene.plan), Path(place), Clock()
                 )
             )
-            yield from recounted.numbers(
+            yield from rescore.numbers(
                 scene.found, scene.plan, scene.generator, scene.dataset, Path(place), CLOSE
             )
     else:
-        yield from recounted.of_leave_outs(scene.found, scene.plan)
+        yield from rescore.of_leave_outs(scene.found, scene.plan)

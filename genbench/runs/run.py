@@ -14,33 +14,40 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from genbench import (
-    costs,
-    heap,
-    readback,
-    reconstructions,
-    record,
-    run_pictures,
-    shards,
-    stores,
-    workers,
+from genbench._util import malloc
+from genbench._util.atomic_write import sweep
+from genbench._util.checksummed_files import Damaged, write_json
+from genbench._util.console import aside, complain, tell
+from genbench._util.errors import RunFailed, UserError, choices
+from genbench._util.lazy_imports import np
+from genbench._util.locks import locked
+from genbench._util.version import VERSION
+from genbench.api.engine import take_gpu
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import described
+from genbench.features.versions import same
+from genbench.generators.description import Description, describe, in_memory, name_of
+from genbench.generators.generator import Generator
+from genbench.generators.load import checkpoint_of, locate
+from genbench.io import remote_storage
+from genbench.runs import sample_grids
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
+from genbench.runs.records import environment, record
+from genbench.runs.records.record import PROMPTS, Plan, Record, Score
+from genbench.runs.sampling import cost, read_shards, workers, write_shards
+from genbench.runs.sampling.batch_size import fitted
+from genbench.runs.sampling.setup import (
+    constructed,
+    deterministic,
+    going_on,
+    networks,
+    share_of,
+    shared,
 )
-from genbench.abilities import Description, describe, in_memory, name_of
-from genbench.batches import fitted
-from genbench.cuts import described
-from genbench.drawing import constructed, deterministic, going_on, share_of, shared
-from genbench.engine import take_gpu
-from genbench.feature_versions import same
-from genbench.files import Damaged, sweep, write_json
-from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, locate
-from genbench.lazy import np
-from genbench.locks import locked
-from genbench.plan import Request, settle
-from genbench.record import PROMPTS, Plan, Record, Score
-from genbench.reference import networks, real_features
-from genbench.say import VERSION, RunFailed, UserError, aside, choices, complain, tell
-from genbench.scoring import score
+from genbench.runs.scoring import reconstructions
+from genbench.runs.scoring.reference import real_features
+from genbench.runs.scoring.score import score
 
 
 def evaluate(
@@ -58,7 +65,8 @@ def evaluate(
     plugin: a name, a path to a file, a module or class with hooks, a function sample(n), or an
     object with a method sample(n).
     settings: the generator's options, {"steps": 10} or ["steps=10"].
-    request: the fields of genbench.plan.Request (protocols, metrics, n, seed, seeds, labels,
+    request: the fields of genbench.runs.planning.request.Request (protocols, metrics, n, seed,
+    seeds, labels,
     checkpoint, batch_size, device, feature_precision, ...). A generator without a source file has
     no identity: its run gets a fresh id. Raises UserError.
     """
@@ -95,7 +103,7 @@ def share(
     """Draw a share of a run's shards (request.shard) into out/<run id>,
     beside others who draw theirs: the folder, and how many shards it is.
     """
-    place = stores.opened(out, plan.id)
+    place = remote_storage.opened(out, plan.id)
     folder = place.folder
     take_gpu(plan.device, int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0))
     lock = folder / f".lock-{request.shard.replace('/', '-')}"
@@ -106,12 +114,12 @@ def share(
     ):
         place.pull()
         plan = going_on(plan, folder)
-        work = shards.Work.of(
+        work = write_shards.Work.of(
             plan,
             constructed(description, request, plan.device),
             networks(plan),
             folder,
-            costs.Clock(),
+            cost.Clock(),
         )
         _begin(plan, place)
         workers.draw(work, request, place)
@@ -133,8 +141,8 @@ def execute(
     out: a folder, or a URL that fsspec knows; then the Record's folder is the copy on this machine.
     since: the time.monotonic() from which its start counts.
     """
-    clock = costs.Clock(since=time.monotonic() if since is None else since)
-    place = stores.opened(out, plan.id)
+    clock = cost.Clock(since=time.monotonic() if since is None else since)
+    place = remote_storage.opened(out, plan.id)
     folder = place.folder
     with (
         locked(folder / ".lock", f"another genbench is at work in {folder}; waiting for it"),
@@ -152,20 +160,20 @@ def execute(
         if (
             earlier
             and _answers(earlier, plan)
-            and not (place.root and shards.lacking(plan, folder))
+            and not (place.root and write_shards.lacking(plan, folder))
         ):
             place.push()  # what was lost there
-            tell(f"{stores.whereabouts(out, folder)} is finished; --fresh does it again")
+            tell(f"{remote_storage.whereabouts(out, folder)} is finished; --fresh does it again")
             return earlier
         return _carried_out(plan, description, request, place, earlier, clock)
 
 
-def _begin(plan: Plan, place: stores.Place) -> None:
+def _begin(plan: Plan, place: remote_storage.Place) -> None:
     """Write down what is going to be drawn, before anything is."""
     write_json(place.folder / "plan.json", plan.written())
     place.put("plan.json")
     if plan.prompts:
-        write_json(place.folder / PROMPTS, shards.prompted(plan))
+        write_json(place.folder / PROMPTS, write_shards.prompted(plan))
         place.put(PROMPTS)
 
 
@@ -173,9 +181,9 @@ def _carried_out(
     plan: Plan,
     description: Description,
     request: Request,
-    place: stores.Place,
+    place: remote_storage.Place,
     earlier: Record | None,
-    clock: costs.Clock,
+    clock: cost.Clock,
 ) -> Record:
     folder = place.folder
     then = clock.add("start", clock.since)
@@ -192,28 +200,28 @@ def _carried_out(
     clock.add("reference", then)
     _begin(plan, place)
     plan, at_once = workers.draw(
-        shards.Work.of(plan, generator, loaded, folder, clock), request, place
+        write_shards.Work.of(plan, generator, loaded, folder, clock), request, place
     )
     then = time.monotonic()
     real = reconstructions.added(real, plan, dataset_of(request.dataset), generator, loaded, folder)
     then = clock.add("reconstruct", then)
-    told = readback.told(plan, folder)
+    told = read_shards.told(plan, folder)
     then = clock.add("gather", then)
-    scores, closest = score(plan, readback.drawn(plan, folder), real)
+    scores, closest = score(plan, read_shards.drawn(plan, folder), real)
     then = clock.add("scoring", then)
-    sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
+    sizes = np.unique(write_shards.run_blocks(plan), return_counts=True)[1].tolist()
     quantised = next((one["quantised"] for one in told.values()), "")
     done = _as_drawn(
         replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes
     )
     if plan.keep_images:
-        run_pictures.drawn(plan, folder, dataset_of(request.dataset), closest)
+        sample_grids.drawn(plan, folder, dataset_of(request.dataset), closest)
     clock.add("pictures", then)
     found = Record(
         id=plan.id,
         plan=_with_earlier(done, earlier).written(),
         scores=(*scores, *_kept(earlier, plan)),
-        environment=record.environment(plan.device),
+        environment=environment.environment(plan.device),
         cost={
             **_cost(generator, clock, plan, checkpoint, earlier.cost if earlier else {}),
             "batch_size": plan.batch_size,
@@ -386,7 +394,7 @@ def _with_earlier(plan: Plan, earlier: Record | None) -> Plan:
 
 def _cost(
     generator: Generator,
-    clock: costs.Clock,
+    clock: cost.Clock,
     plan: Plan,
     checkpoint: Path | None,
     before: Mapping[str, Any],
@@ -395,12 +403,12 @@ def _cost(
     # of any prompt: the first
     drawn = (
         plan.identity["first_seed"],
-        shards.labels_for(plan),
+        write_shards.labels_for(plan),
         plan.quantise,
         plan.prompts or None,
     )
     then = time.monotonic()
-    with heap.kept():
-        alone = costs.latency(generator, *drawn) if clock.images else {}
+    with malloc.kept():
+        alone = cost.latency(generator, *drawn) if clock.images else {}
     clock.add("latency", then)
-    return costs.cost(generator, clock, alone, checkpoint, before)
+    return cost.cost(generator, clock, alone, checkpoint, before)

@@ -7,18 +7,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import readback, shards
-from genbench.draws import rank_in_class
-from genbench.files import write
-from genbench.images import grid_png
-from genbench.lazy import np
-from genbench.rows import Dataset
-from genbench.scoring import Closest
+from genbench._util.atomic_write import write
+from genbench._util.lazy_imports import np
+from genbench.api.dataset import Dataset
+from genbench.data.image_grid import grid_png
+from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.scoring.score import Closest
+from genbench.statistics.blocks import rank_in_class
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.record import Plan
+    from genbench.runs.records.record import Plan
 
 COLUMNS = 10  # of the grid of samples: seeds
 
@@ -34,15 +34,15 @@ def samples_png(plan: Plan, folder: Path) -> bytes:
     """The grid of samples: row = class, column = seed, the first ten of each;
     an unconditional run in reading order.
     """
-    labels = shards.labels_for(plan)
+    labels = write_shards.labels_for(plan)
     if labels is None:
         return grid_png(
-            readback.images_at(plan, folder, list(range(min(plan.n, COLUMNS**2)))), COLUMNS
+            read_shards.images_at(plan, folder, list(range(min(plan.n, COLUMNS**2)))), COLUMNS
         )
     rank = rank_in_class(labels)
     shown = np.flatnonzero(rank < COLUMNS)
     columns = int(rank[shown].max()) + 1
-    found = readback.images_at(plan, folder, shown.tolist())
+    found = read_shards.images_at(plan, folder, shown.tolist())
     sheet = np.full(
         (plan.identity["conditions"]["classes"] * columns, *found.shape[1:]), 255, dtype=np.uint8
     )
@@ -64,7 +64,7 @@ def nearest_png(plan: Plan, folder: Path, dataset: Dataset, closest: Closest) ->
         }
         at += len(images)
     rows = [
-        *readback.images_at(plan, folder, closest.samples.tolist()),
+        *read_shards.images_at(plan, folder, closest.samples.tolist()),
         *(wanted[place] for place in closest.train.tolist()),
     ]
     sheet = np.full(

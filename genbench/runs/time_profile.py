@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from genbench.say import table
+from genbench._util.formatting import table
 
 REST = "rest"
 STAGES = {

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves, weights
-from genbench.anchors import Anchor, NotRun
-from genbench.arrays import Arrays
-from genbench.folders import npz_dataset
-from genbench.generator import device_of
-from genbench.lazy import np, torch, torchvision_datasets
-from genbench.reference import features_of
-from genbench.rows import Batch, Dataset, source_of
-from genbench.statistics import read_statistics
+from genbench._util.lazy_imports import np, torch, torchvision_datasets
+from genbench.api import _registry as registry
+from genbench.api.dataset import Batch, Dataset
+from genbench.api.metric_inputs import Arrays
+from genbench.api.validation import source_of
+from genbench.data.resolve import npz_dataset
+from genbench.features.reference import features_of
+from genbench.generators.load import device_of
+from genbench.io import weights
+from genbench.io.reference_statistics import read_statistics
+from genbench.selftest.reference_values import Anchor, NotRun
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -41,7 +43,7 @@ def _folder() -> Path:
 
 
 def _weights(extractor: str) -> str:
-    row = shelves.find("extractors", extractor)
+    row = registry.find("extractors", extractor)
     found = weights.find(row.weights, source_of(row.load).parent, {})
     if found is None:
         raise NotRun("weights missing")
@@ -141,7 +143,7 @@ def _rows(split: str, output: str = "inception-tf1.pool", count: int = 0) -> Arr
 def _value(
     name: str, arrays: dict[str, Array], made: dict[Any, Any] | None = None, **constants: Any
 ) -> float:
-    return float(shelves.find("metrics", name).value(Arrays(arrays, made), **constants))
+    return float(registry.find("metrics", name).value(Arrays(arrays, made), **constants))
 
 
 def _fid(first: Array, second: Array) -> float:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves, stats
-from genbench.arrays import Arrays
-from genbench.lazy import np, torch
-from genbench.resizes import resize
+from genbench._util.lazy_imports import np, torch
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.features.resize import resize
+from genbench.statistics import moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -80,7 +81,7 @@ def metric(name: str, arrays: dict[str, Array], **constants: Any) -> float:
         need: array.astype(np.float64) if array.dtype.kind == "f" else array
         for need, array in arrays.items()
     }
-    return float(shelves.find("metrics", name).value(Arrays(plain), **constants))
+    return float(registry.find("metrics", name).value(Arrays(plain), **constants))
 
 
 def _xy(name: str, **constants: Any) -> float:
@@ -147,7 +148,9 @@ def _unit_apart() -> float:
 
 def _grey_covariance() -> float:
     """The entry farthest from 1/4 of the covariance of three constant images, 0, 1/2 and 1."""
-    whole = stats.covariance(stats.moments(np.repeat([[0.0], [0.5], [1.0]], 12, axis=1))).ravel()
+    whole = moments.covariance(
+        moments.moments(np.repeat([[0.0], [0.5], [1.0]], 12, axis=1))
+    ).ravel()
     return float(whole[np.abs(whole - 0.25).argmax()])
 
 

@@ -17,10 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench import anchors, reproductions, shelves, standings
-from genbench.anchors import Anchor, NotRun
-from genbench.run import evaluate
-from genbench.say import UserError, clean, table
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean, table
+from genbench.api import _registry as registry
+from genbench.leaderboards import entries
+from genbench.runs.run import evaluate
+from genbench.selftest import published_results, reference_values
+from genbench.selftest.reference_values import Anchor, NotRun
 
 SHIPPED = ("dcgan", "vae", "ddpm")
 # two measurements of one thing on two machines agree to this, relative to the value or its
@@ -49,7 +52,7 @@ class Check:
 
 def checks() -> Iterator[Check]:
     """Every check, measured one after another, the quick ones first."""
-    for anchor in (*anchors.ARITHMETIC, *anchors.pixels()):
+    for anchor in (*reference_values.ARITHMETIC, *reference_values.pixels()):
         yield measured(anchor)
     board = committed()
     if board is None:
@@ -60,7 +63,7 @@ def checks() -> Iterator[Check]:
         with tempfile.TemporaryDirectory(prefix="genbench-selftest-") as folder:
             for anchor in digits(board / "digits", Path(folder)):
                 yield measured(anchor)
-    for anchor in (*reproductions.CIFAR10, *reproductions.adm_suite()):
+    for anchor in (*published_results.CIFAR10, *published_results.adm_suite()):
         yield measured(anchor)
 
 
@@ -107,7 +110,7 @@ def committed() -> Path | None:
     """
     spec = importlib.util.find_spec("genbench_leaderboards")
     installed = spec.submodule_search_locations or [] if spec else []
-    places = [*map(Path, installed), Path(__file__).parent.parent / "leaderboards"]
+    places = [*map(Path, installed), Path(__file__).parents[2] / "leaderboards"]
     return next((place for place in places if (place / "digits" / "entries").is_dir()), None)
 
 
@@ -115,8 +118,8 @@ def digits(board: Path, folder: Path) -> Iterator[Anchor]:
     """A row per number of each shipped model on a board; a model's run is done in `folder` when the
     first of its numbers is measured.
     """
-    own = {measure.name for measure in shelves.find("protocols", "digits").measures}
-    for entry in standings.entries(board):
+    own = {measure.name for measure in registry.find("protocols", "digits").measures}
+    for entry in entries.entries(board):
         if entry.label in SHIPPED:
             for score in entry.record.scores:
                 if score.value is not None and score.metric in own:  # others were asked for by name

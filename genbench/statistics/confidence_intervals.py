@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench.lazy import np, scipy_stats
+from genbench._util.lazy_imports import np, scipy_stats
+from genbench.statistics.jackknife import jackknife
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -24,29 +25,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 FEW_BLOCKS = 5
-
-
-def jackknife(left_out: Array, sizes: Array, value: float) -> float:
-    """The standard error of `value` by the delete-group jackknife with groups of unequal sizes;
-    NaN with fewer than two groups.
-
-    left_out float64 [B]: the value without each group; sizes [B] > 0: the members of each group.
-    Busing, Meijer & van der Leeden (1999), "Delete-m jackknife for unequal m", eq. 3 to 5:
-    pseudo-values p_j = h_j value - (h_j - 1) left_out_j with h_j = n / m_j. Equal sizes give the
-    ordinary (B-1)/B sum (left_out_j - mean)^2, where `value` cancels. It does not cancel otherwise:
-    leave-outs of a biased number, such as a Fréchet distance, differ because their sizes differ,
-    and the pseudo-values take just that out.
-    """
-    left_out, sizes = np.asarray(left_out, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
-    assert left_out.shape == sizes.shape
-    assert (sizes > 0).all()
-    if len(sizes) < 2:
-        return math.nan
-    h = sizes.sum() / sizes
-    # p_j less their centre, with the value taken out so that nothing cancels
-    change = left_out - value
-    off = ((1 - 1 / h) * change).sum() - (h - 1) * change
-    return float(np.sqrt((off**2 / (h - 1)).mean()))
 
 
 def t_interval(value: float, se: float, groups: int, level: float = LEVEL) -> tuple[float, float]:
@@ -168,44 +146,6 @@ def _two_sided(value: float, se: float, freedom: float) -> float:
     if math.isnan(se) or math.isnan(value) or freedom < 1 or value == 0:
         return 1.0
     return 0.0 if se == 0 else float(2 * scipy_stats.t.sf(abs(value) / se, freedom))
-
-
-def holm(p: Sequence[float] | Array) -> Array:
-    """Holm's (1979) adjusted p of a family of tests, float64 [tests] in the given order:
-    rejected at 5 % where <= 0.05, whatever their dependence.
-    """
-    p = np.asarray(p, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    return adjusted
-
-
-def rank_ranges(
-    estimates: Sequence[Estimate], better: Literal["lower", "higher"], level: float = LEVEL
-) -> list[tuple[int, int]]:
-    """Simultaneous rank ranges, (lowest, highest) per estimate:
-    1 + the number shown better ... K - the number shown worse; one estimate has (1, 1).
-
-    "Shown" is a two-sided test of a pair's difference with Holm's adjustment over all K (K-1) / 2
-    pairs, so that all true ranks lie in their ranges with probability `level`; Mohamad, van Zwet,
-    Goeman & Solari (2022), "Simultaneous confidence intervals for ranks".
-    """
-    pairs = [(i, j) for i in range(len(estimates)) for j in range(i)]
-    adjusted = holm([difference(estimates[i], estimates[j]).p for i, j in pairs])
-    sign = 1 if better == "lower" else -1
-    shown_better, shown_worse = [0] * len(estimates), [0] * len(estimates)
-    for (i, j), p in zip(pairs, adjusted, strict=True):
-        if p <= 1 - level:
-            first, second = (
-                (i, j) if sign * estimates[i].value < sign * estimates[j].value else (j, i)
-            )
-            shown_better[second] += 1
-            shown_worse[first] += 1
-    return [
-        (1 + ahead, len(estimates) - behind)
-        for ahead, behind in zip(shown_better, shown_worse, strict=True)
-    ]
 
 
 def wide_near_real(value: float, real_high: float | None) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genbench import stats
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
+from genbench.statistics import matrix_sqrt, moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -37,14 +37,14 @@ class Gaussian:
 
 def fit(x: Array, lost: int = 1) -> Gaussian:
     """The Gaussian with the moments of the rows of x [n, d], n > lost."""
-    return Gaussian(x.mean(0), stats.factor(x, lost), lost)
+    return Gaussian(x.mean(0), matrix_sqrt.factor(x, lost), lost)
 
 
-def of_moments(given: stats.Moments, lost: int = 1, own: int = 1) -> Gaussian:
+def of_moments(given: moments.Moments, lost: int = 1, own: int = 1) -> Gaussian:
     """The Gaussian with these moments; own: what its covariance is divided by,
     1 of a statistics file's, which stands as it is whatever the other side's.
     """
-    return Gaussian(given.mean, stats.factor_of(stats.covariance(given, own)), lost)
+    return Gaussian(given.mean, matrix_sqrt.factor_of(moments.covariance(given, own)), lost)
 
 
 def distance(x: Array, still: Gaussian) -> float:
@@ -53,16 +53,16 @@ def distance(x: Array, still: Gaussian) -> float:
     """
     if len(x) < max(2, x.shape[1] + 1) or len(still.factor) < x.shape[1]:
         return _of_rows(*projected(x, still), still)
-    return _of_moments(stats.moments(x - still.mean), still)
+    return _of_moments(moments.moments(x - still.mean), still)
 
 
-def distances_of_moments(parts: Sequence[stats.Moments], still: Gaussian) -> tuple[float, Array]:
+def distances_of_moments(parts: Sequence[moments.Moments], still: Gaussian) -> tuple[float, Array]:
     """distance of all parts together, and without each of them float64 [B]:
     of many more rows than they are wide, of which the moments are at hand.
     """
     about = [replace(part, mean=part.mean - still.mean) for part in parts]
-    return _of_moments(stats.merge_all(about), still), np.array(
-        [_of_moments(rest, still) for rest in stats.without_each(about)]
+    return _of_moments(moments.merge_all(about), still), np.array(
+        [_of_moments(rest, still) for rest in moments.without_each(about)]
     )
 
 
@@ -71,7 +71,7 @@ def projected(x: Array, still: Gaussian) -> tuple[Array, Array]:
     and that times A^T [n, a].
     """
     x = x - still.mean
-    return x, stats.product(x, still.factor.T)
+    return x, matrix_sqrt.product(x, still.factor.T)
 
 
 def distances_without(x: Array, rows: Array, still: Gaussian, blocks: Array, count: int) -> Array:
@@ -92,37 +92,43 @@ def distances_without(x: Array, rows: Array, still: Gaussian, blocks: Array, cou
         )
     there = [of for of in members if len(of)]
     found = np.full(count, _of_rows(x, rows, still) if len(there) < count else np.nan)
-    rest = stats.without_each([stats.diagonal_moments(x[of]) for of in there])
-    scatters = stats.without_each([stats.moments(rows[of]) for of in there])
+    rest = moments.without_each([moments.diagonal_moments(x[of]) for of in there])
+    scatters = moments.without_each([moments.moments(rows[of]) for of in there])
     terms = (
-        stats.trace_of_root(stats.covariance(one, still.lost), full_rank=True) for one in scatters
+        matrix_sqrt.trace_of_root(moments.covariance(one, still.lost), full_rank=True)
+        for one in scatters
     )
     found[sizes > 0] = [_sum(one, still, term) for one, term in zip(rest, terms, strict=True)]
     return found
 
 
-def _of_moments(moving: stats.Moments, still: Gaussian) -> float:
+def _of_moments(moving: moments.Moments, still: Gaussian) -> float:
     """moving: moments about the mean that stays, of a covariance of full rank."""
-    covariance, a = stats.covariance(moving, still.lost), still.factor
+    covariance, a = moments.covariance(moving, still.lost), still.factor
     if len(a) == a.shape[1]:
-        term = stats.trace_of_product_root(covariance, a)
+        term = matrix_sqrt.trace_of_product_root(covariance, a)
     else:
-        term = stats.trace_of_root(stats.product(stats.product(a, covariance), a.T), full_rank=True)
+        term = matrix_sqrt.trace_of_root(
+            matrix_sqrt.product(matrix_sqrt.product(a, covariance), a.T), full_rank=True
+        )
     return float((moving.mean**2).sum() + covariance.trace() + still.trace - 2 * term)
 
 
 def _of_rows(x: Array, rows: Array, still: Gaussian) -> float:
     return (
-        _sum(stats.diagonal_moments(x), still, _term(rows, still)) if len(x) > 1 else float("nan")
+        _sum(moments.diagonal_moments(x), still, _term(rows, still)) if len(x) > 1 else float("nan")
     )
 
 
-def _sum(moving: stats.Moments, still: Gaussian, term: float) -> float:
+def _sum(moving: moments.Moments, still: Gaussian, term: float) -> float:
     """moving: moments about the mean that stays, with the diagonal of their scatter; term:
     tr (S C)^1/2.
     """
     return float(
-        (moving.mean**2).sum() + stats.covariance(moving, still.lost).sum() + still.trace - 2 * term
+        (moving.mean**2).sum()
+        + moments.covariance(moving, still.lost).sum()
+        + still.trace
+        - 2 * term
     )
 
 
@@ -141,5 +147,9 @@ def _term(rows: Array, still: Gaussian) -> float:
     many small roots keep their digits.
     """
     if len(rows) < _enough(rows, still) or rows.shape[1] < len(still.mean):
-        return stats.nuclear_norm(stats.contrasts(rows) / np.sqrt(len(rows) - still.lost))
-    return stats.trace_of_root(stats.covariance(stats.moments(rows), still.lost), full_rank=True)
+        return matrix_sqrt.nuclear_norm(
+            matrix_sqrt.contrasts(rows) / np.sqrt(len(rows) - still.lost)
+        )
+    return matrix_sqrt.trace_of_root(
+        moments.covariance(moments.moments(rows), still.lost), full_rank=True
+    )

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import stats
-from genbench.lazy import linalg, np
+from genbench._util.lazy_imports import linalg, np
+from genbench.statistics import matrix_sqrt, moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -25,9 +25,9 @@ def influence(rows: Array, held: Array, of: Array | None = None) -> Array:
     C^½)^−½ C^½ takes the Gaussian of the samples (μ, S) to that of the reference (m, C). Fewer
     samples than about two to a dimension have no such influence: S has no inverse on their span.
     """
-    ours, theirs = stats.moments(rows), stats.moments(held)
-    s = stats.covariance(ours)
-    half = stats.root(stats.covariance(theirs))
+    ours, theirs = moments.moments(rows), moments.moments(held)
+    s = moments.covariance(ours)
+    half = matrix_sqrt.root(moments.covariance(theirs))
     squares, vectors = linalg.eigh(half @ s @ half)
     inverse = np.where(
         squares > squares[-1] * 1e-12, 1 / np.sqrt(np.maximum(squares, squares[-1] * 1e-12)), 0.0

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np, torch
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np, torch
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench.intervals import Estimate, jackknife, wilson
-from genbench.lazy import np, scipy_optimize, scipy_stats
+from genbench._util.lazy_imports import np, scipy_optimize, scipy_stats
+from genbench.statistics.confidence_intervals import Estimate, wilson
+from genbench.statistics.jackknife import jackknife
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -12,7 +12,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import np
+from genbench._util.lazy_imports import np
 
 if TYPE_CHECKING:
     from numpy import ndarray

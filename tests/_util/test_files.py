@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import files
-from genbench.files import Damaged
-from genbench.say import RunFailed, UserError
+from genbench._util import atomic_write, cache, checksummed_files, hashing
+from genbench._util.checksummed_files import Damaged
+from genbench._util.errors import RunFailed, UserError
 
 ARRAYS = {
     "a": np.arange(24, dtype=np.float32).reshape(4, 6),
@@ -28,8 +28,8 @@ def test_writing_makes_folders_and_replaces(tmp_path):
     and nothing else is left beside it.
     """
     path = tmp_path / "a" / "b" / "file.bin"
-    files.write(path, b"one")
-    files.write(path, b"two")
+    atomic_write.write(path, b"one")
+    atomic_write.write(path, b"two")
     assert path.read_bytes() == b"two"
     assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
 
@@ -47,14 +47,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     one is.
     """
     path = tmp_path / "file.bin"
-    files.write(path, b"old")
+    atomic_write.write(path, b"old")
 
     def fail(*_):
         raise error
 
     monkeypatch.setattr(step, fail)
     with pytest.raises(RunFailed if isinstance(error, OSError) else KeyboardInterrupt) as caught:
-        files.write(path, b"new, and longer")
+        atomic_write.write(path, b"new, and longer")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
     if isinstance(error, OSError):
@@ -74,15 +74,15 @@ def test_a_file_is_complete_before_it_has_its_name(tmp_path, monkeypatch):
         "pathlib.Path.replace",
         lambda self, target: (seen.append(self.read_bytes()), replace(self, target))[1],
     )
-    files.write(tmp_path / "file.bin", b"whole")
+    atomic_write.write(tmp_path / "file.bin", b"whole")
     assert seen == ["fsync", b"whole", "fsync"]
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path):
     """sweep removes temporary files, in folders below too, and nothing else."""
     for name in (".a.1234.tmp", "below/.b.5678.tmp", "kept.tmp", ".lock", "run.json"):
-        files.write(tmp_path / name, b"x")
-    files.sweep(tmp_path)
+        atomic_write.write(tmp_path / name, b"x")
+    atomic_write.sweep(tmp_path)
     assert sorted(
         p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()
     ) == [".lock", "kept.tmp", "run.json"]
@@ -95,7 +95,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
     with pytest.raises(
         UserError, match=r"--out .*file cannot be written: it is a file; name another folder"
     ):
-        files.folder_to_write(path, "--out")
+        atomic_write.folder_to_write(path, "--out")
 
 
 def test_arrays_come_back_as_they_were(tmp_path):
@@ -103,8 +103,8 @@ def test_arrays_come_back_as_they_were(tmp_path):
     also when they were not contiguous.
     """
     path = tmp_path / "x.safetensors"
-    files.write_arrays(path, {**ARRAYS, "turned": ARRAYS["a"].T}, META)
-    arrays, meta = files.read_arrays(path)
+    checksummed_files.write_arrays(path, {**ARRAYS, "turned": ARRAYS["a"].T}, META)
+    arrays, meta = checksummed_files.read_arrays(path)
     assert meta == META
     assert set(arrays) == {*ARRAYS, "turned"}
     for name, array in {**ARRAYS, "turned": ARRAYS["a"].T}.items():
@@ -114,8 +114,8 @@ def test_arrays_come_back_as_they_were(tmp_path):
 
 def test_an_object_comes_back_as_it_was(tmp_path):
     """A sealed JSON object keeps everything, unreadable signs included."""
-    files.write_json(tmp_path / "x.json", CONTENT)
-    assert files.read_json(tmp_path / "x.json") == CONTENT
+    checksummed_files.write_json(tmp_path / "x.json", CONTENT)
+    assert checksummed_files.read_json(tmp_path / "x.json") == CONTENT
 
 
 def _altered(data):
@@ -135,8 +135,10 @@ def test_no_altered_file_is_read_as_another_value(tmp_path, kind):
     either the value comes back as it was written (a blank more in JSON) or Damaged is raised.
     """
     path = tmp_path / "x"
-    read = files.read_arrays if kind == "arrays" else files.read_json
-    files.write_arrays(path, ARRAYS, META) if kind == "arrays" else files.write_json(path, CONTENT)
+    read = checksummed_files.read_arrays if kind == "arrays" else checksummed_files.read_json
+    checksummed_files.write_arrays(
+        path, ARRAYS, META
+    ) if kind == "arrays" else checksummed_files.write_json(path, CONTENT)
     whole, data, damaged = read(path), path.read_bytes(), 0
     for other in _altered(data):
         path.write_bytes(other)
@@ -158,7 +160,7 @@ def test_no_altered_file_is_read_as_another_value(tmp_path, kind):
 def test_numbers_that_json_has_not_are_never_written(tmp_path):
     """NaN is refused when it is written, not found out when it is read."""
     with pytest.raises(ValueError, match="not JSON compliant"):
-        files.write_json(tmp_path / "x.json", {"value": float("nan")})
+        checksummed_files.write_json(tmp_path / "x.json", {"value": float("nan")})
     assert not (tmp_path / "x.json").exists()
 
 
@@ -188,7 +190,7 @@ def test_code_is_its_behaviour(other, same):
     """Comments, blanks and docstrings do not change a source's hash;
     a number, a name or a statement does.
     """
-    assert (files.code_sha256(ONE) == files.code_sha256(other)) is same
+    assert (hashing.code_sha256(ONE) == hashing.code_sha256(other)) is same
 
 
 def test_the_cache_tells_of_damage_and_makes_again(tmp_path, capsys):
@@ -196,13 +198,13 @@ def test_the_cache_tells_of_damage_and_makes_again(tmp_path, capsys):
     a cache that cannot be written is told and no error.
     """
     path = tmp_path / "x.safetensors"
-    assert files.cached(path) is None
+    assert cache.cached(path) is None
     assert capsys.readouterr().err == ""
-    files.cache(path, ARRAYS, META)
+    cache.cache(path, ARRAYS, META)
     path.write_bytes(path.read_bytes()[:-1])
-    assert files.cached(path) is None
+    assert cache.cached(path) is None
     assert "making it again" in capsys.readouterr().err
-    files.cache(path / "below", ARRAYS, META)
+    cache.cache(path / "below", ARRAYS, META)
     assert "could not write" in capsys.readouterr().err
 
 
@@ -218,14 +220,14 @@ def test_the_cache_lies_where_the_user_says(monkeypatch, variables, folder):
     """GENBENCH_HOME rules, then XDG_CACHE_HOME, then ~/.cache."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert files.home() == Path(folder)
+    assert cache.home() == Path(folder)
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys():
     """The same plain data have one digest, however they were put together;
     another value has another.
     """
-    assert files.digest(CONTENT) == files.digest(
+    assert hashing.digest(CONTENT) == hashing.digest(
         json.loads(json.dumps(dict(reversed(CONTENT.items()))))
     )
-    assert files.digest(CONTENT) != files.digest({**CONTENT, "schema": 2})
+    assert hashing.digest(CONTENT) != hashing.digest({**CONTENT, "schema": 2})

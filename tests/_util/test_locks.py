@@ -10,35 +10,25 @@ import os
 import signal
 import time
 
-import numpy as np
 import pytest
+from helpers.lock_holders import _cached, _held
 
-from genbench import files
-from genbench.locks import locked, taken
-
-ROUNDS = 50
-
-
-def _cached(number, path, ready, wrong):
-    """Write one's own number and read whatever is there; what is read is whole and somebody's."""
-    ready.wait()
-    for turn in range(ROUNDS):
-        files.cache(
-            path, {"a": np.full(2000, number), "b": np.array([number, turn])}, {"of": str(number)}
-        )
-        # Damaged, or a file that is not there, ends this process with status 1
-        arrays, meta = files.read_arrays(path)
-        if len({*arrays["a"].tolist(), int(arrays["b"][0]), int(meta["of"])}) != 1:
-            wrong.set()
-        if number == 0 and turn == ROUNDS // 2:
-            os.kill(os.getpid(), signal.SIGKILL)
+from genbench._util import checksummed_files
+from genbench._util.locks import locked, taken
 
 
 @pytest.fixture(scope="module")
 def context():
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(
-        ["pytest", "numpy", "safetensors.numpy", "filelock", "genbench.files", "genbench.locks"]
+        [
+            "pytest",
+            "numpy",
+            "safetensors.numpy",
+            "filelock",
+            "genbench._util.atomic_write",
+            "genbench._util.locks",
+        ]
     )
     return found
 
@@ -61,14 +51,8 @@ def test_eight_processes_share_a_cache(tmp_path, context):
         process.join(100)
     assert [process.exitcode for process in processes] == [-signal.SIGKILL, *[0] * 7]
     assert not wrong.is_set()
-    assert files.read_arrays(path)[0]["a"].shape == (2000,)
+    assert checksummed_files.read_arrays(path)[0]["a"].shape == (2000,)
     assert len(list(path.parent.iterdir())) in (1, 2)
-
-
-def _held(path, begun):
-    with locked(path, "waiting"):
-        begun.set()
-        time.sleep(100)
 
 
 def test_a_dead_holders_lock_is_free_at_once(tmp_path, context):

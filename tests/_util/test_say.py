@@ -9,13 +9,14 @@ import math
 
 import pytest
 
-from genbench import say
+from genbench._util import console, errors, formatting
 
 
 def test_the_examples_in_the_docstrings_hold():
-    """Every >>> of say.py prints what stands below it."""
-    found = doctest.testmod(say)
-    assert (found.failed, found.attempted >= 3) == (0, True)
+    """Every >>> of errors.py and formatting.py prints what stands below it."""
+    found = [doctest.testmod(module) for module in (errors, formatting)]
+    assert sum(one.failed for one in found) == 0
+    assert sum(one.attempted for one in found) >= 3
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_number_has_the_digits_that_its_spread_bears(value, spread, text):
     """Two significant digits of the spread decide the decimals;
     without a spread four significant digits; a zero has no sign.
     """
-    assert say.number(value, spread) == text
+    assert formatting.number(value, spread) == text
 
 
 @pytest.mark.parametrize(
@@ -62,16 +63,18 @@ def test_an_interval_is_shown_by_half_or_by_both_sides(value, low, high, text):
     """An interval whose sides differ by less than a fifth of its half is one ±;
     otherwise both sides are shown.
     """
-    assert say.plus_minus(value, low, high) == text
+    assert formatting.plus_minus(value, low, high) == text
 
 
 def test_a_table_is_aligned():
     """The first columns are flush left, the rest flush right, no line ends in blanks,
     and a table without rows is its headings.
     """
-    text = say.table(["name", "how", "fd"], [["noise", "a", "100"], ["x", "bcd", ""]], left=2)
+    text = formatting.table(
+        ["name", "how", "fd"], [["noise", "a", "100"], ["x", "bcd", ""]], left=2
+    )
     assert text == "name   how   fd\nnoise  a    100\nx      bcd"
-    assert say.table(["a", "b"], []) == "a  b"
+    assert formatting.table(["a", "b"], []) == "a  b"
 
 
 @pytest.mark.parametrize(
@@ -92,14 +95,14 @@ def test_names_from_strangers_are_harmless(bad):
     lists and fields alike.
     """
     for text in (
-        say.clean(bad),
-        say.table(["a"], [[bad]]),
-        say.listing([(bad, bad)]),
-        say.fields({"a": bad}),
+        formatting.clean(bad),
+        formatting.table(["a"], [[bad]]),
+        formatting.listing([(bad, bad)]),
+        formatting.fields({"a": bad}),
     ):
         assert all(c.isprintable() for line in text.split("\n") for c in line)
         assert bad not in text
-    assert say.clean("größe ± 数") == "größe ± 数"
+    assert formatting.clean("größe ± 数") == "größe ± 数"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_names_from_strangers_are_harmless(bad):
 )
 def test_near_misses_come_first(word, known, tail):
     """An unknown word is answered by what is near to it, then by all there is, sorted."""
-    assert say.choices(word, known) == tail
+    assert errors.choices(word, known) == tail
 
 
 def test_quiet_silences_remarks_and_not_errors(capsys, monkeypatch):
@@ -125,9 +128,9 @@ def test_quiet_silences_remarks_and_not_errors(capsys, monkeypatch):
     and answers go to standard output all the same.
     """
     monkeypatch.setenv("GENBENCH_QUIET", "1")
-    say.tell("remark")
-    say.complain("error")
-    say.answer("answer")
+    console.tell("remark")
+    console.complain("error")
+    console.answer("answer")
     assert capsys.readouterr() == ("answer\n", "error\n")
 
 
@@ -142,11 +145,11 @@ def test_a_full_disk_behind_standard_output_is_a_failed_run(monkeypatch):
 
     monkeypatch.setattr("sys.stdout", Full())
     Full.error = OSError(28, "No space left on device")
-    with pytest.raises(say.RunFailed, match="`genbench show` prints it"):
-        say.answer("x")
+    with pytest.raises(errors.RunFailed, match="`genbench show` prints it"):
+        console.answer("x")
     Full.error = BrokenPipeError()
     with pytest.raises(BrokenPipeError):
-        say.answer("x")
+        console.answer("x")
 
 
 def test_every_error_knows_its_exit_status():
@@ -154,9 +157,10 @@ def test_every_error_knows_its_exit_status():
     2 the user, 3 not comparable, 5 the run and its plugins.
     """
     assert [
-        e.status for e in (say.UserError, say.NotComparable, say.RunFailed, say.PluginFailed)
+        e.status
+        for e in (errors.UserError, errors.NotComparable, errors.RunFailed, errors.PluginFailed)
     ] == [2, 3, 5, 5]
-    assert str(say.PluginFailed("line", "trace")) == "line"
+    assert str(errors.PluginFailed("line", "trace")) == "line"
 
 
 def test_progress_without_a_terminal_is_a_line_at_times(capsys, monkeypatch):
@@ -164,12 +168,12 @@ def test_progress_without_a_terminal_is_a_line_at_times(capsys, monkeypatch):
     left, and none under --quiet.
     """
     clock = iter([0.0, 0.0, 4.0, 10.0, 12.0])
-    monkeypatch.setattr("genbench.say.time.monotonic", lambda: next(clock))
-    with say.progress("sampling x", 100, "images") as done:
+    monkeypatch.setattr("genbench._util.console.time.monotonic", lambda: next(clock))
+    with console.progress("sampling x", 100, "images") as done:
         for _ in range(3):
             done(20)
     assert capsys.readouterr().err == "sampling x: 40 of 100, 4.0 images/s, 15 s left\n"
     monkeypatch.setenv("GENBENCH_QUIET", "1")
-    with say.progress("sampling x", 100, "images") as done:
+    with console.progress("sampling x", 100, "images") as done:
         done(20)
     assert capsys.readouterr().err == ""

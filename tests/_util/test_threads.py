@@ -11,7 +11,7 @@ import pytest
 import threadpoolctl
 import torch
 
-from genbench.threads import each
+from genbench._util.thread_pool import each
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ def sample(n, seeds):
     return (genbench.uniform(seeds, (3, 32, 32)) * 128).to(torch.uint8)
 """
 METRIC = """
-from genbench.rows import Metric
+from genbench.api import Metric
 
 def spread(arrays):
     return float(arrays["samples"].std())

@@ -7,17 +7,18 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from pathlib import Path
 
 import pytest
+from helpers.places import TESTS
 
-from genbench import shelves
-from genbench.measures import is_allowed
-from genbench.rows import Measure, RowError
+from genbench.api import _registry as registry
+from genbench.api.metric import Measure
+from genbench.api.validation import RowError
+from genbench.runs.planning.measures import is_allowed
 
-OLD = Path(__file__).parent / "data" / "records" / "schema-1.json"
+OLD = TESTS / "data" / "records" / "schema-1.json"
 OWN = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 ROW = Protocol(
     name="own", title="t", dataset="any", n=40, labels="balanced", quantise="round", measures=(Measure({measure}, name="mine"),),
@@ -31,7 +32,7 @@ def sample(n):
     return torch.randint(256, (n, 3, 32, 32), dtype=torch.uint8)
 """
 BEYOND = """
-from genbench.rows import Metric, Measure, Protocol
+from genbench.api import Metric, Measure, Protocol
 
 def beyond(arrays):
     return 1.5 + 0.01 * float(arrays["samples"].std())
@@ -104,7 +105,7 @@ def test_every_built_in_constant_is_allowed_what_it_is():
     """What a row allows are constants of its metric, their defaults are allowed,
     and so is what every protocol and every published number says.
     """
-    metrics = shelves.every("metrics")
+    metrics = registry.every("metrics")
     for row in metrics.values():
         known = {
             name: one.default
@@ -115,9 +116,11 @@ def test_every_built_in_constant_is_allowed_what_it_is():
             row.name
         )
     measures = [
-        measure for protocol in shelves.every("protocols").values() for measure in protocol.measures
+        measure
+        for protocol in registry.every("protocols").values()
+        for measure in protocol.measures
     ]
-    for measure in [*measures, *shelves.every("measures").values()]:
+    for measure in [*measures, *registry.every("measures").values()]:
         allowed = metrics[measure.metric].allowed
         assert all(
             is_allowed(value, allowed[name])

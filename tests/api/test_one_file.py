@@ -11,15 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.places import ROOT
 
-from genbench.rows import PROPERTIES
+from genbench.api.metric import PROPERTIES
 
-ROOT = Path(__file__).parents[1]
 METRIC = """
-from genbench.rows import Metric
+from genbench.api import Metric
 
 def spread(arrays):
     return float(arrays["samples"].std())
@@ -33,12 +32,13 @@ WRONG_METRIC = METRIC.replace('"spread"', '"boaster"').replace(
     '{"order_invariant"}', '{"order_invariant", "scale_invariant"}'
 )
 EXTRACTOR = """
-from genbench.lazy import F, torch
-from genbench.rows import Extractor
+from genbench.api import torch
+from genbench.api import Extractor
 
 def load(device):
     def extract(images):
-        pool = F.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), 2).flatten(1) / 255
+        grey = images.float().mean(1, keepdim=True)
+        pool = torch.nn.functional.adaptive_avg_pool2d(grey, 2).flatten(1) / 255
         return {"pool": pool, "logits": torch.stack([pool[:, :2].mean(1), pool[:, 2:].mean(1)], 1)}
     return extract
 
@@ -48,8 +48,8 @@ ROW = Extractor(
 )
 """  # noqa: E501
 DATASET = """
-from genbench.lazy import torch
-from genbench.rows import Dataset, Measure, Protocol
+from genbench.api import torch
+from genbench.api import Dataset, Measure, Protocol
 
 def open_halves(split):
     labels = torch.arange(60) % 2
@@ -68,7 +68,7 @@ USUAL = Protocol(
 )
 """  # noqa: E501
 PROTOCOL = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 ROW = Protocol(
     name="halves-few", title="a new protocol", dataset="halves", n=40, labels="balanced", quantise="round", real=("train", "heldout"),
@@ -92,11 +92,11 @@ import click
 def command():
     "Say where genbench lies."
     import genbench
-    from genbench.say import answer
+    from genbench._util.console import answer
     answer(genbench.__file__)
 """
 SECTION = """
-from genbench.section import Section
+from genbench.api import Section
 
 def render(report):
     return report.html("<p>{{ words }} of {{ runs|length }} run</p>", words="a new <section>")
@@ -105,8 +105,8 @@ ROW = Section("novel", "Novel", 35, render)
 """
 ENGINE = """
 from concurrent.futures import ThreadPoolExecutor
-from genbench.engine import Engine
-from genbench.say import complain
+from genbench.api import Engine
+from genbench._util.console import complain
 
 def start(wanted):
     complain(f"{wanted.pieces} pieces")
@@ -116,13 +116,13 @@ ROW = Engine(name="thread", title="a thread of this process", start=start, worke
 """
 ADDED = {
     "genbench/metrics/new_metric.py": METRIC,
-    "genbench/extractors/new_extractor.py": EXTRACTOR,
-    "genbench/datasets/new_dataset.py": DATASET,
+    "genbench/features/extractors/new_extractor.py": EXTRACTOR,
+    "genbench/data/datasets/new_dataset.py": DATASET,
     "genbench/protocols/new_protocol.py": PROTOCOL,
     "genbench_plugins/new_generator.py": GENERATOR,
-    "genbench/commands/where.py": COMMAND,
-    "genbench/sections/novel.py": SECTION,
-    "genbench/engines/thread.py": ENGINE,
+    "genbench/cli/commands/where.py": COMMAND,
+    "genbench/report/sections/novel.py": SECTION,
+    "genbench/runs/engines/thread.py": ENGINE,
 }
 
 
@@ -210,11 +210,17 @@ def judged(tmp_path_factory):
         copy / "tests" / "bench",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
+    shutil.copytree(
+        ROOT / "tests" / "helpers",
+        copy / "tests" / "helpers",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    (copy / "tests" / "metrics").mkdir()
     for name in (
         "pyproject.toml",
         "tests/conftest.py",
-        "tests/test_laws.py",
-        "tests/test_faults.py",
+        "tests/metrics/test_laws.py",
+        "tests/metrics/test_faults.py",
     ):
         shutil.copy(ROOT / name, copy / name)
     (copy / "genbench" / "metrics" / "new_metric.py").write_text(METRIC)
@@ -242,8 +248,8 @@ def test_a_new_metric_meets_every_law(judged):
     done = judged(
         "-m",
         "pytest",
-        "tests/test_laws.py",
-        "tests/test_faults.py",
+        "tests/metrics/test_laws.py",
+        "tests/metrics/test_faults.py",
         "-k",
         "spread or boaster",
         "-rA",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from helpers.places import TESTS
 
-OWN = Path(__file__).parent / "plugins" / "cifar10.py"
+OWN = TESTS / "plugins" / "cifar10.py"
 
 
 @pytest.mark.shared

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
 
 import click
 import pytest
+from helpers.places import ROOT
 
-from genbench import hookspecs, shelves
-from genbench.cli import group
-from genbench.standings import entries
+from genbench.api import _registry as registry
+from genbench.api import hookspecs
+from genbench.cli.main import group
+from genbench.leaderboards.entries import entries
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # generators that judge files which somebody brings
 BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}
@@ -100,7 +100,7 @@ def test_every_shipped_generator_is_named_in_readme_and_on_the_board():
     `images` draws nothing of its own.
     """
     names = {
-        name for name, one in shelves.standing("generators").items() if one.origin == "built in"
+        name for name, one in registry.standing("generators").items() if one.origin == "built in"
     }
     assert names <= set(re.findall(r"`([a-z0-9]+)`", README))
     assert names - BROUGHT <= {entry.label for entry in entries(BOARD)}
@@ -120,7 +120,7 @@ def test_noise_is_last_and_the_order_is_the_metrics():
     """On the committed board noise is last by the first metric,
     and no generator is ranked before a better value.
     """
-    from genbench.standings import ordered, ranks, sorting
+    from genbench.leaderboards.ranking import ordered, ranks, sorting
 
     found = entries(BOARD)
     shown = ordered(found, sorting(found, None))

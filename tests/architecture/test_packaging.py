@@ -10,11 +10,11 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
-from pathlib import Path
+
+from helpers.places import ROOT
 
 import genbench
 
-ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT, SETUPTOOLS = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]
 FOLDERS = {"genbench": ROOT / "genbench", "genbench_plugins": ROOT / "plugins"}
@@ -26,14 +26,14 @@ def _normal(name):
 
 def test_the_listed_packages_are_the_folders():
     """Every folder with an __init__.py is listed in pyproject.toml, and every folder listed is one,
-    but for the boards, which are data.
+    but for boards and manuals, which are data.
     """
     found = {
         ".".join([name, *path.parent.relative_to(root).parts])
         for name, root in FOLDERS.items()
         for path in root.rglob("__init__.py")
     }
-    assert set(SETUPTOOLS["packages"]) - {"genbench_leaderboards"} == found
+    assert set(SETUPTOOLS["packages"]) - {"genbench_docs", "genbench_leaderboards"} == found
     assert (ROOT / SETUPTOOLS["package-dir"]["genbench_plugins"]).samefile(
         FOLDERS["genbench_plugins"]
     )
@@ -53,13 +53,16 @@ def test_every_file_that_is_no_code_is_shipped():
         assert {
             one for one in there if not any(fnmatch.fnmatch(one, pattern) for pattern in patterns)
         } == set()
-    assert {"py.typed", "datasets/digits.json", "extractors/digits.safetensors"} <= {
-        p.relative_to(FOLDERS["genbench"]).as_posix() for p in (ROOT / "genbench").rglob("*")
-    }
+    assert {
+        "py.typed",
+        "data/datasets/digits.json",
+        "features/extractors/digits.safetensors",
+    } <= {p.relative_to(FOLDERS["genbench"]).as_posix() for p in (ROOT / "genbench").rglob("*")}
 
 
 def test_every_library_that_is_imported_is_declared():
-    """Whatever the package or a plugin imports, at its top, in a function or through lazy.py,
+    """Whatever the package or a plugin imports, at its top, in a function or through
+    lazy_imports.py,
     is a dependency of the project, or of an extra.
     """
     extras = [
@@ -118,3 +121,21 @@ def test_the_pythons_are_the_same_everywhere():
     assert said
     assert set(said) <= set(classified)
     assert min(said, key=lambda one: int(one.partition(".")[2])) == least
+
+
+def test_every_manual_is_shipped():
+    """What lies in docs/ and its examples is matched by a pattern of package-data, but for the
+    script that draws a picture."""
+    patterns = SETUPTOOLS["package-data"]["genbench_docs"]
+    docs = ROOT / SETUPTOOLS["package-dir"]["genbench_docs"]
+    there = {path.relative_to(docs).as_posix() for path in docs.rglob("*") if path.is_file()}
+    assert {
+        "scale.md",
+        "ci.md",
+        "threats.md",
+        "architecture.md",
+        "examples/check/action.yml",
+    } <= there
+    assert {
+        one for one in there if not any(fnmatch.fnmatch(one, pattern) for pattern in patterns)
+    } == set()

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench.classes import table
-from genbench.classes_labels import Reader
-from genbench.classes_shares import confusion
-from genbench.classes_sides import Sides
-from genbench.files import write
+from genbench._util.atomic_write import write
+from genbench.per_class.class_shares import confusion
+from genbench.per_class.inputs import Sides
+from genbench.per_class.label_classifier import Reader
+from genbench.per_class.table import table
 
 TEXT = """# The table of classes at the size of ImageNet
 

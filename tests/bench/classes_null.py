@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from planted_classes import CLASSES, real
+from helpers.planted_classes import CLASSES, real
 
-from genbench import classes_pairs, classes_within, intervals
-from genbench.classes import table
-from genbench.files import write
+from genbench._util.atomic_write import write
+from genbench.per_class import class_intervals, pairwise
+from genbench.per_class.table import table
+from genbench.statistics import confidence_intervals, jackknife
 
 TEXT = """# How often a table of classes flags real images
 
@@ -49,14 +50,14 @@ def alone(sides) -> bool:
     """
     for c in range(CLASSES):
         x, y = sides.samples[sides.labels == c], sides.reference[sides.reference_labels == c]
-        of = classes_pairs.pairs(np.concatenate([x, y]))
-        value = classes_pairs.measured(of, np.arange(len(x)), np.arange(len(x), len(of.rows)))["kd"]
-        error = intervals.jackknife(
-            classes_within.left_outs(of, len(x))["kd"][0],
-            np.bincount(classes_within.blocks_of(len(x))),
+        of = pairwise.pairs(np.concatenate([x, y]))
+        value = pairwise.measured(of, np.arange(len(x)), np.arange(len(x), len(of.rows)))["kd"]
+        error = jackknife.jackknife(
+            class_intervals.left_outs(of, len(x))["kd"][0],
+            np.bincount(class_intervals.blocks_of(len(x))),
             value,
         )
-        low, high = intervals.t_interval(value, error, classes_within.BLOCKS)
+        low, high = confidence_intervals.t_interval(value, error, class_intervals.BLOCKS)
         if not low <= 0 <= high:
             return True
     return False
@@ -69,7 +70,7 @@ def main() -> int:
     words.add_argument("--out", type=Path)
     given = words.parse_args()
     os.environ["GENBENCH_QUIET"] = "1"
-    classes_within.SPLITS = 2  # real lines are no part of a flag
+    class_intervals.SPLITS = 2  # real lines are no part of a flag
     kinds: Counter[str] = Counter()
     flagged, single, covered, seen, chance, tests, began = 0, 0, 0, 0, 0.0, 0, time.monotonic()
     for draw in range(given.draws):

@@ -23,19 +23,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from genbench import classes, classes_pairs, classes_shares, intervals, longtail, permutations
-from genbench.classes_labels import Reader, fitted
-from genbench.classes_shares import confusion
-from genbench.files import write
-from genbench.probes import rows_of
-from genbench.reference import at_hand
-from genbench.shelves import module_of
+from genbench._util.atomic_write import write
+from genbench.api._registry import module_of
+from genbench.data import long_tail
+from genbench.features.extraction import at_hand, rows_of
+from genbench.per_class import class_shares, pairwise, table
+from genbench.per_class.class_shares import confusion
+from genbench.per_class.label_classifier import Reader, fitted
+from genbench.statistics import permutation_tests, rank_ranges
 
 HERE = Path(__file__).parents[1]
 DATA = Path(os.environ.get("GENBENCH_TEST_DATA") or HERE.parents[1] / "shared" / "data")
 DOSES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # the share of the class that is replaced
 # samples of the class: real images of it, permutations
-SIZES = {50: (50, permutations.COUNT), 200: (200, permutations.COUNT), 1000: (500, 499)}
+SIZES = {50: (50, permutation_tests.COUNT), 200: (200, permutation_tests.COUNT), 1000: (500, 499)}
 CLASSES, TESTS = 10, 30  # distance, spread and label of ten classes
 ENOUGH, HARDLY = 0.8, 0.1
 FAULTS = ("another class", "copies of the rest", "one image", "blurred")
@@ -162,18 +163,20 @@ def fashion_mnist(each: int) -> Real:
 def tests_of(
     x: np.ndarray, seen: np.ndarray, y: np.ndarray, right_real: int, victim: int
 ) -> dict[str, float]:
-    """A class's p by test, as genbench/classes.py takes them.
+    """A class's p by test, as genbench/per_class/table.py takes them.
 
     x, y [n, d]; seen int64 [n]: what the recogniser sees in x.
     """
-    of = classes_pairs.pairs(np.concatenate([x, y]))
-    chosen = permutations.arrangements(len(x), len(y), SIZES[len(x)][1])
-    distance = permutations.standardised(permutations.kernel_distances(of.kernel, chosen))
-    spread = np.abs(permutations.standardised(permutations.log_spreads(of.squares, chosen)))
-    label = classes_shares.fisher(int((seen == victim).sum()), len(x), right_real, len(y), "less")
+    of = pairwise.pairs(np.concatenate([x, y]))
+    chosen = permutation_tests.arrangements(len(x), len(y), SIZES[len(x)][1])
+    distance = permutation_tests.standardised(permutation_tests.kernel_distances(of.kernel, chosen))
+    spread = np.abs(
+        permutation_tests.standardised(permutation_tests.log_spreads(of.squares, chosen))
+    )
+    label = class_shares.fisher(int((seen == victim).sum()), len(x), right_real, len(y), "less")
     return {
-        "distance": permutations.p_value(distance),
-        "spread": permutations.p_value(spread),
+        "distance": permutation_tests.p_value(distance),
+        "spread": permutation_tests.p_value(spread),
         "label": label,
     }
 
@@ -220,7 +223,7 @@ def flagged(real: Real, fault: str, n: int, q: float, draws: int) -> dict[str, f
             int((real.seen[real_places] == victim).sum()),
             victim,
         )
-        found.append([one <= classes.LEVEL / TESTS for one in p.values()])
+        found.append([one <= table.LEVEL / TESTS for one in p.values()])
     each = np.array(found)
     return {
         "any": each.any(1).mean(),
@@ -252,11 +255,11 @@ def agree(real: Real) -> None:
     reader = Reader(
         "", real.seen[ours], real.seen[theirs], confusion(labels, real.seen[theirs], CLASSES)
     )
-    given = classes.Sides(
+    given = table.Sides(
         real.rows[ours], labels, real.rows[theirs], labels, real.rows[theirs], labels,
         tuple(map(str, range(CLASSES))), {}, (), reader=reader
     )  # fmt: skip
-    found = classes.table(given)
+    found = table.table(given)
     assert found.tests == TESTS, found.tests
     for row, own, held in zip(found.rows, *parts, strict=True):
         p = tests_of(
@@ -325,7 +328,7 @@ def shares_table(real: Real, draws: int) -> str:
     by the number of samples and of images behind the confusion.
     """
     truth = confusion(real.labels, real.seen, CLASSES) / np.bincount(real.labels)[:, None]
-    sizes = np.array(longtail.counts([5000] * CLASSES, 100), dtype=np.float64)
+    sizes = np.array(long_tail.counts([5000] * CLASSES, 100), dtype=np.float64)
     shares, rng = sizes / sizes.sum(), np.random.default_rng(0)
     lines = [
         "| n | confusion known | m = 100,000 | m = 10,000 | m = 1,000 |",
@@ -340,18 +343,18 @@ def shares_table(real: Real, draws: int) -> str:
                 counts = rng.multinomial(n, shares @ truth).tolist()
                 plain = shares @ (known / known.sum(1, keepdims=True))
                 naive = [
-                    classes_shares.binomial(x, n, float(share))
+                    class_shares.binomial(x, n, float(share))
                     for x, share in zip(counts, plain, strict=True)
                 ]
                 tested = (
                     [
-                        classes_shares.beta_binomial(x, n, *of)
-                        for x, *of in zip(counts, *classes_shares.seen(shares, known), strict=True)
+                        class_shares.beta_binomial(x, n, *of)
+                        for x, *of in zip(counts, *class_shares.seen(shares, known), strict=True)
                     ]
                     if m
                     else [1.0]
                 )
-                hits += [(intervals.holm(p) <= classes.LEVEL).any() for p in (naive, tested)]
+                hits += [(rank_ranges.holm(p) <= table.LEVEL).any() for p in (naive, tested)]
             cells.append(f"{hits[0] / draws:.1%}" + (f" **{hits[1] / draws:.1%}**" if m else ""))
         lines.append(f"| {n:,} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
@@ -368,7 +371,7 @@ def power_page(colour: Real, draws: int, began: float) -> str:
     agree(colour)
     tables = [table_of(colour, draws), table_of(fashion_mnist(2000), draws)]
     return TEXT.format(
-        draws=draws, permutations=f"{permutations.COUNT:,}", tests=TESTS,
+        draws=draws, permutations=f"{permutation_tests.COUNT:,}", tests=TESTS,
         error=(ENOUGH * (1 - ENOUGH) / draws) ** 0.5, blur=BLUR, tables="\n\n".join(tables),
         minutes=(time.process_time() - began) / 60,
     )  # fmt: skip

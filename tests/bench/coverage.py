@@ -36,12 +36,13 @@ import torch
 from coverage_lines import DEAR, Drawn, Found, Line, about, line_of, summary, table
 from coverage_populations import DIGITS_N, Cell, cells, draw
 
-from genbench import shelves
-from genbench.arrays import NEEDS, Arrays
-from genbench.intervals import Estimate, interval, jackknife
-from genbench.rows import Metric
+from genbench.api import _registry as registry
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import NEEDS, Arrays
+from genbench.statistics.confidence_intervals import Estimate, interval
+from genbench.statistics.jackknife import jackknife
 
-ROWS: dict[str, Metric] = shelves.every("metrics")
+ROWS: dict[str, Metric] = registry.every("metrics")
 LIMIT = 2000  # draws
 TRIALS = 10  # draws that must fit into half of a cell's time
 # what value and leave-outs cost at first sight, in calls of value; afterwards what they did cost

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from coverage_populations import ABOUT, Cell
 
-from genbench.arrays import Sighting
-from genbench.intervals import few_blocks, rank_ranges, t_interval
-from genbench.rows import Metric
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import Sighting
+from genbench.statistics.confidence_intervals import few_blocks, t_interval
+from genbench.statistics.rank_ranges import rank_ranges
 
 BOARD, BOARDS = 5, 200
 DEAR = "too dear"  # for the time that there was

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from genbench import draws, generator, shelves, weights
-from genbench.arrays import Arrays
-from genbench.draws import blocks_of
-from genbench.probes import ahead_of_rows, sums_of_rows
-from genbench.rows import source_of
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.api.validation import source_of
+from genbench.features.extraction import ahead_of_rows, sums_of_rows
+from genbench.generators import generator, load, seeded_noise
+from genbench.io import weights
+from genbench.statistics.blocks import blocks_of
 
 Rows = dict[str, np.ndarray]
 DIGITS_N, DIGITS_CLASSES = 870, 10
@@ -172,7 +174,7 @@ def resampled(d: int, n: int, rng: np.random.Generator, *, worse: bool) -> Rows:
 
 
 def features(images: torch.Tensor) -> Rows:
-    row = shelves.find("extractors", "digits")
+    row = registry.find("extractors", "digits")
     extract = row.load("cpu", weights.need(row.weights, source_of(row.load).parent, {}).path)
     return {name: found.to(torch.float64).numpy() for name, found in extract(images).items()}
 
@@ -180,7 +182,7 @@ def features(images: torch.Tensor) -> Rows:
 @functools.cache
 def digits() -> dict[str, tuple[Rows, np.ndarray]]:
     """Features and labels of the held-out and of the training images."""
-    row = shelves.find("datasets", "digits")
+    row = registry.find("datasets", "digits")
     opened = {
         split: [torch.cat(parts) for parts in zip(*row.open(split), strict=True)]
         for split in ("heldout", "train")
@@ -230,11 +232,11 @@ def digits_like(kind: str, rng: np.random.Generator, *, ours: bool) -> Rows:
 
 @functools.cache
 def plugin(name: str) -> Any:
-    description = generator.locate(name)
+    description = load.locate(name)
     return generator.construct(
         description,
         {},
-        generator.checkpoint_of(description, shelves.find("datasets", "digits"), None),
+        load.checkpoint_of(description, registry.find("datasets", "digits"), None),
         "cpu",
         None,
     )
@@ -244,7 +246,9 @@ def rendered(name: str, place: int) -> Rows:
     """The samples of a shipped generator with the seeds of --seed PLACE."""
     labels = np.arange(DIGITS_N) % DIGITS_CLASSES
     found = features(
-        plugin(name).draw(np.arange(DIGITS_N), draws.first_seed(place), labels, DIGITS_N, "round")
+        plugin(name).draw(
+            np.arange(DIGITS_N), seeded_noise.first_seed(place), labels, DIGITS_N, "round"
+        )
     )
     return {"x": found["pool"], "logits": found["logits"], "labels": labels}
 

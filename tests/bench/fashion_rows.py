@@ -18,8 +18,10 @@ from typing import Any
 
 import torch
 
-from genbench.extractors.digits import load_digits, network, prepare
-from genbench.rows import Extractor, File, Measure, Protocol, Weights
+from genbench.api.extractor import Extractor, File, Weights
+from genbench.api.metric import Measure
+from genbench.api.protocol import Protocol
+from genbench.features.extractors.digits import load_digits, network, prepare
 
 EPOCHS = 4
 NEAR = ("precision", "recall", "density", "coverage")
@@ -72,7 +74,7 @@ def main() -> None:
     import train_extractor
     from safetensors.torch import save_file
 
-    from genbench.folders import dataset_of
+    from genbench.data.resolve import dataset_of
 
     torch.manual_seed(0)
     train_extractor.EPOCHS, train_extractor.BATCH = EPOCHS, 128

@@ -2,7 +2,8 @@
 
     python tests/bench/fault_points.py > tests/bench/fault_points.md
 
-Takes a quarter of an hour of a core. The driver (tests/fault_driver.py) may be run in parts by
+Takes a quarter of an hour of a core. The driver (tests/helpers/fault_driver.py) may be run in parts
+by
 hand, and its lines given here: fault_points.py FILE...
 """
 
@@ -16,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from fault_driver import CALLS, FAULTS, HOME
-from test_fault_points import points, wrong
+from helpers.fault_driver import CALLS, FAULTS, HOME
+from helpers.fault_points import points, wrong
 
 WORDS = ("run", "--plugin", "noise", "--n", "6", "--metrics", "fd,kd")
 HEAD = """# Every fault at every call of a small run

@@ -26,12 +26,13 @@ from cleanfid import fid as clean_fid
 from scipy import linalg
 from torch_fidelity import metric_fid
 
-from genbench import gaussians, shelves, stats
-from genbench.arrays import Arrays
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.statistics import frechet_distance, matrix_sqrt
 
 # what nothing that sums their roots can go below
 FLOOR = "(eigenvalues of one symmetric matrix, LAPACK's call alone)"
-FD = shelves.find("metrics", "fd")
+FD = registry.find("metrics", "fd")
 AIMS = {
     "from moments, the reference's factor kept": (10, 20),
     "from moments, nothing kept": (1, 1),
@@ -66,21 +67,21 @@ def peers(x: np.ndarray, y: np.ndarray) -> tuple[Callable[[], object], Callable[
     return lambda: metric_fid.fid_statistics_to_metric(*both, False), clean
 
 
-def from_moments(given: tuple[np.ndarray, np.ndarray], still: gaussians.Gaussian) -> float:
+def from_moments(given: tuple[np.ndarray, np.ndarray], still: frechet_distance.Gaussian) -> float:
     """What gaussians.distance does once the samples' moments are there."""
     mean, covariance = given
     return float(
         ((mean - still.mean) ** 2).sum()
         + covariance.trace()
         + still.trace
-        - 2 * stats.trace_of_product_root(covariance, still.factor)
+        - 2 * matrix_sqrt.trace_of_product_root(covariance, still.factor)
     )
 
 
 def ours(d: int, n: int, times: int) -> dict[str, float]:
     x, y = rows(d, n, 1), rows(d, n, 2)
     given, of_y = ((one.mean(0), np.cov(one, rowvar=False)) for one in (x, y))
-    still = gaussians.fit(y)
+    still = frechet_distance.fit(y)
     kept = Arrays({"samples": x, "reference": y})
     FD.value(kept)
     found = {
@@ -88,7 +89,9 @@ def ours(d: int, n: int, times: int) -> dict[str, float]:
             lambda: from_moments(given, still), times
         ),
         "from moments, nothing kept": seconds(
-            lambda: from_moments(given, gaussians.Gaussian(of_y[0], stats.factor_of(of_y[1]), 1)),
+            lambda: from_moments(
+                given, frechet_distance.Gaussian(of_y[0], matrix_sqrt.factor_of(of_y[1]), 1)
+            ),
             times,
         ),
         "from rows, the reference's factor kept": seconds(lambda: FD.value(kept), times),

@@ -6,7 +6,7 @@ and how often the gate passes, fails or says that it cannot tell.
 
 `draw` runs every variant over ranges of seeds through genbench.evaluate and keeps the records; what
 is there already is not drawn again. On two CPU cores a run of 870 takes half a minute, so the table
-was drawn on a GPU. `table` holds the records against each other with genbench.gate, as the
+was drawn on a GPU. `table` holds the records against each other with genbench.gate.judge, as the
 command does.
 """  # noqa: E501
 
@@ -107,10 +107,10 @@ def one_run(job: tuple[str, int, int, str, dict[str, int], str]) -> dict:
     torch.set_num_threads(1)
     os.environ["GENBENCH_QUIET"] = "1"
     import genbench
-    from genbench import costs
+    from genbench.runs.sampling import cost
 
     # of no use here, and twenty single images are as dear as the run
-    costs.latency = lambda *words: {}
+    cost.latency = lambda *words: {}
     name, n, seed, checkpoint, settings, device = job
     with tempfile.TemporaryDirectory() as out:
         found = genbench.evaluate(
@@ -220,9 +220,9 @@ def lines(path: Path) -> Iterator[dict]:
 
 
 def table(args: argparse.Namespace) -> None:
-    from genbench import record
-    from genbench.gate import check
-    from genbench.gates import Gate
+    from genbench.gate.config import Gate
+    from genbench.gate.judge import check
+    from genbench.runs.records import record
 
     runs, shares = defaultdict(dict), {}
     for one in lines(args.records):
@@ -315,7 +315,7 @@ def line(n: int, name: str, true: str, how: str, runs: int, judged: list, fresh:
 
 
 def smallest(n: int, how: str, judged: list) -> None:
-    from genbench.noninferiority import detectable
+    from genbench.statistics.noninferiority import detectable
 
     for metric in METRICS:
         changes = [

@@ -24,8 +24,8 @@ import pytorch_fid.inception
 import torch
 import torch_fidelity.feature_extractor_inceptionv3 as fidelity
 
-import genbench.extractors.inception as ours
-from genbench import files
+import genbench.features.extractors.inception as ours
+from genbench._util import atomic_write
 
 Competitor = Callable[[torch.Tensor], torch.Tensor]  # images uint8 [n, 3, h, w] -> pool [n, 2048]
 
@@ -146,7 +146,7 @@ def main() -> None:
     print("\n".join(text))
     if not given.dry:
         name = "inception.md" if given.device == "cpu" else "inception-cuda.md"
-        files.write(Path(__file__).with_name(name), ("\n".join(text) + "\n").encode())
+        atomic_write.write(Path(__file__).with_name(name), ("\n".join(text) + "\n").encode())
 
 
 if __name__ == "__main__":

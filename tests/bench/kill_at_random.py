@@ -27,7 +27,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
-from genbench.cli import main
+from genbench.cli.main import main
 
 WORDS = "--plugin ddpm --dataset digits --n 200 -o steps=5"
 

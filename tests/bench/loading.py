@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from genbench import loading
-from genbench.folders import open_images
+from genbench.data import parallel_loading
+from genbench.data.resolve import open_images
 
 HERE = Path(__file__)
 ROUNDS = 3
@@ -75,7 +75,7 @@ def peak(folder: Path) -> tuple[float, float]:
     reads it once.
     """
     code = (
-        "import resource, sys, time; from genbench.folders import dataset_of; "
+        "import resource, sys, time; from genbench.data.resolve import dataset_of; "
         "began = time.perf_counter(); row = dataset_of(sys.argv[1]);sum(len(b) for b, "
         "_ in row.open('train')); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "
@@ -102,7 +102,7 @@ def speeds(folder: Path, processors: int) -> tuple[float, float, float]:
         (
             ours(folder),
             theirs(folder, min(4, 2 * processors)),
-            theirs(folder, loading.workers(number)),
+            theirs(folder, parallel_loading.workers(number)),
         )
         for _ in range(ROUNDS)
     ]

@@ -26,8 +26,10 @@ import numpy as np
 import torch
 import torchvision
 
-from genbench import draws, probes, shelves
-from genbench.arrays import Arrays
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.features import extraction
+from genbench.statistics import blocks as statistics_blocks
 
 SIZE, TIMES = 64, 5
 TABLE = Path(__file__).with_suffix(".md")
@@ -71,9 +73,9 @@ def pictures(n: int) -> torch.Tensor:
 
 def ours(network: Any, images: torch.Tensor) -> tuple[float, np.ndarray]:
     """The mean LPIPS over all pairs and its leave-outs."""
-    blocks = draws.blocks_of(np.zeros(len(images), dtype=np.int64))
-    found = probes.sums_of(network, images, "phi", blocks, int(blocks.max()) + 1, 1)
-    arrays, row = Arrays({"sums": found[:, None]}), shelves.find("metrics", "diversity")
+    blocks = statistics_blocks.blocks_of(np.zeros(len(images), dtype=np.int64))
+    found = extraction.sums_of(network, images, "phi", blocks, int(blocks.max()) + 1, 1)
+    arrays, row = Arrays({"sums": found[:, None]}), registry.find("metrics", "diversity")
     return row.value(arrays), row.left_out(arrays, np.arange(len(found)), "samples")
 
 
@@ -106,7 +108,7 @@ def measured(quick: bool) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         state = random_trunk(Path(folder) / "alex.pth")
         network, peer = (
-            shelves.find("extractors", "lpips-alex").load("cpu", Path(folder) / "alex.pth"),
+            registry.find("extractors", "lpips-alex").load("cpu", Path(folder) / "alex.pth"),
             peer_of(state),
         )
     images = pictures(max(sizes))

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench import profiles
+from genbench.runs import time_profile
 
 REAL = 3000  # images of the reference: more than 2,048, so that their covariance has full rank
 ROWS = """
 import torch
 from genbench import noise
-from genbench.rows import Extractor, Measure, Protocol
+from genbench.api import Extractor, Measure, Protocol
 
 
 def load(device):
@@ -128,7 +128,7 @@ def main() -> None:
         *numbers,
         "",
         "```",
-        profiles.text(record["cost"]),
+        time_profile.text(record["cost"]),
         "```",
     ]
     print("\n".join(text))

@@ -49,11 +49,11 @@ def features(n: int, d: int, spectrum: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(x: np.ndarray, y: np.ndarray, *, leave_outs: bool) -> list[float]:
-    from genbench import shelves
-    from genbench.arrays import Arrays
+    from genbench.api import _registry as registry
+    from genbench.api.metric_inputs import Arrays
 
     arrays = Arrays({"samples": x, "reference": y})
-    rows = [shelves.find("metrics", name) for name in NAMES]
+    rows = [registry.find("metrics", name) for name in NAMES]
     found = [float(row.value(arrays, k=K, strict=1)) for row in rows]
     if leave_outs:
         for row in rows:

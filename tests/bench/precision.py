@@ -21,11 +21,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import genbench.extractors.inception as inception
-from genbench import draws, files, intervals, shelves
-from genbench.arrays import Arrays
-from genbench.precision import ON_PROCESSORS
-from genbench.rows import PRECISIONS
+import genbench.features.extractors.inception as inception
+from genbench._util import atomic_write
+from genbench.api import _registry as registry
+from genbench.api.extractor import PRECISIONS
+from genbench.api.metric_inputs import Arrays
+from genbench.features.numeric_precision import ON_PROCESSORS
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import confidence_intervals
 
 sys.path.append(str(Path(__file__).parents[1]))  # where published_weights.py lies
 # kd: over all pairs, whose expectation is that of the subsets' mean
@@ -46,7 +49,7 @@ which both precisions share. {machine}; `python tests/bench/precision.py`.
 
 def random_weights(path: Path) -> None:
     """Random parameters in the published format, saved."""
-    from published_weights import values
+    from helpers.published_weights import values
 
     shapes: dict[str, tuple[int, ...]] = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
     for conv in inception.convolutions():
@@ -101,16 +104,16 @@ def main() -> None:
         random_weights(path)
         asked = PRECISIONS if given.device.startswith("cuda") else ON_PROCESSORS
         found = {precision: pools(path, images, given.device, precision) for precision in asked}
-    blocks = draws.blocks_of(np.zeros(given.n, dtype=np.int64))
+    blocks = statistics_blocks.blocks_of(np.zeros(given.n, dtype=np.int64))
     lines = [
         "| number | precision | value | ± | difference | relative | of the half interval |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in NUMBERS.items():
-        metric = shelves.find("metrics", row)
+        metric = registry.find("metrics", row)
         exact = Arrays(dict(zip(("samples", "reference"), found["float32"], strict=True)))
         value = metric.value(exact)
-        _, low, high = intervals.interval(
+        _, low, high = confidence_intervals.interval(
             metric.interval, value, metric.left_out(exact, blocks, "samples"), np.bincount(blocks)
         )
         half = (high - low) / 2
@@ -146,7 +149,7 @@ def main() -> None:
     print(text)
     if not given.dry:
         name = "precision.md" if given.device == "cpu" else "precision-cuda.md"
-        files.write(Path(__file__).with_name(name), (text + "\n").encode())
+        atomic_write.write(Path(__file__).with_name(name), (text + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from genbench import gaussians
-from genbench.arrays import Arrays
-from genbench.files import write
-from genbench.shelves import find
+from genbench._util.atomic_write import write
+from genbench.api._registry import find
+from genbench.api.metric_inputs import Arrays
+from genbench.statistics import frechet_distance
 
 SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)
 M, D = 1000, 2048
@@ -39,12 +39,12 @@ def drawn(draws: int) -> dict[str, np.ndarray]:
     for draw in range(draws):
         rng = np.random.default_rng(draw)
         y, x = (rng.standard_normal((size, D)) * scale for size in (M, SIZES[-1]))
-        still = gaussians.fit(y)
+        still = frechet_distance.fit(y)
         for name, kept in found.items():
             value = find("metrics", name).value if name != "fd" else None
             kept.append(
                 [
-                    gaussians.distance(x[:n], still)
+                    frechet_distance.distance(x[:n], still)
                     if value is None
                     else value(Arrays({"samples": x[:n], "reference": y}))
                     for n in SIZES

@@ -18,6 +18,6 @@ split = {
     "heldout": np.stack([m[87:174] for m in members], 1).ravel().tolist(),
     "rest": np.concatenate([m[174:] for m in members]).tolist(),
 }
-out = Path(__file__).parents[2] / "genbench" / "datasets" / "digits.json"
+out = Path(__file__).parents[2] / "genbench" / "data" / "datasets" / "digits.json"
 out.write_text(json.dumps(split) + "\n")
 print({name: len(indices) for name, indices in split.items()})

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from genbench import shelves
+from genbench.api import _registry as registry
 
 AIM, AIM_OF_A_RUN = 0.3, 4.0
 STARTS = {
@@ -29,9 +29,9 @@ STARTS = {
     "genbench --help": ["-m", "genbench", "--help"],
     **{
         f"genbench {name} --help": ["-m", "genbench", name, "--help"]
-        for name in sorted(shelves.standing("commands"))
+        for name in sorted(registry.standing("commands"))
     },
-    **{f"genbench {shelf}": ["-m", "genbench", shelf] for shelf in ("plugins", *shelves.KINDS)},
+    **{f"genbench {shelf}": ["-m", "genbench", shelf] for shelf in ("plugins", *registry.KINDS)},
 }
 RUN = [
     "-m",

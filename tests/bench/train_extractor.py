@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from genbench.datasets.digits import open_digits
-from genbench.extractors.digits import WEIGHTS, network, prepare
+from genbench.data.datasets.digits import open_digits
+from genbench.features.extractors.digits import WEIGHTS, network, prepare
 
-OUT = Path(__file__).parents[2] / "genbench" / "extractors" / WEIGHTS.files[0].file
+OUT = Path(__file__).parents[2] / "genbench" / "features" / "extractors" / WEIGHTS.files[0].file
 EPOCHS, BATCH, RATE, RECONSTRUCTION = 100, 64, 4e-3, 1.0
 
 

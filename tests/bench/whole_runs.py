@@ -77,7 +77,7 @@ def real_digits(folder: Path, n: int) -> Path:
     """The first training digits as PNG, a folder a class."""
     from PIL import Image
 
-    from genbench.datasets.digits import open_digits
+    from genbench.data.datasets.digits import open_digits
 
     if not folder.exists():
         images, labels = next(iter(open_digits("train")))
@@ -90,7 +90,7 @@ def real_digits(folder: Path, n: int) -> Path:
 
 
 def stylegan2(folder: Path) -> Path:
-    import small_checkpoints
+    from helpers import small_checkpoints
 
     from genbench_plugins._stylegan2_files import Architecture
 
@@ -137,7 +137,8 @@ def drawing(job: str, files: dict[str, Any]) -> Any:
     import torch
 
     import genbench
-    from genbench.generator import construct, locate
+    from genbench.generators.generator import construct
+    from genbench.generators.load import locate
 
     with mock.patch.dict(os.environ, {}):
         plugin = construct(

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import chromium
-from human_studies import study
+from helpers.human_studies import study
+from helpers.requirements import chromium
 
-from genbench.human_store import Store
+from genbench.human.store import Store
 
 pytestmark = pytest.mark.browser
 READY = "#stage[data-open], #pause:not([hidden]), #end:not([hidden])"
@@ -21,7 +21,7 @@ READY = "#stage[data-open], #pause:not([hidden]), #end:not([hidden])"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small finished run of digits."""
-    from genbench.cli import main
+    from genbench.cli.main import main
 
     folder = tmp_path_factory.mktemp("runs")
     words = [

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from genbench import caches, files
-from genbench.files import write_arrays, write_json
+from genbench._util import cache
+from genbench._util.checksummed_files import write_arrays, write_json
+from genbench.runs import cache_upkeep
 
 # features of code that nobody has
 OLD = "0123456789abcdef-digits.pool-0123456789abcdef-0123456789abcdef-cpu8.safetensors"
@@ -114,7 +115,7 @@ def test_links_are_not_followed(own, cli, tmp_path):
     assert cli("cache", "verify")[1] == "0 of 0 files are whole\n"
     assert cli("cache", "gc", "--all", "--downloads", "--yes")[1] == "nothing to remove\n"
     assert elsewhere.exists()
-    assert caches.places()[0].files == 1  # the link itself
+    assert cache_upkeep.places()[0].files == 1  # the link itself
 
 
 def test_what_another_genbench_is_fetching_is_left(own, cli):
@@ -145,7 +146,7 @@ def test_where_says_who_named_the_folder(here, cli, monkeypatch, variable, value
         monkeypatch.setenv(name, "")
     monkeypatch.setenv(variable, str(here / value))
     found = {one["what"]: one for one in json.loads(cli("cache", "where", "--json")[1])}
-    assert (found["cache"]["named"], found["cache"]["folder"]) == (named, str(files.home()))
+    assert (found["cache"]["named"], found["cache"]["folder"]) == (named, str(cache.home()))
     monkeypatch.setenv("GENBENCH_DATA", str(here))
     kept(here, "one.bin")
     line = cli("cache")[1].splitlines()[-1].split()
@@ -183,7 +184,7 @@ def test_a_file_that_cannot_be_removed_is_named(own, cli, monkeypatch):
 def test_help_is_light():
     """Help and `where` need no heavy library."""
     code = (
-        "import sys; from genbench.cli import main; main(['cache', 'where']); "
+        "import sys; from genbench.cli.main import main; main(['cache', 'where']); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'pandas')))"
     )
     assert (

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from helpers.places import DOCS, ROOT
 
 yaml = pytest.importorskip("yaml", reason="needs pip install pyyaml")
 
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "genbench/examples"
+EXAMPLES = DOCS / "examples"
 MINE = (
     "import torch, genbench\n\n\n@genbench.hookimpl\ndef sample(n, seeds):\n"
     "    return (genbench.uniform(seeds, (3, 32, 32)) * {top}).to(torch.uint8)\n"
@@ -30,7 +29,7 @@ def test_readme_leads_to_green_and_to_red(cli, here):
     two for a damaged one with 1, and its line is the one printed there.
     """
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.split("<!-- tests/test_ci.py runs these")[1].split("\n\nThe second prints `")
+    block = readme.split("<!-- tests/cli/test_ci.py runs these")[1].split("\n\nThe second prints `")
     board = here / "leaderboards/digits"
     (board / "entries").mkdir(parents=True)
     for path in (ROOT / "leaderboards/digits/entries").glob("*.json"):
@@ -91,7 +90,7 @@ def test_the_manual_says_every_key_of_the_gate():
     """docs/ci.md has each key of gate.toml that a gate of one's own is likely to set,
     and every exit status.
     """
-    manual = (ROOT / "genbench/docs/ci.md").read_text(encoding="utf-8")
+    manual = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
     for key in (
         "margin",
         "margin_share",

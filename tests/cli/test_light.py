@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from genbench import shelves
+from genbench.api import _registry as registry
 
 WALLS = [["--help"], ["--version"], ["-h"]]
-HELP = [[name, "--help"] for name in sorted(shelves.standing("commands"))]
+HELP = [[name, "--help"] for name in sorted(registry.standing("commands"))]
 LISTS = [[shelf] for shelf in ("plugins", "datasets", "extractors", "metrics", "protocols")]
 JSON = [[*words, "--json"] for words in LISTS]
 # A data set's own page is none of these: it counts the images.
 ROWS = [
     [shelf, name]
     for shelf in ("extractors", "metrics", "protocols")
-    for name in sorted(shelves.standing(shelf))
+    for name in sorted(registry.standing(shelf))
 ]
 
 

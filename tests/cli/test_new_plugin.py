@@ -9,9 +9,9 @@ import sys
 import tomllib
 
 import genbench
-from genbench.cli import main
-from genbench.conformance import check
-from genbench.generator import locate
+from genbench.cli.main import main
+from genbench.generators.conformance import check
+from genbench.generators.load import locate
 
 
 def failures(results):

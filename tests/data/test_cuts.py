@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from genbench import shelves
-from genbench.cuts import described, long_tailed, train_counts, train_labels
-from genbench.draws import labels_of
-from genbench.folders import dataset_of
-from genbench.longtail import Cut, chosen
-from genbench.rows import Dataset
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.dataset import Dataset
+from genbench.data.long_tail import Cut, chosen
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import described, long_tailed, train_counts, train_labels
+from genbench.generators.seeded_noise import labels_of
 
-DIGITS = shelves.find("datasets", "digits")
+DIGITS = registry.find("datasets", "digits")
 COUNTS = (87, 56, 36, 23, 15, 9, 6, 4, 2, 1)
 
 
@@ -111,7 +111,7 @@ def test_real_images_are_pooled_once():
     """The cut split is a part of the whole one: real against real takes the whole one in its place,
     and no alias beside it.
     """
-    row, protocols = dataset_of("digits-lt"), shelves.every("protocols")
+    row, protocols = dataset_of("digits-lt"), registry.every("protocols")
     assert row.pool(protocols["digits-balanced-test"]) == ("balanced-train", "heldout")
     assert row.pool(protocols["balanced-train"]) == ("heldout", "rest", "balanced-train")
     assert (
@@ -142,7 +142,7 @@ def test_the_default_protocol_is_the_base_own_for_long_tails_or_the_fields():
         dataset_of("digits-lt"),
         long_tailed(dataclasses.replace(toy(), name="toyx"), Cut(5.0)),
     ):
-        assert row.protocol in shelves.standing("protocols")
+        assert row.protocol in registry.standing("protocols")
 
 
 def test_a_record_says_counts_groups_and_cut():

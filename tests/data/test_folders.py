@@ -17,12 +17,14 @@ import torch
 from PIL import Image
 
 import genbench
-from genbench import contents, decoding, folders, pictures
-from genbench.files import content_sha256, file_sha256
-from genbench.folders import dataset_of, open_images
-from genbench.generator import checkpoint_of, construct, locate
-from genbench.pictures import Pictures
-from genbench.say import RunFailed, UserError
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.hashing import content_sha256, file_sha256
+from genbench.data import fingerprint, image_folder, resolve
+from genbench.data.image_folder import Pictures
+from genbench.data.resolve import dataset_of, open_images
+from genbench.generators.generator import construct
+from genbench.generators.load import checkpoint_of, locate
+from genbench.io import image_decoding
 
 RNG = np.random.default_rng(8)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
@@ -65,7 +67,7 @@ def test_a_folder_is_a_data_set_in_the_order_of_its_names(tmp_path):
         "",
     )
     assert row.name == f"my-r-ntgen-2-{row.fingerprint('train')[:8]}"
-    assert row.fingerprint("train") == super(folders.Stored, row).fingerprint("train")
+    assert row.fingerprint("train") == super(resolve.Stored, row).fingerprint("train")
 
 
 def test_order_and_pixels_are_the_peers(tmp_path):
@@ -107,7 +109,7 @@ def test_a_folder_is_read_again_only_when_it_changed(tmp_path, monkeypatch):
     """The second time no pixel is read; a file of the same name,
     size and time with other pixels is seen, and so is one that came or went.
     """
-    monkeypatch.setattr(contents, "SETTLED", -1)
+    monkeypatch.setattr(fingerprint, "SETTLED", -1)
     where = filled(tmp_path / "a", ending="bmp")
     first = dataset_of(str(where)).name
     with monkeypatch.context() as patch:
@@ -243,7 +245,7 @@ def test_a_file_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path, monkeypatch)
             open_images(tmp_path)
     filled(tmp_path, PIXELS[:1])
     path.unlink()
-    monkeypatch.setattr(decoding, "LARGEST", 29)
+    monkeypatch.setattr(image_decoding, "LARGEST", 29)
     with pytest.raises(UserError, match=r"000\.png has 5x6 pixels, more than 29"):
         open_images(tmp_path)
 
@@ -274,7 +276,7 @@ def test_of_many_pictures_some_are_looked_at(tmp_path, capfd, monkeypatch):
     """Beyond LOOKED pictures evenly chosen ones, and those that are JPEG by their names,
     are looked at, and the remark says how many they were.
     """
-    monkeypatch.setattr(pictures, "LOOKED", 4)
+    monkeypatch.setattr(image_folder, "LOOKED", 4)
     filled(tmp_path)
     assert len(open_images(tmp_path)) == 12
     assert capfd.readouterr().err == ""
@@ -412,7 +414,7 @@ def test_the_generator_without_a_folder(tmp_path):
 
 
 PROTOCOL = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("precision", "digits.pool", "train", {"k": 3}),))
 """  # noqa: E501
@@ -458,7 +460,7 @@ def test_a_folder_is_judged_against_a_folder(cli, here):
 
 
 EXACT = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 MEASURES = tuple(Measure(name, "digits.pool", "train", {"k": 3}) for name in ("precision", "recall", "coverage"))
 EXACT = Protocol("exact", "exact", "any", 0, "balanced", "round", MEASURES)

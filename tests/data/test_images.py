@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench.images import QUANTISE, checked, grid_png, to_uint8
-from genbench.say import PluginFailed
+from genbench._util.errors import PluginFailed
+from genbench.data.image_checks import checked
+from genbench.data.image_grid import grid_png
+from genbench.data.quantisation import QUANTISE, to_uint8
 
 GREY = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).repeat(2, 3, 1, 1)
 

@@ -9,9 +9,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from genbench import longtail
-from genbench.longtail import Cut, chosen, counts, groups, ratio_of, split_name, worded
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.data import long_tail
+from genbench.data.long_tail import Cut, chosen, counts, groups, ratio_of, split_name, worded
 
 CIFAR10 = {
     100: (5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50),
@@ -185,7 +185,7 @@ def test_names_of_others_are_left_alone():
     assert [
         split_name(name) for name in ("cifar10", "belt", "cifar10-lt-step", "a-lt-ir", "-lt")
     ] == [None] * 5
-    assert (longtail.usual([5000] * 10).ratio, longtail.usual([87] * 10).ratio) == (100, 50)
+    assert (long_tail.usual([5000] * 10).ratio, long_tail.usual([87] * 10).ratio) == (100, 50)
     assert (worded("cifar10", "0.02"), worded("cifar10", "50", "3", "step")) == (
         "cifar10-lt-ir50",
         "cifar10-lt-ir50-step-order3",

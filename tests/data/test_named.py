@@ -17,10 +17,11 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench import contents, named, shelves
-from genbench.folders import dataset_of
-from genbench.named import Preparation
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.data import fingerprint, published_datasets
+from genbench.data.published_datasets import Preparation
+from genbench.data.resolve import dataset_of
 
 RNG = np.random.default_rng(14)
 NAMES = (  # noqa: SIM905
@@ -40,13 +41,13 @@ def root(tmp_path, monkeypatch):
 
 def shrunk(monkeypatch, name, **splits):
     """The row of a published set as if it were published with these sizes."""
-    row = shelves.find("datasets", name)
+    row = registry.find("datasets", name)
     reader = replace(row.reader, counts=tuple(splits.items()))
     small = replace(row, splits=splits, reader=reader, open=reader)
     monkeypatch.setattr(
-        shelves,
+        registry,
         "find",
-        lambda shelf, word, find=shelves.find: small if word == name else find(shelf, word),
+        lambda shelf, word, find=registry.find: small if word == name else find(shelf, word),
     )
     return small
 
@@ -60,9 +61,9 @@ def test_every_named_set_has_a_row():
     """The sets of the list stand on the shelf; each says its sizes,
     its preparation and its default protocol, which exists.
     """
-    rows = shelves.every("datasets")
+    rows = registry.every("datasets")
     assert set(NAMES) <= set(rows)
-    assert {row.protocol for row in rows.values()} <= set(shelves.standing("protocols"))
+    assert {row.protocol for row in rows.values()} <= set(registry.standing("protocols"))
     assert sum(name.startswith("lsun-") for name in rows) == 10
     for name in NAMES[:-1]:
         assert rows[name].preparation == str(rows[name].reader.prepare), name
@@ -185,7 +186,7 @@ def test_cifar10_is_opened_only_with_its_checksum(root, monkeypatch):
     """The batches in their order; a changed file is never unpickled,
     and the content that was known is known no more.
     """
-    monkeypatch.setattr(contents, "SETTLED", -1)
+    monkeypatch.setattr(fingerprint, "SETTLED", -1)
     folder, kept = fake_cifar(root, monkeypatch)
     row = shrunk(monkeypatch, "cifar10", train=100, test=20)
     images, labels = whole(row, "test")
@@ -195,7 +196,7 @@ def test_cifar10_is_opened_only_with_its_checksum(root, monkeypatch):
     assert labels == kept["test_batch"]["labels"] == row.labels("test").tolist()
     assert len(row.fingerprint("train")) == 64
     with monkeypatch.context() as patch:
-        patch.setattr(named.Reader, "made", lambda *_: pytest.fail("read again"))
+        patch.setattr(published_datasets.Reader, "made", lambda *_: pytest.fail("read again"))
         assert len(row.fingerprint("train")) == 64
 
     class Bomb:
@@ -334,7 +335,7 @@ def test_the_page_of_a_set(cli, root, monkeypatch, tmp_path):
 
 
 PROTOCOL = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("precision", "digits.pool", "train", {"k": 3}),))
 """  # noqa: E501
@@ -399,7 +400,9 @@ def test_what_is_missing_is_fetched(reached, root, monkeypatch):
         "licence": "none",
         "downloads": True,
     }
-    row = named.published("mine", "mine", 5, Preparation(4), {"train": 2}, make, **words)
+    row = published_datasets.published(
+        "mine", "mine", 5, Preparation(4), {"train": 2}, make, **words
+    )
     assert row.reader.missing().startswith("mine is not here (Dataset not found)")
     assert calls == [False]
     if reached:

@@ -14,7 +14,7 @@ import torchvision.datasets
 from PIL import Image
 from scipy.io import savemat
 
-from genbench import shelves
+from genbench.api import _registry as registry
 
 RNG = np.random.default_rng(31)
 
@@ -41,7 +41,7 @@ def opened(
         "check_integrity",
         lambda path, md5=None: Path(path).exists(),
     )
-    reader = replace(shelves.find("datasets", name).reader, counts=tuple(splits.items()))
+    reader = replace(registry.find("datasets", name).reader, counts=tuple(splits.items()))
     found = {}
     for split in splits:
         images, labels = zip(*reader(split), strict=True)
@@ -85,7 +85,7 @@ def test_stl10_and_its_unlabelled_part(root, monkeypatch):
         of.transpose(0, 3, 2, 1).tofile(folder / f"{part}_X.bin")
     np.array([10, 1], dtype=np.uint8).tofile(folder / "train_y.bin")
     np.array([3, 2, 1], dtype=np.uint8).tofile(folder / "test_y.bin")
-    (folder / "class_names.txt").write_text("\n".join(shelves.find("datasets", "stl10").classes))
+    (folder / "class_names.txt").write_text("\n".join(registry.find("datasets", "stl10").classes))
     (folder / "fold_indices.txt").write_text("0 1\n")
     found = opened(monkeypatch, "stl10", "stl10", train=2, test=3)
     assert found["train"][1] == [9, 0]

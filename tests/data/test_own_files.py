@@ -15,10 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench import hub as hub_file
-from genbench import loading, stacks
-from genbench.folders import dataset_of, open_images
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.data import huggingface, image_array, parallel_loading
+from genbench.data.resolve import dataset_of, open_images
 
 RNG = np.random.default_rng(12)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
@@ -221,7 +220,7 @@ def test_npz_in_any_order(tmp_path):
 def test_a_compressed_npz_too_large_for_memory(tmp_path, monkeypatch):
     """What would unfold beyond the cap in memory is refused with the remedy."""
     np.savez_compressed(tmp_path / "a.npz", PIXELS)
-    monkeypatch.setattr(stacks, "LARGEST_UNPACKED", 100)
+    monkeypatch.setattr(image_array, "LARGEST_UNPACKED", 100)
     with pytest.raises(UserError, match="save it uncompressed"):
         open_images(tmp_path / "a.npz").read([0])
 
@@ -251,7 +250,7 @@ def test_workers_read_the_same(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
     monkeypatch.setenv("GENBENCH_WORKERS", "many")
     with pytest.raises(UserError, match="GENBENCH_WORKERS is 'many'"):
-        loading.workers(1)
+        parallel_loading.workers(1)
 
 
 def test_names_take_no_more_memory_than_their_bytes(tmp_path):
@@ -330,7 +329,7 @@ def test_parquet_and_the_hub(tmp_path, monkeypatch):
     assert hub.fingerprint("train") == row.fingerprint("train")
     assert (hub.classes, hub.splits) == (("x", "y", "z"), {"train": 12})
     with monkeypatch.context() as patch:
-        patch.setattr(hub_file, "LARGEST", 100)
+        patch.setattr(huggingface, "LARGEST", 100)
         with pytest.raises(UserError, match=r"unfolds to \d+ bytes, more than 100; split it"):
             dataset_of(str(tmp_path / "set" / "train.parquet"))
     (tmp_path / "bad.parquet").write_text("hello")

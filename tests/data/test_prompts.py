@@ -12,13 +12,14 @@ import pytest
 from pyarrow import parquet
 
 import genbench
-from genbench import prompts
-from genbench.exports import export
-from genbench.folders import files_dataset
-from genbench.generator import locate
-from genbench.plan import Request, settle
-from genbench.say import UserError
-from genbench.shards import prompt_places, run_blocks
+from genbench._util.errors import UserError
+from genbench.data import prompts
+from genbench.data.resolve import files_dataset
+from genbench.generators.load import locate
+from genbench.runs.export_samples import export
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
+from genbench.runs.sampling.write_shards import prompt_places, run_blocks
 
 PLUGIN = """
 import torch, genbench

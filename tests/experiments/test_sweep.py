@@ -10,9 +10,10 @@ import json
 import pytest
 from PIL import Image
 
-from genbench import standings, tradeoffs
-from genbench.cli import main
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.cli.main import main
+from genbench.experiments import option_grid
+from genbench.leaderboards import entries, tradeoff_plots
 
 WORDS = [
     "sweep",
@@ -49,7 +50,7 @@ def places(tmp_path_factory):
 
 
 def test_the_grid_has_every_combination_in_order():
-    values, points = tradeoffs.grid(["a=1,2", "b=x", "a=3"])
+    values, points = option_grid.grid(["a=1,2", "b=x", "a=3"])
     assert values == {"a": ["1", "2", "3"], "b": ["x"]}
     assert points == [("a=1", "b=x"), ("a=2", "b=x"), ("a=3", "b=x")]
 
@@ -69,7 +70,7 @@ def test_the_grid_has_every_combination_in_order():
 )
 def test_a_grid_that_cannot_be_is_refused(words, said):
     with pytest.raises(UserError, match=said):
-        tradeoffs.grid(words)
+        option_grid.grid(words)
 
 
 def test_four_points_one_board_one_picture_and_again_nothing_is_drawn(places, capsys):
@@ -119,13 +120,13 @@ def test_a_point_is_the_run_of_its_options(places, capsys):
 def test_what_is_shown_against_what(places):
     words, top = places
     main([*WORDS, *words, "--quiet"])
-    found = standings.entries(top / "sweeps/digits")
-    assert tradeoffs.pairs_of(found) == [
+    found = entries.entries(top / "sweeps/digits")
+    assert tradeoff_plots.pairs_of(found) == [
         ("recall_digits", "fd_digits"),
         ("recall_digits", "precision_digits"),
-        (tradeoffs.COST, "fd_digits"),
+        (tradeoff_plots.COST, "fd_digits"),
     ]
-    lines = tradeoffs._lines(found, ["steps", "eta"])
+    lines = tradeoff_plots._lines(found, ["steps", "eta"])
     assert {
         name: [entry.record.plan["identity"]["options"]["steps"] for entry in line]
         for name, line in lines.items()

@@ -13,8 +13,10 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from genbench import record, standings, tracks
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.experiments import track_checkpoints
+from genbench.leaderboards import entries
+from genbench.runs.records import record
 
 PLUGIN = """
 import torch, genbench
@@ -75,7 +77,7 @@ def test_the_best_is_chosen_on_one_half_and_reported_on_the_other(cli, here):
     (place,) = Path("tracks").glob("training-digits")
     assert json.loads((place / "track.json").read_text())["chosen"] == said["chosen"]
     assert (place / "track.png").read_bytes().startswith(b"\x89PNG")
-    whole = standings.entry_of(chosen, "digits", chosen.plan["protocols"]["digits"])
+    whole = entries.entry_of(chosen, "digits", chosen.plan["protocols"]["digits"])
     assert whole.tuned == "tuned on kd_digits against digits-even, 3 checkpoints"
 
 
@@ -144,7 +146,9 @@ def test_steps_come_from_the_file_else_from_the_name(here):
             f"training/{name}",
             {"genbench": json.dumps({"steps": steps})} if steps else None,
         )
-    assert [(step, path.name) for step, path in tracks.checkpoints(Path("training"))] == [
+    assert [
+        (step, path.name) for step, path in track_checkpoints.checkpoints(Path("training"))
+    ] == [
         (2, "b-2.safetensors"),
         (10, "b-10.safetensors"),
         (500, "a-7.safetensors"),
@@ -166,7 +170,7 @@ def test_a_folder_that_is_no_track_is_refused(here, names, line):
     for name in names:
         (Path("training") / name).write_bytes(b"")
     with pytest.raises(UserError, match=line):
-        tracks.checkpoints(Path("training"))
+        track_checkpoints.checkpoints(Path("training"))
 
 
 def test_words_that_are_wrong_are_refused_before_anything_is_drawn(cli, here):
@@ -184,7 +188,7 @@ def test_a_training_keeps_its_checkpoints_and_is_the_same_training(cli, here):
     assert cli(*words, "--out", "plain/vae.safetensors")[0] == 0
     assert cli(*words, "--every", "3", "--out", "kept/vae.safetensors")[0] == 0
     assert Path("plain/vae.safetensors").read_bytes() == Path("kept/vae.safetensors").read_bytes()
-    found = tracks.checkpoints(Path("kept"))
+    found = track_checkpoints.checkpoints(Path("kept"))
     assert [(step, path.name) for step, path in found] == [
         (3, "vae-000003.safetensors"),
         (6, "vae-000006.safetensors"),

@@ -10,13 +10,16 @@ import sys
 import numpy as np
 import pytest
 
-from genbench import shelves, standings, tuning
-from genbench.cli import main
-from genbench.cuts import HALVES
-from genbench.folders import dataset_of
-from genbench.generator import locate
-from genbench.plan import Request, settle
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.cli.main import main
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import HALVES
+from genbench.experiments import tune_options
+from genbench.generators.load import locate
+from genbench.leaderboards import entries
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
 
 PLUGIN = """
 from typing import Literal
@@ -129,7 +132,7 @@ def test_ddpm_is_tuned_on_one_half_and_measured_on_the_other(tmp_path, tune):
     ]
     assert {run["plan"]["dataset"] for run in runs} == {"digits-even"}
     assert {run["plan"]["identity"]["first_seed"] for run in runs} == {0}
-    (entry,) = standings.entries(tmp_path / "sweeps" / "digits-odd-digits")
+    (entry,) = entries.entries(tmp_path / "sweeps" / "digits-odd-digits")
     plan = entry.record.plan
     assert (plan["dataset"], plan["identity"]["first_seed"]) == ("digits-odd", 2**20)
     best = min(tried["trials"], key=lambda one: one["value"])
@@ -211,7 +214,7 @@ def test_a_damaged_file_of_trials_is_named_and_the_runs_are_taken_over(tmp_path,
 def test_what_was_tuned_stays_so(tmp_path, tune, grey, capsys):
     """The same run by its own words, with one number more, is still a tuned one."""
     assert tune(grey, "-o", "light=0.1,0.2", "--trials", "1")[0] == 0
-    (entry,) = standings.entries(tmp_path / "sweeps" / "digits-odd-digits")
+    (entry,) = entries.entries(tmp_path / "sweeps" / "digits-odd-digits")
     option = f"light={entry.record.plan['identity']['options']['light']}"
     words = [
         "run",
@@ -283,10 +286,13 @@ def test_without_optuna_there_is_a_line_to_type(monkeypatch, tune, grey):
 
 
 def test_numbers_of_a_range_are_what_one_would_type_again():
-    assert tuning.word_of(tuning.Range(0, 1, False), 0.123456789) == "0.123457"
-    assert tuning.word_of(tuning.Range(1, 9, True), 3) == "3"
+    assert tune_options.word_of(tune_options.Range(0, 1, False), 0.123456789) == "0.123457"
+    assert tune_options.word_of(tune_options.Range(1, 9, True), 3) == "3"
     found = np.array(
-        [float(tuning.word_of(tuning.Range(0.5, 1.0, False), x)) for x in np.linspace(0.5, 1, 99)]
+        [
+            float(tune_options.word_of(tune_options.Range(0.5, 1.0, False), x))
+            for x in np.linspace(0.5, 1, 99)
+        ]
     )
     assert found.min() == 0.5
     assert found.max() == 1.0
@@ -294,7 +300,7 @@ def test_numbers_of_a_range_are_what_one_would_type_again():
 
 def test_a_metric_means_its_first_number():
     """`--tune fd` is the protocol's fd_digits."""
-    search = tuning.search_of(Request(options=("steps=1:3",), n=20), locate("ddpm"), "fd", 1)
-    assert (search.metric, search.better) == ("fd_digits", shelves.find("metrics", "fd").better)
+    search = tune_options.search_of(Request(options=("steps=1:3",), n=20), locate("ddpm"), "fd", 1)
+    assert (search.metric, search.better) == ("fd_digits", registry.find("metrics", "fd").better)
     with pytest.raises(UserError, match="nothing to search"):
-        tuning.search_of(Request(options=(), n=20), locate("ddpm"), "fd", 1)
+        tune_options.search_of(Request(options=(), n=20), locate("ddpm"), "fd", 1)

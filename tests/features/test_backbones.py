@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from published_weights import apart, clip_parameters, dinov2_parameters, images, published
+from helpers.published_weights import apart, clip_parameters, dinov2_parameters, images, published
 from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 
-from genbench import shelves
-from genbench.extractors import backbones, clip, dinov2
-from genbench.networks import IMAGENET, vision_transformer
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.features.extractors import clip, dinov2, torchvision_models
+from genbench.features.load_network import IMAGENET, vision_transformer
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_vgg16_equals_torch_fidelity(vgg_file, shape):
     )
     batch = images(2, *shape)
     (expected,) = theirs(batch)
-    ours = backbones.VGG16.load("cpu", vgg_file)(batch)["fc2"]
+    ours = torchvision_models.VGG16.load("cpu", vgg_file)(batch)["fc2"]
     assert 0.1 < float((ours > 0).double().mean()) < 0.9
     assert apart(ours, expected) < 1e-5
 
@@ -65,7 +65,7 @@ def test_inception_tv_equals_torchvision(inception_file, shape):
         x = F.interpolate(x, size=(299, 299), mode="bilinear", align_corners=True)
     with torch.no_grad():
         logits = net(x)
-    ours = backbones.INCEPTION_TV.load("cpu", inception_file)(batch)
+    ours = torchvision_models.INCEPTION_TV.load("cpu", inception_file)(batch)
     assert {name: tuple(rows.shape) for name, rows in ours.items()} == {
         "pool": (2, 2048),
         "logits": (2, 1000),
@@ -92,8 +92,11 @@ def small(tmp_path, vgg_file, inception_file, monkeypatch):
         (dinov2.DGM.name, dinov2.EDM2.name, dinov2.TF1.name), tmp_path / "dinov2.pth"
     )
     files |= dict.fromkeys((clip.CLIP_B_32.name, clip.CLIP_B_32_TF1.name), tmp_path / "clip.pt")
-    files |= {backbones.VGG16.name: vgg_file, backbones.INCEPTION_TV.name: inception_file}
-    return {name: (shelves.find("extractors", name), path) for name, path in files.items()}
+    files |= {
+        torchvision_models.VGG16.name: vgg_file,
+        torchvision_models.INCEPTION_TV.name: inception_file,
+    }
+    return {name: (registry.find("extractors", name), path) for name, path in files.items()}
 
 
 NAMES = [
@@ -171,8 +174,8 @@ def test_networks_are_not_taken_for_each_other(tmp_path, vgg_file, inception_fil
         {**torch.load(inception_file), "fc.weight": torch.zeros(1008, 2048)}, tmp_path / "fid.pth"
     )
     loads = [
-        (backbones.VGG16, inception_file),
-        (backbones.INCEPTION_TV, vgg_file),
+        (torchvision_models.VGG16, inception_file),
+        (torchvision_models.INCEPTION_TV, vgg_file),
         (clip.CLIP_B_32, vgg_file),
         (dinov2.DGM, inception_file),
     ]
@@ -182,7 +185,7 @@ def test_networks_are_not_taken_for_each_other(tmp_path, vgg_file, inception_fil
     with pytest.raises(
         UserError, match=r"'fc.weight' of shape \(1008, 2048\), wanted is \(1000, 2048\)"
     ):
-        backbones.INCEPTION_TV.load("cpu", tmp_path / "fid.pth")
+        torchvision_models.INCEPTION_TV.load("cpu", tmp_path / "fid.pth")
 
 
 def test_without_timm(monkeypatch):

@@ -9,12 +9,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from helpers.published_weights import apart, clip_parameters, images, pil, save_torchscript
 from PIL import Image
-from published_weights import apart, clip_parameters, images, pil, save_torchscript
 from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_model
 
-from genbench.extractors import clip
-from genbench.networks import CLIP, standardised
+from genbench.features.extractors import clip
+from genbench.features.load_network import CLIP, standardised
 
 SMALL = {"img_size": 224, "patch_size": 32, "embed_dim": 128, "depth": 2, "num_heads": 2}
 

@@ -9,25 +9,27 @@ import json
 import numpy as np
 import pytest
 import torch
-from published_weights import images, save_torchscript
+from helpers.published_weights import images, save_torchscript
+from helpers.small_pipelines import vocabulary
 from safetensors.torch import save_file
-from small_pipelines import vocabulary
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 import genbench
-from genbench import bpe, reference, shelves
-from genbench.extractors.clip import compared
-from genbench.generator import locate
-from genbench.networks import CLIP, standardised
-from genbench.plan import Request, settle
-from genbench.resizes import clip_crop
+from genbench.api import _registry as registry
+from genbench.features import clip_tokenizer, extraction
+from genbench.features.extractors.clip import compared
+from genbench.features.load_network import CLIP, standardised
+from genbench.features.resize import clip_crop
+from genbench.generators.load import locate
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
 
 # the image tower; that of texts is as wide and deep
 SMALL = {"img_size": 64, "patch_size": 32, "embed_dim": 64, "depth": 2, "num_heads": 1}
 LOAD = compared(SMALL, 32, (128, 2), 64)
 ROWS = """
-from genbench.extractors.clip import _text_row, B_32_WEIGHTS, compared
-from genbench.rows import Measure
+from genbench.features.extractors.clip import _text_row, B_32_WEIGHTS, compared
+from genbench.api import Measure
 
 TOWER = {"img_size": 64, "patch_size": 32, "embed_dim": 64, "depth": 2, "num_heads": 1}
 SMALL = _text_row("clip-small", "small", 64, B_32_WEIGHTS, compared(TOWER, 32, (128, 2), 64))
@@ -49,12 +51,12 @@ def words(tmp_path_factory):
     """A list of merges, and the vocabulary that transformers reads, in CLIP's order of numbers."""
     folder = vocabulary(tmp_path_factory.mktemp("words"))
     merges = [line for line in (folder / "merges.txt").read_text().split("\n")[1:] if line]
-    letters = [*bpe.BYTES.values()]
+    letters = [*clip_tokenizer.BYTES.values()]
     pieces = [
         *letters,
         *(f"{letter}</w>" for letter in letters),
         *(line.replace(" ", "") for line in merges),
-        *bpe.SPECIAL,
+        *clip_tokenizer.SPECIAL,
     ]
     (folder / "vocab.json").write_text(
         json.dumps({piece: number for number, piece in enumerate(pieces)})
@@ -188,7 +190,7 @@ def test_cosines_are_transformers_own(file, weights, words, theirs):
 def test_texts_are_cut_as_transformers_cuts_them(words):
     """The numbers of every text but those with entities, which OpenAI's code unfolds first."""
     own, tokenizer = (
-        bpe.read(words[0] / "merges.txt"),
+        clip_tokenizer.read(words[0] / "merges.txt"),
         CLIPTokenizer.from_pretrained(words[0], model_max_length=77),
     )
     for text in [*TEXTS[:-1], "x" * 300, "don't we'll 1234 ½ ²", "İstanbul ﬁne e\u0301te\u0301"]:
@@ -200,8 +202,8 @@ def test_texts_are_cut_as_transformers_cuts_them(words):
 
 def test_a_text_is_the_same_alone_and_among_others(weights, words, here):
     shown = images(5, 64, 64)
-    shelves.add_file(rows(here))
-    network = reference.network(
+    registry.add_file(rows(here))
+    network = extraction.network(
         "clip-small",
         "cpu",
         str(weights / "hf.safetensors"),
@@ -232,7 +234,7 @@ def test_a_run_takes_both_scores_and_they_are_the_means_of_the_cosines(weights, 
     (here / "painter.py").write_text(PLUGIN)
     (here / "prompts.txt").write_text("red square\na photo of the digit 3\n\nblue\n")
     names = (f"clip-vit-b-32={weights / 'hf.safetensors'}", f"clip-bpe={words[0] / 'merges.txt'}")
-    shelves.add_file(rows(here))
+    registry.add_file(rows(here))
     metrics = ("small_hessel", "small_sim")
     record = genbench.evaluate(
         "painter.py", metrics=metrics, n=24, weights=names, prompts="prompts.txt", out=here / "runs"
@@ -242,7 +244,7 @@ def test_a_run_takes_both_scores_and_they_are_the_means_of_the_cosines(weights, 
     assert all("weights are not the published ones" in one.flags for one in record.scores)
     asked = ["red square", "a photo of the digit 3", "blue"]
     assert json.loads((here / "runs" / record.id / "prompts.json").read_text())["prompts"] == asked
-    from genbench.exports import samples_of
+    from genbench.runs.export_samples import samples_of
 
     shown = torch.from_numpy(
         np.concatenate(list(samples_of(record).pieces())).transpose(0, 3, 1, 2).copy()
@@ -285,7 +287,7 @@ def test_the_published_list_of_merges_has_clips_numbers(tmp_path):
     """
     (tmp_path / "merges.txt").write_text("#version\na b\nabc\n")
     with pytest.raises(genbench.UserError, match="line 3: it is no list of merges"):
-        bpe.read(tmp_path / "merges.txt")
+        clip_tokenizer.read(tmp_path / "merges.txt")
     (tmp_path / "merges.txt.gz").write_bytes(b"no gzip")
     with pytest.raises(genbench.UserError, match="cannot be read"):
-        bpe.read(tmp_path / "merges.txt.gz")
+        clip_tokenizer.read(tmp_path / "merges.txt.gz")

@@ -10,11 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from published_weights import apart, dinov2_parameters, images, pil
+from helpers.published_weights import apart, dinov2_parameters, images, pil
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-from genbench.extractors import dinov2
-from genbench.networks import IMAGENET
+from genbench.features.extractors import dinov2
+from genbench.features.load_network import IMAGENET
 
 SMALL = {"patch_size": 14, "embed_dim": 64, "depth": 2, "num_heads": 4}
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import genbench.extractors.digits as leaf
-from genbench.datasets.digits import open_digits
-from genbench.extractors.digits import DIGITS
+import genbench.features.extractors.digits as leaf
+from genbench.data.datasets.digits import open_digits
+from genbench.features.extractors.digits import DIGITS
 
 FILE = Path(leaf.__file__).with_name(DIGITS.weights.files[0].file)
 

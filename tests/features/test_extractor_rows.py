@@ -8,11 +8,12 @@ import re
 
 import pytest
 
-from genbench import shelves, weights
-from genbench.rows import source_of
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.validation import source_of
+from genbench.io import weights
 
-ROWS = shelves.every("extractors")
+ROWS = registry.every("extractors")
 WEIGHED = {name: row for name, row in ROWS.items() if row.weights is not None}
 
 

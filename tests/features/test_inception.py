@@ -13,10 +13,11 @@ import torch_fidelity.feature_extractor_inceptionv3 as fidelity
 from safetensors.torch import save_file
 from torchmetrics.image.fid import NoTrainInceptionV3
 
-import genbench.extractors.inception as leaf
-from genbench import probes, reference, shelves
-from genbench.checkpoints import load_checkpoint, load_tensors
-from genbench.say import UserError
+import genbench.features.extractors.inception as leaf
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.features import extraction
+from genbench.io.checkpoints import load_checkpoint, load_tensors
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning"
@@ -75,7 +76,7 @@ def images():
 
 
 def load(name, weights):
-    return shelves.find("extractors", f"inception-{name}").load("cpu", weights)
+    return registry.find("extractors", f"inception-{name}").load("cpu", weights)
 
 
 def apart(ours, theirs):
@@ -145,7 +146,7 @@ def test_rows(weights, images):
     """
     pools = {}
     for name in ROWS:
-        row = shelves.find("extractors", f"inception-{name}")
+        row = registry.find("extractors", f"inception-{name}")
         extract = load(name, weights)
         found = extract(images)
         assert {output: features.shape for output, features in found.items()} == {
@@ -389,18 +390,18 @@ def test_calls_side_by_side_give_the_same_bits(weights, monkeypatch):
     """On two threads two calls at once, a thread each, and the last with both:
     the features of calls one after the other.
     """
-    network = reference.network("inception-clean", "cpu", str(weights))
+    network = extraction.network("inception-clean", "cpu", str(weights))
     images = torch.from_numpy(
         np.random.default_rng(1).integers(
-            0, 256, (2 * probes.AT_ONCE["cpu"] + 3, 3, 32, 32), dtype=np.uint8
+            0, 256, (2 * extraction.AT_ONCE["cpu"] + 3, 3, 32, 32), dtype=np.uint8
         )
     )
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        found = probes.rows_of(network, images, ["pool", "logits", "spatial"])
+        found = extraction.rows_of(network, images, ["pool", "logits", "spatial"])
         monkeypatch.setattr(network, "side_by_side", False)
-        wanted = probes.rows_of(network, images, ["pool", "logits", "spatial"])
+        wanted = extraction.rows_of(network, images, ["pool", "logits", "spatial"])
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)

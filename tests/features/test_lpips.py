@@ -14,11 +14,13 @@ import torch
 from torch import nn
 
 import genbench
-from genbench import classes_read, shelves, weights
-from genbench.arrays import Arrays
-from genbench.files import file_sha256
-from genbench.rows import source_of
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.hashing import file_sha256
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.api.validation import source_of
+from genbench.io import weights
+from genbench.per_class import from_run
 
 NETS = ("alex", "vgg", "squeeze")
 SIZES = {"alex": 64, "vgg": 24, "squeeze": 48}
@@ -41,7 +43,7 @@ def sample(n, seeds, labels):
 
 
 def row(net):
-    return shelves.find("extractors", f"lpips-{net}")
+    return registry.find("extractors", f"lpips-{net}")
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def test_sampled_pairs_of_a_run_are_the_peers(trunks, tmp_path, size):
     record = genbench.evaluate(tmp_path / "spots.py", **words)
     found = {score.metric: score for score in record.scores}
     i = torch.arange(240)
-    images = shelves.module_of(tmp_path / "spots.py").sample(240, i, i % 10)
+    images = registry.module_of(tmp_path / "spots.py").sample(240, i, i % 10)
     own, peer = [images[i % 10 == c] for c in range(10)], lpips_of("alex", trunks["alex"])
     groups = torch.stack(
         [
@@ -254,7 +256,7 @@ def test_sampled_pairs_need_classes_and_kept_images(trunks, tmp_path, monkeypatc
     }
     with pytest.raises(UserError, match=r"plain takes no labels"):
         genbench.evaluate(tmp_path / "plain.py", **words)
-    monkeypatch.setattr("genbench.plan.KEPT", 0)
+    monkeypatch.setattr("genbench.runs.planning.plan.KEPT", 0)
     with pytest.raises(UserError, match=r"would not keep them: --save-samples"):
         genbench.evaluate(tmp_path / "spots.py", **words)
     assert (
@@ -275,20 +277,20 @@ def test_the_class_table_has_real_images_lpips(trunks, tmp_path, monkeypatch):
         "out": tmp_path / "runs",
     }
     record = genbench.evaluate(tmp_path / "spots.py", **words)
-    row = classes_read.table_of(record).rows[4]
+    row = from_run.table_of(record).rows[4]
     assert row["diversity_low"] < row["diversity"] < row["diversity_high"]
     assert row["diversity_real"] is None
     assert any("weights of lpips-alex are not where" in note for note in row["notes"])
 
     known = weights.find(
-        shelves.find("extractors", "lpips-alex").weights, tmp_path, {"lpips-alex": trunks["alex"]}
+        registry.find("extractors", "lpips-alex").weights, tmp_path, {"lpips-alex": trunks["alex"]}
     )
     find = weights.find
     monkeypatch.setattr(
         weights, "find", lambda of, *rest: known if of.name == "lpips-alex" else find(of, *rest)
     )
-    row = classes_read.table_of(record).rows[4]
-    dataset = shelves.find("datasets", "digits")
+    row = from_run.table_of(record).rows[4]
+    dataset = registry.find("datasets", "digits")
     splits = next(iter(record.plan["protocols"].values()))["real"]
     fours = torch.cat(
         [images[labels == 4] for split in splits for images, labels in dataset.open(split)]
@@ -314,7 +316,7 @@ def test_heads_are_the_published_ones(net):
     import lpips
 
     path = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
-    leaf = __import__("genbench.extractors.lpips", fromlist=["heads"])
+    leaf = __import__("genbench.features.extractors.lpips", fromlist=["heads"])
     assert hashlib.md5(path.read_bytes()).hexdigest() == MD5[net]  # noqa: S324
     assert leaf.HEADS[net] == file_sha256(path)
     assert min(float(w.min()) for w in leaf.heads(net)) >= 0
@@ -324,7 +326,7 @@ def test_changed_heads_are_refused(monkeypatch):
     """Another version of the package, whose heads differ, is refused with both hashes
     and the remedy.
     """
-    leaf = __import__("genbench.extractors.lpips", fromlist=["heads"])
+    leaf = __import__("genbench.features.extractors.lpips", fromlist=["heads"])
     monkeypatch.setitem(leaf.HEADS, "alex", "0" * 64)
     with pytest.raises(
         UserError,
@@ -382,7 +384,7 @@ def test_eight_bits_at_a_small_epsilon_measure_rounding(loaded):
             for images in shown
         )
         pairs = (a - b).square().sum(1).numpy() / epsilon**2
-        return shelves.find("metrics", "path_length").value(Arrays({"pairs": pairs}))
+        return registry.find("metrics", "path_length").value(Arrays({"pairs": pairs}))
 
     smooth = length(1e-4, False)
     assert length(1e-2, False) == pytest.approx(smooth, rel=0.05)

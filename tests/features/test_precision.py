@@ -7,22 +7,24 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.places import ROOT
 
 import genbench
-import genbench.extractors.inception as leaf
-from genbench import feature_versions, precision, shelves
-from genbench import used as used_by
-from genbench.inception_weights import WEIGHTS
-from genbench.rows import PRECISIONS, Extractor, RowError
-from genbench.say import UserError
+import genbench.features.extractors.inception as leaf
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.extractor import PRECISIONS, Extractor
+from genbench.api.validation import RowError
+from genbench.features import identity as used_by
+from genbench.features import numeric_precision, versions
+from genbench.features.extractors._inception_files import WEIGHTS
 
 OWN = """
-from genbench.lazy import torch
-from genbench.rows import Extractor, Measure, Protocol
+from genbench.api import torch
+from genbench.api import Extractor, Measure, Protocol
 
 def load(device, *, precision="float32", images=0):
     def extract(batch):
@@ -40,7 +42,7 @@ PROTOCOL = Protocol(
 )
 """  # noqa: E501
 TOLD = """
-from genbench.rows import Measure, Metric, Protocol
+from genbench.api import Measure, Metric, Protocol
 
 def first(arrays):
     return float(arrays["samples"][0, 0])
@@ -84,7 +86,7 @@ def test_a_precision_is_part_of_what_the_numbers_are(cli, here, own):
     assert values[0] == values[2] != values[1] == pytest.approx(values[0], rel=0.01)
     assert (identity(rough)["precision"], "precision" in identity(exact)) == ("bfloat16", False)
     assert identity(rough)["code"] != identity(exact)["code"]
-    assert feature_versions.seal_of(identity(rough)) != feature_versions.seal_of(identity(exact))
+    assert versions.seal_of(identity(rough)) != versions.seal_of(identity(exact))
 
 
 def test_another_precision_is_a_ruler_only(cli, here, own):
@@ -154,7 +156,7 @@ def test_what_cannot_be_is_refused_in_one_line(cli, here, words, line):
 
 def test_a_graphics_card_can_all_of_them():
     """Every precision is possible there."""
-    assert [precision.possible(one, "cuda:1") for one in PRECISIONS] == list(PRECISIONS)
+    assert [numeric_precision.possible(one, "cuda:1") for one in PRECISIONS] == list(PRECISIONS)
 
 
 def test_a_row_names_known_precisions():
@@ -176,9 +178,9 @@ def test_a_row_names_known_precisions():
 
 def test_a_network_is_told_how_many_images_a_run_has(here, own):
     """load may name `images`: 40 samples, 40."""
-    shelves.add_file(own)
+    registry.add_file(own)
     (here / "told.py").write_text(TOLD)
-    shelves.add_file(here / "told.py")
+    registry.add_file(here / "told.py")
     (score,) = genbench.evaluate("noise", protocols=("told",), out=here / "runs").scores
     assert score.value == 40
 
@@ -211,27 +213,25 @@ def test_an_extractor_of_nobodys_package_is_identified_by_weights_and_version():
     """The digits extractor, whose entries are committed: what they say of its code, a hash then,
     is what its version means today.
     """
-    row = shelves.find("extractors", "digits")
+    row = registry.find("extractors", "digits")
     used = used_by.Used(
-        "weights", feature_versions.version_of(row), package=used_by.package_of(row)
+        "weights", versions.version_of(row), package=used_by.package_of(row)
     ).identity()
-    committed = json.loads(
-        next(Path(__file__).parents[1].glob("leaderboards/digits/entries/*.json")).read_text()
-    )
+    committed = json.loads(next(ROOT.glob("leaderboards/digits/entries/*.json")).read_text())
     assert used == {"weights": "weights", "code": "digits/1"}
     then = committed["plan"]["protocols"]["digits"]["extractors"]["digits"]["code"]
-    assert (feature_versions.seal_of(used), feature_versions.earlier_seal_of(used)) == (
+    assert (versions.seal_of(used), versions.earlier_seal_of(used)) == (
         "v1",
         then[:16],
     )
-    assert feature_versions.of_hash("digits", then) == "digits/1"
+    assert versions.of_hash("digits", then) == "digits/1"
 
 
 def test_every_network_of_a_package_says_so():
     """A built-in extractor whose file builds a network of timm or torchvision names that package,
     and no other does.
     """
-    for name, row in shelves.every("extractors").items():
+    for name, row in registry.every("extractors").items():
         source = inspect.getsource(inspect.getmodule(row.load))
         wanted = (
             "torchvision"
@@ -278,7 +278,7 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, capsys):
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
-    ready = precision.compiled(lambda images: {"pool": images + 1}, "inception")
+    ready = numeric_precision.compiled(lambda images: {"pool": images + 1}, "inception")
     for _ in range(2):
         assert ready(torch.ones(2))["pool"].tolist() == [2, 2]
     assert capsys.readouterr().err == (
@@ -289,30 +289,30 @@ def test_a_network_that_cannot_be_compiled_runs_as_it_is(monkeypatch, capsys):
 def test_only_many_images_on_a_graphics_card_are_worth_compiling():
     """Not on a processor, not for a few."""
     asked = [("cuda", 20_000), ("cuda:1", 50_000), ("cuda", 19_999), ("cpu", 50_000)]
-    assert [precision.worth_compiling(*one) for one in asked] == [True, True, False, False]
+    assert [numeric_precision.worth_compiling(*one) for one in asked] == [True, True, False, False]
 
 
 def test_tf32_is_on_while_the_network_runs_and_not_after(monkeypatch):
     """Whatever it was before, and also when the network raises."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    assert precision.with_tf32(lambda images: torch.backends.cudnn.allow_tf32)(None) is True
+    assert numeric_precision.with_tf32(lambda images: torch.backends.cudnn.allow_tf32)(None) is True
     assert torch.backends.cudnn.allow_tf32 is False
     with pytest.raises(ZeroDivisionError):
-        precision.with_tf32(lambda images: 1 / 0)(None)
+        numeric_precision.with_tf32(lambda images: 1 / 0)(None)
     assert torch.backends.cudnn.allow_tf32 is False
 
 
 def test_half_precision_without_its_instructions_says_that_it_is_slow(monkeypatch, capsys):
     """One line on such a processor, none on another, nor for float32."""
-    monkeypatch.setattr(precision, "_has_bfloat16", lambda: False)
-    precision.says_slow("bfloat16", "cpu")
+    monkeypatch.setattr(numeric_precision, "_has_bfloat16", lambda: False)
+    numeric_precision.says_slow("bfloat16", "cpu")
     assert capsys.readouterr().err == (
         "bfloat16: this processor has no instructions for it, so it is slower than float32 here\n"
     )
     for one, device in (("float32", "cpu"), ("bfloat16", "cuda")):
-        precision.says_slow(one, device)
-    monkeypatch.setattr(precision, "_has_bfloat16", lambda: True)
-    precision.says_slow("bfloat16", "cpu")
+        numeric_precision.says_slow(one, device)
+    monkeypatch.setattr(numeric_precision, "_has_bfloat16", lambda: True)
+    numeric_precision.says_slow("bfloat16", "cpu")
     assert capsys.readouterr().err == ""
 
 
@@ -320,7 +320,7 @@ def test_every_row_of_the_inception_takes_every_precision():
     """The rows of one file of weights say which precisions they have,
     and their load names the option.
     """
-    rows = [row for row in shelves.every("extractors").values() if row.weights is WEIGHTS]
+    rows = [row for row in registry.every("extractors").values() if row.weights is WEIGHTS]
     assert len(rows) == 6
     for row in rows:
         assert row.precisions == PRECISIONS

@@ -11,9 +11,9 @@ from PIL import Image
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torchvision import transforms
 
-from genbench import resizes
-from genbench.resizes import RESIZES, resize
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.features import resize as resizes
+from genbench.features.resize import RESIZES, resize
 
 ALLOWED = 1e-3  # grey levels; the peers' tables ask for 255 times as much
 SIZES = [

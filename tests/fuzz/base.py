@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from hostile_files import Evil, legacy
-from nvidia_files import write_pickle
+from helpers.hostile_files import Evil, legacy
+from helpers.nvidia_files import write_pickle
 from PIL import Image
 from safetensors.torch import save
 
-from genbench import files, npz
-from genbench.statistics import write_statistics
-from genbench.stats import Moments
+from genbench._util import checksummed_files, hashing
+from genbench.io import npz, zip_stream
+from genbench.io.reference_statistics import write_statistics
+from genbench.statistics.moments import Moments
 
 APART = b"\xff\xfe\xfd"  # between the names and contents of a zip's members
 
@@ -209,7 +210,7 @@ def _gzip(path: Path, content: bytes) -> None:
 def tensors(door: str) -> list[bytes]:
     ours = written(
         "f.safetensors",
-        lambda path: files.write_arrays(
+        lambda path: checksummed_files.write_arrays(
             path, {"a": np.arange(6.0), "b": np.arange(4, dtype=np.uint8)}, {"what": "features"}
         ),
     )
@@ -228,7 +229,7 @@ def tensors(door: str) -> list[bytes]:
             json.dumps(
                 {
                     "what": "features",
-                    "sha256": files._arrays_sha256(
+                    "sha256": checksummed_files._arrays_sha256(
                         {"a": np.zeros(2, np.float32)}, {"what": "features"}
                     ),
                 }
@@ -239,7 +240,7 @@ def tensors(door: str) -> list[bytes]:
         data = np.frombuffer(bytes(range(64)), np.float32).copy()
         said = {
             "what": "features",
-            "sha256": files._arrays_sha256({"a": data}, {"what": "features"}),
+            "sha256": checksummed_files._arrays_sha256({"a": data}, {"what": "features"}),
         }
         return [
             header.encode(),
@@ -286,7 +287,7 @@ def zips(door: str) -> list[bytes]:
     )
     if door.startswith("pictures"):
         return [
-            b"".join(files.zipped((name, [content]) for name, content in pictures.items())),
+            b"".join(zip_stream.zipped((name, [content]) for name, content in pictures.items())),
             written("f.zip", lambda path: _deflated(path, pictures)),
         ]
     if door == "weights":
@@ -437,12 +438,13 @@ RATINGS = (
 
 
 def records(door: str) -> list[bytes]:
-    whole = {**record(), "digest": files.digest(record())}
+    whole = {**record(), "digest": hashing.digest(record())}
     texts = {
         "a sealed file": [
             json.dumps(whole),
             written(
-                "f.json", lambda path: files.write_json(path, {"found": [1, 2.5, None, "ü"]})
+                "f.json",
+                lambda path: checksummed_files.write_json(path, {"found": [1, 2.5, None, "ü"]}),
             ).decode(),
         ],
         "a record": [json.dumps(whole)],

@@ -3,7 +3,8 @@ or its own refusal, and nothing else happens.
 
 A reader has several doors, chosen by the first byte of an input: the whole file as it comes, or a
 part of one inside a sound rest, so that checksums and archives around it do not stop every
-mutation. Nothing here needs atheris: tests/test_fuzz_findings.py replays kept inputs through the
+mutation. Nothing here needs atheris: tests/security/test_fuzz_findings.py replays kept inputs
+through the
 same functions.
 """
 
@@ -30,36 +31,32 @@ from fuzz import base
 from fuzz.watch import Finding, refused, watched
 from PIL import Image
 
-from genbench import (
-    decoding,
-    files,
-    gates,
-    human_csv,
-    human_kinds,
-    pictures,
-    prompts,
-    record,
-    suites,
-)
-from genbench.checkpoints import load_tensors
-from genbench.files import Damaged
-from genbench.folders import open_images
-from genbench.pickles import load_network
-from genbench.say import UserError
-from genbench.statistics import read_statistics
+from genbench._util import checksummed_files, hashing
+from genbench._util.checksummed_files import Damaged
+from genbench._util.errors import UserError
+from genbench.data import image_folder, prompts
+from genbench.data.resolve import open_images
+from genbench.gate import config
+from genbench.human import csv_formats, study_kinds
+from genbench.io import image_decoding
+from genbench.io.checkpoints import load_tensors
+from genbench.io.nvidia_pickles import load_network
+from genbench.io.reference_statistics import read_statistics
+from genbench.runs.planning import suite
+from genbench.runs.records import find, record
 
 # the program's limits, lowered so that an input of some kB reaches them; what one may take follows
 # from them (watch.MEMORY)
 SMALLER = {
-    "genbench.pickles.LARGEST_VIEW": 2**24,
-    "genbench.checkpoints.LARGEST_VIEW": 2**24,
-    "genbench.decoding.LARGEST": 2**20,
-    "genbench.stacks.LARGEST": 2**20,
-    "genbench.stacks.LARGEST_UNPACKED": 2**24,
-    "genbench.pictures.LARGEST_FILE": 2**22,
-    "genbench.pictures.LARGEST_LISTING": 2**22,
-    "genbench.idx.LARGEST": 2**24,
-    "genbench.statistics.WIDEST": 2**7,
+    "genbench.io.nvidia_pickles.LARGEST_VIEW": 2**24,
+    "genbench.io.checkpoints.LARGEST_VIEW": 2**24,
+    "genbench.io.image_decoding.LARGEST": 2**20,
+    "genbench.data.image_array.LARGEST": 2**20,
+    "genbench.data.image_array.LARGEST_UNPACKED": 2**24,
+    "genbench.data.image_folder.LARGEST_FILE": 2**22,
+    "genbench.data.image_folder.LARGEST_LISTING": 2**22,
+    "genbench.io.idx.LARGEST": 2**24,
+    "genbench.io.reference_statistics.WIDEST": 2**7,
 }
 
 
@@ -138,7 +135,7 @@ def _tensors(found: Any, size: int, times: int) -> None:
         assert isinstance(tensor, torch.Tensor)
         assert (tensor.device.type, tensor.layout) == ("cpu", torch.strided)
         total += tensor.numel() * tensor.element_size()
-        assert total <= times * size + SMALLER["genbench.pickles.LARGEST_VIEW"], total
+        assert total <= times * size + SMALLER["genbench.io.nvidia_pickles.LARGEST_VIEW"], total
         tensor.clone(memory_format=torch.contiguous_format)
         if tensor.is_floating_point():
             tensor.double().sum().item()
@@ -184,7 +181,7 @@ def _statistics(path: Path) -> None:
 
 def _images(path: Path) -> None:
     """As a data set reads them: all in order, then one by one; both ways the same."""
-    pictures._once.cache_clear()
+    image_folder._once.cache_clear()
     found = open_images(path)
     n, (h, w) = len(found), (found.height, found.width)
     assert min(n, h, w) > 0
@@ -222,10 +219,10 @@ def _idx_packed(payload: bytes) -> bytes:
 
 
 def _arrays(path: Path) -> None:
-    arrays, meta = files.read_arrays(path)
+    arrays, meta = checksummed_files.read_arrays(path)
     assert all(type(key) is str for key in (*arrays, *meta))
     assert sum(one.nbytes for one in arrays.values()) <= path.stat().st_size
-    files.digest(meta)
+    hashing.digest(meta)
 
 
 def _headed(payload: bytes) -> bytes:
@@ -276,10 +273,10 @@ def _listed(payload: bytes) -> bytes:
 
 def _picture(path: Path) -> None:
     """From its bytes and from its path the same: pixels, or a line."""
-    with decoding.heeded():
+    with image_decoding.heeded():
         ours = [
-            decoding.decoded(path.name, path.read_bytes()),
-            decoding.decoded(path.name, str(path)),
+            image_decoding.decoded(path.name, path.read_bytes()),
+            image_decoding.decoded(path.name, str(path)),
         ]
     for found in ours:
         if isinstance(found, str):
@@ -289,7 +286,9 @@ def _picture(path: Path) -> None:
             assert found.dtype == np.uint8
             assert found.ndim == 3
             assert found.shape[2] == 3
-            assert 0 < found.shape[0] * found.shape[1] <= SMALLER["genbench.decoding.LARGEST"]
+            assert (
+                0 < found.shape[0] * found.shape[1] <= SMALLER["genbench.io.image_decoding.LARGEST"]
+            )
             int(found.sum())
     if not any(isinstance(found, str) for found in ours):
         assert np.array_equal(*ours)
@@ -313,17 +312,17 @@ def _summed(payload: bytes) -> bytes:
 
 
 def _json(path: Path) -> None:
-    content = files.read_json(path)
+    content = checksummed_files.read_json(path)
     assert type(content) is dict
-    assert json.loads(path.read_bytes())["digest"] == files.digest(content)
+    assert json.loads(path.read_bytes())["digest"] == hashing.digest(content)
 
 
 def _record(path: Path) -> None:
-    found = record.find(str(path), path.parent)
+    found = find.find(str(path), path.parent)
     assert record.lacking(found) == ""
     assert record.plan_of(found).n > 0
     again = record.from_json(json.loads(json.dumps(found.to_json())), "again")
-    assert files.digest(again.to_json()) == files.digest(found.to_json())
+    assert hashing.digest(again.to_json()) == hashing.digest(found.to_json())
     record.content_of(found)
 
 
@@ -332,7 +331,7 @@ def _sealed(payload: bytes) -> bytes:
     try:
         content = json.loads(payload)
         content.pop("digest", None)
-        return json.dumps({**content, "digest": files.digest(content)}).encode()
+        return json.dumps({**content, "digest": hashing.digest(content)}).encode()
     except (ValueError, AttributeError, RecursionError, TypeError):
         return payload
 
@@ -358,25 +357,25 @@ def _merged(below: Any, above: Any, depth: int) -> Any:
 
 
 def _gate(path: Path) -> None:
-    found = gates.read(path)
+    found = config.read(path)
     assert 0 < found.alpha < 0.5
-    assert 1 <= found.looks <= gates.LOOKS
+    assert 1 <= found.looks <= config.LOOKS
     assert all(0 <= one < 100 for one in (found.margin, found.margin_share, found.margin_kernel))
-    assert all(one.level in gates.LEVELS for one in (*found.rules, *found.costs))
+    assert all(one.level in config.LEVELS for one in (*found.rules, *found.costs))
     assert {found.inconclusive, found.if_missing} <= {"fail", "warn", "pass"}
 
 
 def _questions(path: Path) -> None:
-    for one in human_kinds.questions_of(human_kinds.KINDS["rating"], path):
-        assert 0 < len(one.text) <= human_kinds.LONGEST
+    for one in study_kinds.questions_of(study_kinds.KINDS["rating"], path):
+        assert 0 < len(one.text) <= study_kinds.LONGEST
         assert (one.text + one.name).isprintable()
-        assert one.points in human_kinds.POINTS
+        assert one.points in study_kinds.POINTS
 
 
 def _suite(path: Path) -> None:
-    found = suites.read(path)
+    found = suite.read(path)
     assert found
-    assert all(set(one) <= set(suites.KEYS) and type(one["plugin"]) is str for one in found)
+    assert all(set(one) <= set(suite.KEYS) and type(one["plugin"]) is str for one in found)
 
 
 def _prompts(path: Path) -> None:
@@ -388,7 +387,7 @@ def _prompts(path: Path) -> None:
 
 
 def _ratings(path: Path) -> None:
-    for one in human_csv.summaries(path):
+    for one in csv_formats.summaries(path):
         assert one.rater
         assert one.model
         assert (one.rater + one.model).isprintable()
@@ -434,7 +433,7 @@ READERS: dict[str, tuple[Door, ...]] = {
         Door("weights' members", within("f.pt", _parts), _weights),
     ),
     "images": (
-        *(Door(ending, as_it_is(f"f.{ending}"), _picture) for ending in decoding.ENDINGS),
+        *(Door(ending, as_it_is(f"f.{ending}"), _picture) for ending in image_decoding.ENDINGS),
         Door("png with sound checksums", within("f.png", _summed), _picture),
     ),
     "records": (
@@ -472,7 +471,7 @@ def look(reader: str, data: bytes, folder: Path, watch: Any = watched) -> bool:
     """
     doors = READERS[reader]
     door = doors[data[0] % len(doors)] if data else doors[0]
-    os.environ[decoding.VARIABLE] = door.policy
+    os.environ[image_decoding.VARIABLE] = door.policy
     path = door.put(data[1:], folder)
     try:
         with watch(folder):
@@ -503,7 +502,7 @@ def room() -> Iterator[Path]:
         stack.enter_context(
             mock.patch.dict(
                 os.environ,
-                {**quiet, "GENBENCH_HOME": str(folder / "home"), decoding.VARIABLE: "error"},
+                {**quiet, "GENBENCH_HOME": str(folder / "home"), image_decoding.VARIABLE: "error"},
             )
         )
         for name, value in SMALLER.items():

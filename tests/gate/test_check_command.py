@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from genbench.gates import Gate, Wrong, gate_of
+from genbench.gate.config import Gate, Wrong, gate_of
 
 MINE = """from typing import Annotated
 
@@ -232,7 +232,7 @@ def test_a_forgotten_class_is_named(cli, here, monkeypatch):
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    from genbench.generator import locate
+    from genbench.generators.load import locate
 
     shipped = str(locate("dcgan").module.__file__).replace(
         "dcgan.py", "weights/ddpm-digits.safetensors"

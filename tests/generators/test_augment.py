@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from genbench.augment import CONDITION, diffaug, karras
+from genbench.generators.training.augmentation import CONDITION, diffaug, karras
 
 
 def images(n=64, c=3, h=16, w=12, seed=0):

@@ -8,15 +8,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from foreign_weights import kept
+from helpers.foreign_weights import kept
 from onnx import helper, numpy_helper
 from safetensors.torch import save_file
 
 import genbench
-from genbench.generator import locate
-from genbench.plan import Request, settle
-from genbench.say import UserError
-from genbench.sources import code_of, seal_of
+from genbench._util.errors import UserError
+from genbench.generators.identity import code_of, seal_of
+from genbench.generators.load import locate
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
 
 ONE = torch.zeros(1)
 
@@ -91,7 +92,7 @@ def test_what_is_read_beside_a_file_is_in_its_seal(made, tmp_path):
         assert seal_of(description, file) == seals[-1]
     side.unlink()
     assert len({*seals, seal_of(description, file)}) == 3
-    assert seal_of(description, file) == genbench.files.content_sha256(file)
+    assert seal_of(description, file) == genbench._util.hashing.content_sha256(file)
 
 
 def test_a_file_that_says_all_itself_has_its_own_hash_whatever_lies_beside(tmp_path):
@@ -111,8 +112,8 @@ def test_a_file_that_says_all_itself_has_its_own_hash_whatever_lies_beside(tmp_p
         save_file({tensor: settings, "times": ONE}, file)
         for beside in (f"{name}.json", f"{name}.yaml", "config.json", "flagfile.txt"):
             (tmp_path / beside).write_text("a: 1\n")
-        assert seal_of(locate(name), file) == genbench.files.content_sha256(file), name
-    assert seal_of(locate("ddpm"), tmp_path) == genbench.files.content_sha256(tmp_path)
+        assert seal_of(locate(name), file) == genbench._util.hashing.content_sha256(file), name
+    assert seal_of(locate("ddpm"), tmp_path) == genbench._util.hashing.content_sha256(tmp_path)
     assert seal_of(locate("ddpm"), None) is None
 
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from helpers.generators_brought import BROUGHT
 
-from genbench import shelves
-from genbench.conformance import CHECKS, check
-from genbench.generator import locate
+from genbench.api import _registry as registry
+from genbench.generators.conformance import CHECKS, check
+from genbench.generators.load import locate
 
 HEAD = "import random\nimport genbench\nimport torch\n\nS = (3, 8, 8)\n\n\n@genbench.hookimpl\n"
 GOOD = "def sample(n, seeds):\n    return (genbench.uniform(seeds, S) * 255).to(torch.uint8)\n"
-# they draw nothing without a file that somebody brings
-BROUGHT = {"images", "biggan", "diffusers", "jit", "onnx"}
 FAULTS = {
     "count": "def sample(n):\n    return torch.zeros(max(n, 2), *S, dtype=torch.uint8)\n",
     "images": "def sample(n):\n    return torch.zeros(n, *S, dtype=torch.uint8)\n",
@@ -76,7 +75,7 @@ def test_no_check_escapes_its_fault():
     "name",
     [
         name
-        for name, one in shelves.standing("generators").items()
+        for name, one in registry.standing("generators").items()
         if one.origin == "built in" and name not in BROUGHT
     ],
 )

@@ -9,17 +9,15 @@ import pytest
 import torch
 from scipy import stats
 
-from genbench.draws import (
-    BLOCKS,
+from genbench.generators.seeded_noise import (
     LARGEST_N,
     LARGEST_SEED,
-    blocks_of,
     first_seed,
     labels_of,
     noise,
-    rank_in_class,
     uniform,
 )
+from genbench.statistics.blocks import BLOCKS, blocks_of, rank_in_class
 
 SEEDS = torch.arange(4000)
 SHARES = (0.5, 0.3, 0.15, 0.05)

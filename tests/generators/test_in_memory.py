@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import genbench
-from genbench.abilities import describe, in_memory, name_of
-from genbench.say import PluginFailed, UserError
-from genbench.sources import held_of
+from genbench._util.errors import PluginFailed, UserError
+from genbench.generators.description import describe, in_memory, name_of
+from genbench.generators.identity import held_of
 
 SIDE = (3, 8, 8)
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Optional, get_type_hints
 
 import pytest
 
-from genbench import options
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.generators import options
 
 
 class Good:

@@ -5,11 +5,11 @@ as a user would see them.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from helpers.places import TESTS
 
-CASES = Path(__file__).parent / "data" / "refusals"
+CASES = TESTS / "data" / "refusals"
 LINES = json.loads((CASES / "lines.json").read_text())
 FILES = sorted(CASES.glob("*.py"))
 IN_A_PROCESS = {"closes_output"}  # it closes this process's own standard output

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.say import UserError
-from genbench.tails import MODES, Tail, draws, dropped
+from genbench._util.errors import UserError
+from genbench.generators.training.long_tail_sampling import MODES, Tail, draws, dropped
 
 COUNTS = (120, 60, 30, 12, 3)
 LABELS = torch.from_numpy(np.random.default_rng(0).permutation(np.repeat(np.arange(5), COUNTS)))

@@ -13,7 +13,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from genbench.files import SEAL, file_sha256
+from genbench._util.checksummed_files import SEAL
+from genbench._util.hashing import file_sha256
 
 
 def said(path):
@@ -425,7 +426,7 @@ def test_more_images_than_memory_holds_are_refused_from_the_first(cli, here, mon
     """Training holds its whole split; one that is too large ends in a line with its size before it
     is read, and no file is left.
     """
-    monkeypatch.setattr("genbench.train.LARGEST", 2**20)
+    monkeypatch.setattr("genbench.generators.training.train.LARGEST", 2**20)
     status, out, err = cli(
         "train", "--plugin", "vae", "--dataset", "digits", "--out", str(here / "a.safetensors")
     )

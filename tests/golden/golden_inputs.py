@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genbench import bpe
-from genbench.arrays import Arrays
-from genbench.draws import blocks_of
-from genbench.probes import ahead_of_rows, sums_of_rows
+from genbench.api.metric_inputs import Arrays
+from genbench.features import clip_tokenizer
+from genbench.features.extraction import ahead_of_rows, sums_of_rows
+from genbench.statistics.blocks import blocks_of
 
 CLASSES = 4
 
@@ -184,7 +184,7 @@ def make_parameter(name, shape):
 
 
 def _inception_shapes():
-    from genbench.extractors import inception
+    from genbench.features.extractors import inception
 
     shapes = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
     for conv in inception.convolutions():
@@ -219,7 +219,7 @@ def _clip_shapes(settings, out, text):
     width, patch, (text_width, text_depth) = settings["embed_dim"], settings["patch_size"], text
     places, pieces = (
         (settings["img_size"] // patch) ** 2 + 1,
-        len(bpe.read(_make_vocabulary()).numbers),
+        len(clip_tokenizer.read(_make_vocabulary()).numbers),
     )
     shapes = {
         "visual.class_embedding": (width,),
@@ -321,7 +321,7 @@ def _make_vocabulary():
 @contextlib.contextmanager
 def shallow_transformers():
     """Cut the published transformers to DEPTH blocks, and embed few texts at once, to save time."""
-    from genbench.extractors import clip, dinov2
+    from genbench.features.extractors import clip, dinov2
 
     settings = (clip.B_32, clip.L_14_336, dinov2.LARGE)
     before, texts = [one["depth"] for one in settings], clip.TEXTS
@@ -338,7 +338,7 @@ def shallow_transformers():
 
 def find_transformer_settings(name):
     """Return the published sizes of a vision transformer, by name; None for other networks."""
-    from genbench.extractors import clip, dinov2
+    from genbench.features.extractors import clip, dinov2
 
     tables = {
         "clip-vit-b-32": clip.B_32,

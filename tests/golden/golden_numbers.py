@@ -20,8 +20,13 @@ from pathlib import Path
 import golden_inputs as inputs
 import numpy as np
 
-from genbench import draws, intervals, paths, real, resizes, shelves, versions
-from genbench.rows import Measure
+from genbench.api import _registry as registry
+from genbench.api.metric import Measure
+from genbench.features import resize
+from genbench.generators import latent_paths
+from genbench.runs.records import versions
+from genbench.runs.scoring import real_vs_real
+from genbench.statistics import blocks, confidence_intervals
 
 GOLDEN = Path(__file__).resolve().parent
 CHECKOUT = GOLDEN.parents[1]
@@ -56,8 +61,8 @@ class Kind:
 
 def find_rows(shelf):
     """Return the rows of this package on a shelf by name; nobody holds the numbers of others."""
-    own = (name for name, one in shelves.standing(shelf).items() if one.origin == "built in")
-    return {name: shelves.find(shelf, name) for name in own}
+    own = (name for name, one in registry.standing(shelf).items() if one.origin == "built in")
+    return {name: registry.find(shelf, name) for name in own}
 
 
 def list_constants(name):
@@ -95,7 +100,7 @@ def compute_metric(name, kept=()):
 
     A metric with a function of two images has the numbers of that function too.
     """
-    row, found = shelves.find("metrics", name), {}
+    row, found = registry.find("metrics", name), {}
     labels = [label for label in kept if not label.startswith("between ")]
     for label in dict.fromkeys([*list_metric_cases(name), *labels]):
         data, _, constants = label.partition(" ")
@@ -117,7 +122,7 @@ def compute_metric(name, kept=()):
 
 def compute_extractor(name, kept=()):
     """Compute the norm and projections of an extractor's features of four images of two sizes."""
-    row, found = shelves.find("extractors", name), {}
+    row, found = registry.find("extractors", name), {}
     settings = inputs.find_transformer_settings(row.weights.name) if row.weights else None
     if settings:
         found["settings of the published network"] = settings
@@ -166,7 +171,7 @@ def compute_resize(name, kept=()):
                     continue
                 shown, words = CROPS[name](given, down), f"{down}"
             else:
-                shown, words = resizes.resize(given, (down, across), name), f"{down}x{across}"
+                shown, words = resize.resize(given, (down, across), name), f"{down}x{across}"
             found |= {
                 f"{kind} {height}x{width} to {words}, image {i}": _summarise(one)
                 for i, one in enumerate(shown)
@@ -175,15 +180,15 @@ def compute_resize(name, kept=()):
 
 
 CROPS = {
-    "centre-square": lambda images, size: resizes.centre_square(images),
-    "adm-crop": resizes.adm_crop,
-    "clip-crop": resizes.clip_crop,
+    "centre-square": lambda images, size: resize.centre_square(images),
+    "adm-crop": resize.adm_crop,
+    "clip-crop": resize.clip_crop,
 }
 
 
 def _resize_tolerance(name):
     """Whole grey levels are exact."""
-    exact = name in CROPS or resizes.RESIZES[name].levels
+    exact = name in CROPS or resize.RESIZES[name].levels
     return 1e-12 if exact else 1e-6  # of a norm, which is a root
 
 
@@ -206,7 +211,7 @@ def compute_blocks(name, kept=()):
             f"{case} samples of one class": np.zeros(n, dtype=np.int64),
         }
     return {
-        case: [1.0, *map(float, draws.blocks_of(labels))] for case, labels in found.items()
+        case: [1.0, *map(float, blocks.blocks_of(labels))] for case, labels in found.items()
     }  # 1: the scale
 
 
@@ -218,7 +223,7 @@ def compute_real_vs_real(name, kept=()):
     rng = np.random.RandomState(6)
     labels = np.arange(120) % 4
     rows = np.round(rng.randn(120, 6) * 1024 + 300 * labels[:, None]) / 1024
-    pool = real.Pool({"golden.rows": rows}, labels, ("golden",), {})
+    pool = real_vs_real.Pool({"golden.rows": rows}, labels, ("golden",), {})
     measures = []
     for metric in ("fd", "kd", "recall"):
         plain = dataclasses.asdict(Measure(metric, "golden.rows", "heldout"))
@@ -226,7 +231,7 @@ def compute_real_vs_real(name, kept=()):
             {
                 **plain,
                 "constants": {},
-                **versions.of_measure(shelves.find("metrics", metric), "balanced"),
+                **versions.of_measure(registry.find("metrics", metric), "balanced"),
             }
         )
     found = {}
@@ -237,7 +242,9 @@ def compute_real_vs_real(name, kept=()):
     ):
         counts = {measure["name"]: np.full(4, n // 4) for measure in measures}
         with _home():
-            lines = real.real_lines(measures, pool, counts, {"heldout": held}, "train", least)
+            lines = real_vs_real.real_lines(
+                measures, pool, counts, {"heldout": held}, "train", least
+            )
         for measure, line in lines.items():
             found |= {
                 f"{case}, {measure}, median": [line.median],
@@ -270,7 +277,7 @@ def compute_pairs(name, kept=()):
     found = {
         f"point of {path} at {t[i]:g}": _summarise(one)
         for path in PATHS
-        for i, one in enumerate(paths.point(a, b, t, path))
+        for i, one in enumerate(latent_paths.point(a, b, t, path))
     }
     images = inputs.make_images(1, 540, 540).float() / 127.5 - 1.02
     for pairs in list_pairs():
@@ -279,7 +286,7 @@ def compute_pairs(name, kept=()):
         )
         found |= {
             f"{side} pixels compared with {shown}": _summarise(
-                paths.compared(images[..., :side, :side], pairs)[0]
+                latent_paths.compared(images[..., :side, :side], pairs)[0]
             )
             for side in (48, 540)
         }
@@ -310,12 +317,13 @@ def compute_interval(name, kept=()):
         for method in ("jackknife", "wilson", "mean"):
             value, left_out = 0.625, 0.625 + np.round(rng.randn(len(sizes)) * 64) / 4096
             found |= _name_ends(
-                f"{method}, {case}", intervals.interval(method, value, left_out, np.array(sizes))
+                f"{method}, {case}",
+                confidence_intervals.interval(method, value, left_out, np.array(sizes)),
             )
     for share in (0.0, 1.0):
         found |= _name_ends(
             f"wilson, share {share:g}",
-            intervals.interval("wilson", share, np.full(20, share), np.full(20, 6)),
+            confidence_intervals.interval("wilson", share, np.full(20, share), np.full(20, 6)),
         )
     return found
 
@@ -354,7 +362,7 @@ KINDS = {
             compute_metric,
             lambda name: ROUGHER.get(name, 1e-9),
             lambda name: (
-                f"Metric.version of {name} in {_file_of(shelves.find('metrics', name).value)}"
+                f"Metric.version of {name} in {_file_of(registry.find('metrics', name).value)}"
             ),
             scale=lambda numbers: max(abs(numbers[0]), NEAR_ZERO),
         ),
@@ -364,14 +372,14 @@ KINDS = {
             compute_extractor,
             lambda name: 1e-5,
             lambda name: (
-                f"Extractor.version of {name} in {_file_of(shelves.find('extractors', name).load)}"
+                f"Extractor.version of {name} in {_file_of(registry.find('extractors', name).load)}"
             ),
             spread=ALIGNED,
             scale=lambda numbers: abs(numbers[0]) if len(numbers) > 1 else 1.0,  # a cosine
         ),
         Kind(
             "resizes",
-            lambda: dict.fromkeys((*resizes.RESIZES, *CROPS), RESIZES),
+            lambda: dict.fromkeys((*resize.RESIZES, *CROPS), RESIZES),
             compute_resize,
             _resize_tolerance,
             lambda name: (

@@ -1,9 +1,10 @@
 """A small run in which the k-th call of a kind fails or kills, and the same command again;
 a script of its own, so that it may fork before anything has threads.
 
-    python tests/fault_driver.py [--calls replace,write] [--faults kill,ENOSPC] [--stride 1] [--from 0] [--whole replace] [--cold] FOLDER WORD...
+    python tests/helpers/fault_driver.py [--calls replace,write] [--faults kill,ENOSPC] [--stride 1]
+    [--from 0] [--whole replace] [--cold] FOLDER WORD...
 
-WORD...: the words after `genbench`. The calls are those that files.py writes by (and reads):
+WORD...: the words after `genbench`. The calls are those that atomic_write.py writes by (and reads):
 `open`, `write`, `fsync`, `replace`, `mkdir`, `unlink`, `lock`, `read`, each counted where it
 concerns the working folder or the cache. For every k of a run and every fault a child runs the
 command and is killed by SIGKILL in that call, or gets its error; a write does half of its work
@@ -17,7 +18,7 @@ record and entry are equal, to an unbroken run's after the second; left: tempora
 for_gc: those in the cache, which `genbench cache gc` removes.
 --stride, --from: every so-manieth of these points only, from that one on. --whole: and every kill
 in this call. --cold: an empty cache for each, and its files alone.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
-from genbench.cli import main
-from genbench.files import Damaged, read_arrays, read_json
+from genbench._util.checksummed_files import Damaged, read_arrays, read_json
+from genbench.cli.main import main
 
 torch.set_num_threads(1)
 CALLS = ("open", "write", "fsync", "replace", "mkdir", "unlink", "lock", "read")
@@ -77,7 +78,8 @@ class Faults:
             raise OSError(code, os.strerror(code), where)
 
     def installed(self) -> None:
-        """Put this before the system's calls, as pathlib, filelock and files.py name them."""
+        """Put this before the system's calls, as pathlib, filelock and atomic_write.py name
+        them."""
         for module, name, call in (
             (os, "fsync", "fsync"),
             (os, "replace", "replace"),

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from pathlib import Path
 
 import numpy as np
 import torch
+from helpers.places import TESTS
 
 import genbench
 
-FOLDER = Path(__file__).parent / "data/foreign"
+FOLDER = TESTS / "data/foreign"
 
 
 def filled(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:

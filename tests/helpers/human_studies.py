@@ -4,11 +4,11 @@ and raters who answer without a browser.
 
 from __future__ import annotations
 
-from genbench import record
-from genbench.human_kinds import KINDS, questions_of
-from genbench.human_new import Words, made
-from genbench.human_session import Session
-from genbench.human_store import Store
+from genbench.human.create_study import Words, made
+from genbench.human.session import Session
+from genbench.human.store import Store
+from genbench.human.study_kinds import KINDS, questions_of
+from genbench.runs.records import find
 
 N = 60
 
@@ -21,7 +21,7 @@ def words(kind="real-or-fake", questions=None, trials=20, pictures=60, seed=1):
 def study(folder, runs, **given):
     """A new study of these run folders."""
     path = folder / f"study-{len(list(folder.glob('study-*')))}.db"
-    made(path, [record.find(str(run), folder) for run in runs], words(**given))
+    made(path, [find.find(str(run), folder) for run in runs], words(**given))
     return path
 
 

@@ -1,7 +1,7 @@
 """Runs commands in forks of one process that has everything imported,
 each under a fault of its surroundings; a script, so that nothing has threads.
 
-    python tests/in_forks.py        reads a line of JSON a command, answers with one
+    python tests/helpers/in_forks.py        reads a line of JSON a command, answers with one
 
     {"words": after `genbench`, "cwd": where, "file_size": bytes of the largest file, "memory": MiB
     beyond what is in use, "tmpfs": [folder, bytes], "read_only": folder, "stdout": file, "offline":
@@ -27,7 +27,8 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
-from genbench import __main__, cli
+from genbench import __main__ as main__
+from genbench.cli import main
 
 torch.set_num_threads(1)
 NEW_USER, NEW_NETWORK, NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = (
@@ -96,7 +97,7 @@ def answered(asked):
                 )
                 surrounded(asked)
                 sys.argv = ["genbench", *asked["words"]]
-                status = __main__.main()
+                status = main__.main()
                 with contextlib.suppress(OSError):  # /dev/full
                     sys.stdout.flush()
                 os._exit(status)
@@ -118,6 +119,6 @@ WARM = ("run", "--plugin", "noise", "--n", "6", "--metrics", "fd,label_accuracy"
 if __name__ == "__main__":
     # a run in this process: the forks then begin with everything bound
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
-        assert cli.main([*WARM, "--out", f"{name}/runs", "--leaderboards", f"{name}/boards"]) == 0
+        assert main.main([*WARM, "--out", f"{name}/runs", "--leaderboards", f"{name}/boards"]) == 0
     for line in sys.stdin:
         print(json.dumps(answered(json.loads(line))), flush=True)

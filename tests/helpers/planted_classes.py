@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 import genbench
-from genbench.classes_labels import recogniser
-from genbench.classes_sides import Sides
-from genbench.longtail import groups
-from genbench.reference import features_of
-from genbench.shelves import find
+from genbench.api._registry import find
+from genbench.data.long_tail import groups
+from genbench.features.reference import features_of
+from genbench.per_class.inputs import Sides
+from genbench.per_class.label_classifier import recogniser
 
 CLASSES = 10
 
@@ -23,7 +23,7 @@ CLASSES = 10
 @cache
 def digits():
     """{split: (pool [m, 64], logits [m, 10], labels [m])} of train and heldout."""
-    file = str(Path(genbench.__file__).parent / "extractors" / "digits.safetensors")
+    file = str(Path(genbench.__file__).parent / "features" / "extractors" / "digits.safetensors")
     found = {}
     for split in ("train", "heldout"):
         features = features_of(

@@ -11,15 +11,15 @@ import warnings
 import onnx
 import torch
 import yaml
-from foreign_weights import kept
-from nvidia_files import write_pickle
+from helpers.foreign_weights import kept
+from helpers.nvidia_files import write_pickle
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 import genbench
-from genbench.extractors import digits
+from genbench.features.extractors import digits
 from genbench_plugins._biggan import Generator as BigGAN
 from genbench_plugins._biggan_files import _ajbrock
 from genbench_plugins._stylegan2 import Generator as StyleGAN2

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from human_studies import N, first, rated, study, told, truths
+from helpers.human_studies import N, first, rated, study, told, truths
 from PIL import Image
 
-from genbench import human_csv, human_read, human_results, record
-from genbench.human_new import png
-from genbench.human_session import Session
-from genbench.human_store import OF_A_RATER, Given, Store
-from genbench.standings import entries
+from genbench.human import answers, csv_formats, results
+from genbench.human.create_study import png
+from genbench.human.session import Session
+from genbench.human.store import OF_A_RATER, Given, Store
+from genbench.leaderboards.entries import entries
+from genbench.runs.records import find, record
 
 HOSTILE = "</script>\x1b[31m=cmd|'::error"
 # Of the published per-participant files: the share of fakes taken for real (LDM of
@@ -51,7 +52,7 @@ PUBLISHED = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Two small finished runs of digits, one labelled, in a folder of their own."""
-    from genbench.cli import main
+    from genbench.cli.main import main
 
     folder = tmp_path_factory.mktemp("runs")
     for plugin in ("vae", "noise"):
@@ -96,9 +97,9 @@ def test_a_study_tells_nothing_by_its_pictures(runs, tmp_path):
     models = [model for *_, model, _ in rows]
     assert Counter(models) == {"vae": N, "noise": N, "real": 2 * N, "": 10}
     assert models != sorted(models)
-    from genbench.exports import samples_of
+    from genbench.runs.export_samples import samples_of
 
-    found = next(samples_of(record.find(str(runs[0]), tmp_path)).pieces())
+    found = next(samples_of(find.find(str(runs[0]), tmp_path)).pieces())
     data, place = next((data, place) for _, data, model, place in rows if model == "vae")
     assert (np.asarray(Image.open(io.BytesIO(data))) == found[place]).all()
     assert oct(store.path.stat().st_mode & 0o777) == "0o600"
@@ -108,7 +109,7 @@ def test_the_design_is_written_down_and_sealed(runs, tmp_path):
     """Kind, models with their runs, real split, trials, raters,
     exclusion rule and analysis are in the design, whose digest names it.
     """
-    from genbench.files import digest
+    from genbench._util.hashing import digest
 
     design = Store(study(tmp_path, runs)).about["design"]
     assert [one["run"] for one in design["models"]] == [run.name for run in runs]
@@ -145,7 +146,7 @@ def test_a_rater_who_sees_everything(runs, tmp_path):
     path = study(tmp_path, runs)
     for _ in range(3):
         rated(path, told)
-    found = human_results.found(human_read.read(Store(path)))
+    found = results.found(answers.read(Store(path)))
     by = {(row["model"], row["number"]): row for row in found["registered"]["numbers"]}
     assert (found["raters"]["joined"], found["raters"]["counted"], found["repeats_agree"]) == (
         3,
@@ -172,7 +173,7 @@ def test_ranks_are_ranges_of_what_was_shown():
     def row(a, b, value, p, number="error_fakes"):
         return {"model": a, "than": b, "number": number, "value": value, "p_holm": p}
 
-    got = human_results.ranks(
+    got = results.ranks(
         [
             row("a", "b", 0.2, 0.01),
             row("a", "c", 0.3, 0.01),
@@ -234,12 +235,12 @@ def test_pairs_and_ratings(runs, tmp_path, cli):
                 truth[0]
             ],
         )
-    found = human_results.found(human_read.read(Store(better)))["registered"]
+    found = results.found(answers.read(Store(better)))["registered"]
     by = {row["model"]: row["value"] for row in found["numbers"]}
     assert by["real"] > by["vae"] > by["noise"]
-    found = human_results.found(human_read.read(Store(real)))["registered"]
+    found = results.found(answers.read(Store(real)))["registered"]
     assert {row["model"]: row["value"] for row in found["numbers"]} == {"vae": 0, "noise": 0}
-    found = human_results.found(human_read.read(Store(rating)))["registered"]
+    found = results.found(answers.read(Store(rating)))["registered"]
     assert {
         row["model"]: row["value"] for row in found["numbers"] if row["number"] == "rating_sharp"
     } == {"vae": 3, "noise": 1, "real": 5}
@@ -254,7 +255,7 @@ def test_pairs_are_of_one_class(runs, tmp_path):
     """Where run and data set have labels, the two pictures of a pair are of one class,
     and no picture is in two pairs of a stratum.
     """
-    from genbench.folders import dataset_of
+    from genbench.data.resolve import dataset_of
 
     store = Store(study(tmp_path, runs[:1], kind="which-is-real", trials=20))
     pairs = store.rows(
@@ -359,7 +360,7 @@ def test_a_deleted_rater_is_gone_from_the_file(runs, tmp_path):
     ] == [[(0,)]] * 4
     left = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
     assert np.float64(7531.25).byteswap().tobytes() not in left
-    assert human_read.read(Store(path)).withdrawn == 1
+    assert answers.read(Store(path)).withdrawn == 1
     assert rated(path, told)[0] == 3
 
 
@@ -370,7 +371,7 @@ def test_every_other_rater_has_real_on_the_left(runs, tmp_path):
         rated(path, told)
     session = Session(Store(path))
     assert [session.keys(rater) for rater in (1, 2)] == [("real", "fake"), ("fake", "real")]
-    rows = human_read.read(Store(path)).answers
+    rows = answers.read(Store(path)).answers
     assert all((one.answer == "real") == (one.first == "real") for one in rows)
 
 
@@ -461,7 +462,7 @@ def test_a_missing_extra_is_one_line(runs, tmp_path, cli, monkeypatch):
     import genbench
 
     monkeypatch.delattr(genbench, "human_serve", raising=False)
-    monkeypatch.setitem(sys.modules, "genbench.human_serve", None)
+    monkeypatch.setitem(sys.modules, "genbench.human.server", None)
     assert 'pip install "genbench[human]"' in cli("human", "serve", path)[2]
     monkeypatch.setitem(sys.modules, "evalica", None)
     assert cli("human", "results", path)[::2] == (
@@ -489,7 +490,7 @@ def test_human_numbers_enter_record_and_board_and_leave_the_rest_alone(runs, tmp
     )
     for plugin in ("vae", "noise"):
         assert cli("run", "--plugin", plugin, *common)[0] == 0
-    before = {run: record.find(str(run), tmp_path) for run in runs}
+    before = {run: find.find(str(run), tmp_path) for run in runs}
     shown = cli(
         "leaderboard", next(boards.iterdir()).name, "--leaderboards", boards, "--format", "json"
     )[1]
@@ -512,7 +513,7 @@ def test_human_numbers_enter_record_and_board_and_leave_the_rest_alone(runs, tmp
         )
     try:
         for run, old in before.items():
-            now = record.find(str(run), tmp_path)
+            now = find.find(str(run), tmp_path)
             human = [one for one in now.scores if one.method == record.RATERS]
             assert [(one.metric, one.n) for one in human] == [
                 ("human_error_rate", 5),
@@ -545,7 +546,7 @@ def test_human_numbers_enter_record_and_board_and_leave_the_rest_alone(runs, tmp
         assert "human_error_rate ↑" in by_hand[1]
         assert "human_error_rate ↑" in cli("show", runs[0])[1]
         assert cli("run", "--plugin", "vae", *common, "--metrics", "fd,kd")[0] == 0
-        assert "human_dprime" in {one.metric for one in record.find(str(runs[0]), tmp_path).scores}
+        assert "human_dprime" in {one.metric for one in find.find(str(runs[0]), tmp_path).scores}
         assert cli("selftest", "--help")[0] == 0
     finally:
         for run, old in before.items():
@@ -556,7 +557,7 @@ def test_hostile_names_are_harmless_everywhere(runs, tmp_path, cli):
     """A label with markup, an escape sequence and a formula stays text:
     in the file of the study, in results, in CSV.
     """
-    found = record.find(str(runs[0]), tmp_path)
+    found = find.find(str(runs[0]), tmp_path)
     run = tmp_path / "hostile"
     run.mkdir()
     (run / "shards").symlink_to(runs[0] / "shards")
@@ -587,8 +588,8 @@ def test_export_and_import_agree(runs, tmp_path, cli):
         f"{tmp_path / 'out.csv'}: 8 rows\n",
     )
     assert cli("human", "import", tmp_path / "out.csv", tmp_path / "again.db")[0] == 0
-    ours = human_results.of(human_read.read(Store(path)), human_read.read(Store(path)).raters)
-    theirs = human_results.found(human_read.read(Store(tmp_path / "again.db")))["registered"]
+    ours = results.of(answers.read(Store(path)), answers.read(Store(path)).raters)
+    theirs = results.found(answers.read(Store(tmp_path / "again.db")))["registered"]
     rates = [
         {
             (row["model"], row["number"]): pytest.approx(row["value"])
@@ -611,13 +612,13 @@ def test_export_and_import_agree(runs, tmp_path, cli):
     [
         ("id,model\n1,a\n", "lacks the columns num_correct"),
         ("", "lacks the columns"),
-        (",".join(human_csv.COLUMNS) + "\n", "no row in it"),
-        (",".join(human_csv.COLUMNS) + "\np,m,x,.1,.1,.1,.5,1,1,1\n", "line 2: num_correct"),
-        (",".join(human_csv.COLUMNS) + "\np,m,180,.1,nan,.1,.5,1,1,1\n", "line 2: f_err_rt"),
-        (",".join(human_csv.COLUMNS) + "\np,m,180,.1,1.5,.1,.5,1,1,1\n", "line 2: f_err_rt"),
-        (",".join(human_csv.COLUMNS) + "\np,m,180,.1,.1,.1,.99,1,1,1\n", "contradict each other"),
-        (",".join(human_csv.COLUMNS) + "\n" + "p,m,180,.1,.1,.1,.5,1,1,1\n" * 2, "two rows"),
-        (",".join(human_csv.COLUMNS) + "\n,m,180,.1,.1,.1,.5,1,1,1\n", "without an id"),
+        (",".join(csv_formats.COLUMNS) + "\n", "no row in it"),
+        (",".join(csv_formats.COLUMNS) + "\np,m,x,.1,.1,.1,.5,1,1,1\n", "line 2: num_correct"),
+        (",".join(csv_formats.COLUMNS) + "\np,m,180,.1,nan,.1,.5,1,1,1\n", "line 2: f_err_rt"),
+        (",".join(csv_formats.COLUMNS) + "\np,m,180,.1,1.5,.1,.5,1,1,1\n", "line 2: f_err_rt"),
+        (",".join(csv_formats.COLUMNS) + "\np,m,180,.1,.1,.1,.99,1,1,1\n", "contradict each other"),
+        (",".join(csv_formats.COLUMNS) + "\n" + "p,m,180,.1,.1,.1,.5,1,1,1\n" * 2, "two rows"),
+        (",".join(csv_formats.COLUMNS) + "\n,m,180,.1,.1,.1,.5,1,1,1\n", "without an id"),
     ],
 )
 def test_a_csv_file_that_is_wrong_names_its_line(tmp_path, cli, text, why):

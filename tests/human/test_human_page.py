@@ -10,12 +10,12 @@ import subprocess
 import sys
 
 import pytest
-from human_studies import study, told, truths
+from helpers.human_studies import study, told, truths
 from starlette.testclient import TestClient
 
-from genbench.human_page import application
-from genbench.human_session import AHEAD, Session
-from genbench.human_store import Store
+from genbench.human.session import AHEAD, Session
+from genbench.human.store import Store
+from genbench.human.web_app import application
 
 HOST = "127.0.0.1:8765"
 OURS = {"origin": f"http://{HOST}"}
@@ -24,7 +24,7 @@ OURS = {"origin": f"http://{HOST}"}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A small finished run of digits."""
-    from genbench.cli import main
+    from genbench.cli.main import main
 
     folder = tmp_path_factory.mktemp("runs")
     words = [
@@ -187,8 +187,8 @@ def test_pages_hold_no_script_or_style_of_their_own(served):
 @pytest.mark.parametrize(
     "name",
     [
-        "../human_page.py",
-        "..%2fhuman_page.py",
+        "../web_app.py",
+        "..%2fweb_app.py",
         "%2e%2e/words.json",
         "words.json",
         "base.html",
@@ -375,7 +375,7 @@ def test_raters_who_join_at_once_in_a_fresh_server_all_get_in(runs, tmp_path):
     path = study(tmp_path, runs, trials=20)
     code = (
         "import sys, pathlib, threading\n"
-        "from genbench.human_store import Store\nfrom genbench.human_session import Session\n"
+        "from genbench.human.store import Store\nfrom genbench.human.session import Session\n"
         "session = Session(Store(pathlib.Path(sys.argv[1])))\n"
         "threads = [threading.Thread(target=session.join) for _ in range(8)]\n"
         "[one.start() for one in threads], [one.join() for one in threads]\n"

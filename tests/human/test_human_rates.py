@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from genbench import human_pairs, human_rates
-from genbench.human_order import Pool, Trial, catches, largest, split, trials_of
-from genbench.human_raters import RULES, Answered, judged, streak
+from genbench.human import detection_rates, paired_comparison
+from genbench.human.rater_exclusion import RULES, Answered, judged, streak
+from genbench.human.trial_order import Pool, Trial, catches, largest, split, trials_of
 
 
 def counts(*kinds):
@@ -23,7 +23,7 @@ def test_detection_by_hand():
     """80 of 100 fakes told and 30 of 100 reals blamed: errors .2 and .3,
     d' = z(80.5/101) - z(30.5/101) = 0.831 + 0.519, c = -0.156.
     """
-    fooled, blamed, error, dprime, criterion = human_rates.detection(counts(80, 20, 30, 70))[0]
+    fooled, blamed, error, dprime, criterion = detection_rates.detection(counts(80, 20, 30, 70))[0]
     assert (fooled, blamed, error) == pytest.approx((0.2, 0.3, 0.25))
     assert dprime == pytest.approx(0.8311 + 0.5187, abs=1e-3)
     assert criterion == pytest.approx(
@@ -35,21 +35,21 @@ def test_answering_real_always_is_an_error_of_half_and_no_sensitivity():
     """Whoever always says real errs on all fakes and no real:
     error .5 looks like a perfect model, d' 0 and a criterion far above 0 tell.
     """
-    fooled, blamed, error, dprime, criterion = human_rates.detection(counts(0, 50, 0, 50))[0]
+    fooled, blamed, error, dprime, criterion = detection_rates.detection(counts(0, 50, 0, 50))[0]
     assert (fooled, blamed, error, dprime) == (1, 0, 0.5, 0)
     assert criterion > 2
 
 
 def test_a_number_that_was_not_asked_is_none():
     """Without fakes there is no error on fakes and no d'; without reals no error on reals."""
-    assert np.isnan(human_rates.detection(counts(0, 0, 3, 7))[0]).tolist() == [
+    assert np.isnan(detection_rates.detection(counts(0, 0, 3, 7))[0]).tolist() == [
         True,
         False,
         True,
         True,
         True,
     ]
-    assert np.isnan(human_rates.detection(counts(3, 7, 0, 0))[0]).tolist() == [
+    assert np.isnan(detection_rates.detection(counts(3, 7, 0, 0))[0]).tolist() == [
         False,
         True,
         True,
@@ -64,10 +64,10 @@ def test_the_spread_of_independent_answers_is_the_binomial_one():
     """
     rng = np.random.default_rng(1)
     n = 4000
-    of = human_rates.Answers(
+    of = detection_rates.Answers(
         (rng.random(n) < 0.3).astype(int), rng.integers(0, 40, n), rng.integers(0, 400, n), 2
     )
-    got = human_rates.spread(human_rates.share, of)
+    got = detection_rates.spread(detection_rates.share, of)
     assert got.se[0] == pytest.approx(math.sqrt(0.21 / n), rel=0.35)
     assert (got.raters, got.freedom) == (40, 39)
 
@@ -75,10 +75,10 @@ def test_the_spread_of_independent_answers_is_the_binomial_one():
 def test_the_spread_of_raters_who_differ_is_that_of_raters():
     """Ten raters who always say one thing, each a thousand times, are ten answers."""
     said = np.array([1, 0, 0, 1, 1, 0, 1, 1, 0, 1])
-    of = human_rates.Answers(
+    of = detection_rates.Answers(
         np.repeat(said, 1000), np.repeat(np.arange(10), 1000), np.arange(10_000), 2
     )
-    got = human_rates.spread(human_rates.share, of)
+    got = detection_rates.spread(detection_rates.share, of)
     assert got.se[0] == pytest.approx(math.sqrt(0.24 / 9), rel=0.1)
 
 
@@ -88,10 +88,12 @@ def test_one_rater_says_nothing_of_others():
     """
     kinds, rater = np.array([0, 1] * 20), np.zeros(40, dtype=int)
     assert np.isnan(
-        human_rates.spread(human_rates.share, human_rates.Answers(kinds, rater, None, 2)).se[0]
+        detection_rates.spread(
+            detection_rates.share, detection_rates.Answers(kinds, rater, None, 2)
+        ).se[0]
     )
-    with_items = human_rates.spread(
-        human_rates.share, human_rates.Answers(kinds, rater, np.arange(40), 2)
+    with_items = detection_rates.spread(
+        detection_rates.share, detection_rates.Answers(kinds, rater, np.arange(40), 2)
     )
     assert (with_items.raters, with_items.se[0]) == (1, pytest.approx(0.08, abs=0.01))
 
@@ -100,10 +102,10 @@ def test_a_share_of_none_or_all_still_has_an_interval():
     """At 0 and 1 the interval is Wilson's of the answers at the raters' t, within 0 to 1;
     with two raters it says nothing.
     """
-    low, high = human_rates.share_interval(0.0, 0.0, 9, 200)
+    low, high = detection_rates.share_interval(0.0, 0.0, 9, 200)
     assert (low, 0.015 < high < 0.05) == (0, True)
-    assert human_rates.share_interval(0.4, 0.3, 1, 200) == (0.0, 1.0)
-    assert all(map(math.isnan, human_rates.share_interval(0.4, math.nan, 9, 200)))
+    assert detection_rates.share_interval(0.4, 0.3, 1, 200) == (0.0, 1.0)
+    assert all(map(math.isnan, detection_rates.share_interval(0.4, math.nan, 9, 200)))
 
 
 @pytest.mark.parametrize(
@@ -135,23 +137,27 @@ def test_intervals_hold_what_they_say(raters, items, spread_raters, spread_items
             item = (rater * 40 + np.tile(np.arange(40), raters)) % items
             wrong = rng.random(len(rater)) < chance(base, own[rater], of_item[item])
             kinds = (
-                np.where(wrong, human_rates.REAL_AS_FAKE, human_rates.REAL_AS_REAL)
+                np.where(wrong, detection_rates.REAL_AS_FAKE, detection_rates.REAL_AS_REAL)
                 if real
                 else np.where(wrong, 1, 0)
             )
             parts.append((kinds, rater, item + real * items))
-        of = human_rates.Answers(*(np.concatenate(part) for part in zip(*parts, strict=True)), 4)
-        got = human_rates.spread(human_rates.detection, of, draws=200)
-        low, high = human_rates.share_interval(got.value[0], got.se[0], got.freedom, 40 * raters)
+        of = detection_rates.Answers(
+            *(np.concatenate(part) for part in zip(*parts, strict=True)), 4
+        )
+        got = detection_rates.spread(detection_rates.detection, of, draws=200)
+        low, high = detection_rates.share_interval(
+            got.value[0], got.se[0], got.freedom, 40 * raters
+        )
         inside[0] += low <= true[0] <= high
-        low, high = human_rates.plain_interval(got.value[3], got.se[3], got.freedom)
+        low, high = detection_rates.plain_interval(got.value[3], got.se[3], got.freedom)
         inside[1] += low <= true_dprime <= high
     assert (inside / 120 >= 0.88).all(), inside / 120
 
 
 def test_bradley_and_terry_of_two_models_is_closed():
     """Two models, 30 wins to 10: P = (30 + .5) / (40 + 1), and both means follow from it."""
-    got = human_pairs.strengths(counts(30, 10), 2)[0]
+    got = paired_comparison.strengths(counts(30, 10), 2)[0]
     assert got == pytest.approx([30.5 / 41, 30.5 / 41, 10.5 / 41])
 
 
@@ -161,7 +167,7 @@ def test_bradley_and_terry_is_the_maximum_of_the_likelihood():
     """
     rng = np.random.default_rng(3)
     of = rng.integers(1, 20, 12).astype(float)
-    pairs = human_pairs.pairs_of(4)
+    pairs = paired_comparison.pairs_of(4)
 
     def loss(free):
         power = np.concatenate([[0.0], free])
@@ -172,7 +178,7 @@ def test_bradley_and_terry_is_the_maximum_of_the_likelihood():
         )
 
     power = np.concatenate([[0.0], optimize.minimize(loss, np.zeros(3), tol=1e-12).x])
-    assert human_pairs.strengths(of[None], 4)[0][:6] == pytest.approx(
+    assert paired_comparison.strengths(of[None], 4)[0][:6] == pytest.approx(
         [1 / (1 + np.exp(power[b] - power[a])) for a, b in pairs], abs=1e-4
     )
 
@@ -181,8 +187,8 @@ def test_swapping_the_sides_turns_preferences_round():
     """Winners and losers exchanged, every P becomes 1 - P."""
     of = np.array([[5.0, 9, 0, 4, 7, 7]])
     turned = of.reshape(1, 3, 2)[:, :, ::-1].reshape(1, 6)
-    assert human_pairs.strengths(of, 3) == pytest.approx(
-        1 - human_pairs.strengths(turned, 3), abs=1e-6
+    assert paired_comparison.strengths(of, 3) == pytest.approx(
+        1 - paired_comparison.strengths(turned, 3), abs=1e-6
     )
 
 
@@ -192,19 +198,21 @@ def test_models_that_were_never_compared_have_no_strength():
     """
     of = np.zeros((1, 12))
     of[0, [0, 1, 10, 11]] = 5  # models 0 and 1; 2 and 3
-    assert np.isnan(human_pairs.strengths(of, 4)).all()
+    assert np.isnan(paired_comparison.strengths(of, 4)).all()
 
 
 def test_agreement_is_krippendorffs():
     """Alpha 1 of raters who agree, about 0 of dice, none where no picture has two raters."""
     raters, items = np.repeat(np.arange(4), 30), np.tile(np.arange(30), 4)
     points = np.random.default_rng(0).integers(1, 6, 30)
-    assert human_pairs.agreement(raters, items, np.tile(points, 4)) == pytest.approx(1)
+    assert paired_comparison.agreement(raters, items, np.tile(points, 4)) == pytest.approx(1)
     assert (
-        abs(human_pairs.agreement(raters, items, np.random.default_rng(1).integers(1, 6, 120)))
+        abs(
+            paired_comparison.agreement(raters, items, np.random.default_rng(1).integers(1, 6, 120))
+        )
         < 0.15
     )
-    assert math.isnan(human_pairs.agreement(np.arange(5), np.arange(5), np.arange(5)))
+    assert math.isnan(paired_comparison.agreement(np.arange(5), np.arange(5), np.arange(5)))
 
 
 POOL = Pool(

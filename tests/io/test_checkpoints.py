@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from genbench.checkpoints import load_checkpoint, load_tensors
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.io.checkpoints import load_checkpoint, load_tensors
 
 
 def archive(path, tree, storage=b""):

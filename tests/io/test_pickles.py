@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile_files import Evil, legacy
-from nvidia_files import EasyDict, their_names, write_pickle
+from helpers.hostile_files import Evil, legacy
+from helpers.nvidia_files import EasyDict, their_names, write_pickle
 from torch import nn
 
-from genbench.pickles import load_network
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.io.nvidia_pickles import load_network
 
 SETTINGS = {
     "z_dim": 4,
@@ -260,7 +260,7 @@ def test_a_storage_that_a_hundred_tensors_share_is_refused(shared, here, monkeyp
     """Each is a copy, or each reads the same bytes again:
     together they are larger than the file.
     """
-    monkeypatch.setattr("genbench.pickles.LARGEST_VIEW", 2**20)
+    monkeypatch.setattr("genbench.io.nvidia_pickles.LARGEST_VIEW", 2**20)
     one = torch.zeros(2**14).storage()
     content = legacy(one)
     many = [

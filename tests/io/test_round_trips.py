@@ -18,22 +18,29 @@ import numpy as np
 import pytest
 import torch
 from fuzz import base
+from helpers.nvidia_files import write_pickle
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
-from nvidia_files import write_pickle
 from PIL import Image
 from safetensors.torch import save_file
 
-from genbench import files, gate_said, gates, human_csv, npz, plan, prompts, record, say, standings
-from genbench.checkpoints import load_checkpoint
-from genbench.decoding import decoded, heeded
-from genbench.folders import open_images
-from genbench.human_read import Study, Summary
-from genbench.pickles import load_network
-from genbench.plan import Request
-from genbench.statistics import FORMS, read_statistics, write_statistics
-from genbench.stats import Moments, covariance
+from genbench._util import checksummed_files, errors, formatting
+from genbench.data import prompts
+from genbench.data.resolve import open_images
+from genbench.gate import config, formats
+from genbench.human import csv_formats
+from genbench.human.answers import Study, Summary
+from genbench.io import npz, zip_stream
+from genbench.io.checkpoints import load_checkpoint
+from genbench.io.image_decoding import decoded, heeded
+from genbench.io.nvidia_pickles import load_network
+from genbench.io.reference_statistics import FORMS, read_statistics, write_statistics
+from genbench.leaderboards import tables
+from genbench.runs.planning import plan
+from genbench.runs.planning.request import Request
+from genbench.runs.records import record
+from genbench.statistics.moments import Moments, covariance
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=12)
@@ -56,7 +63,7 @@ ARRAYS = DTYPES.flatmap(
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """No power is cut here, and no disk is waited for."""
-    monkeypatch.setattr("genbench.files.os.fsync", lambda handle: None)
+    monkeypatch.setattr("genbench._util.atomic_write.os.fsync", lambda handle: None)
 
 
 def drawn(examples):
@@ -87,8 +94,8 @@ def equal(ours, theirs):
 def test_sealed_json(here, content):
     """Plain data of any kind, numbers to the last digit."""
     assume("digest" not in content)
-    files.write_json(here / "a.json", content)
-    again = files.read_json(here / "a.json")
+    checksummed_files.write_json(here / "a.json", content)
+    again = checksummed_files.read_json(here / "a.json")
     assert again == content
     # 1 is not 1.0, nor True
     assert json.dumps(again, sort_keys=True) == json.dumps(content, sort_keys=True)
@@ -104,17 +111,19 @@ def test_sealed_arrays(here, arrays, meta, data):
     """Any types and shapes, none of whose bytes may change."""
     assume("sha256" not in meta)
     path = here / "a.safetensors"
-    files.write_arrays(path, arrays, meta)
-    found, said = files.read_arrays(path)
+    checksummed_files.write_arrays(path, arrays, meta)
+    found, said = checksummed_files.read_arrays(path)
     assert said == meta
     assert set(found) == set(arrays)
     assert all(equal(found[key], arrays[key]) for key in arrays)
     whole = bytearray(path.read_bytes())
     whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(whole)
-    with contextlib.suppress(files.Damaged):
+    with contextlib.suppress(checksummed_files.Damaged):
         # a bit that says nothing: a blank in the header
-        assert all(equal(one, arrays[key]) for key, one in files.read_arrays(path)[0].items())
+        assert all(
+            equal(one, arrays[key]) for key, one in checksummed_files.read_arrays(path)[0].items()
+        )
 
 
 @drawn(60)
@@ -246,7 +255,7 @@ def test_zips_of_pictures(here, made):
     """In the order of their names as bytes, each its own pixels."""
     members = {f"{name}.png": encoded(pixels, "png") for name, pixels in made.items()}
     (here / "a.zip").write_bytes(
-        b"".join(files.zipped((name, [content]) for name, content in members.items()))
+        b"".join(zip_stream.zipped((name, [content]) for name, content in members.items()))
     )
     found = open_images(here / "a.zip")
     names = sorted(members, key=str.encode)
@@ -268,28 +277,28 @@ def _about(rule):
 
 
 RULES = st.builds(
-    gates.Rule, NAME, NAME, NAME, SHARE, st.sampled_from(gates.LEVELS),
-    st.none() | st.builds(gates.Acceptance, st.dates(datetime.date(1970, 1, 1)), NAME, NAME),
+    config.Rule, NAME, NAME, NAME, SHARE, st.sampled_from(config.LEVELS),
+    st.none() | st.builds(config.Acceptance, st.dates(datetime.date(1970, 1, 1)), NAME, NAME),
 )  # fmt: skip
 GATES = st.builds(
-    gates.Gate,
+    config.Gate,
     st.floats(1e-9, 0.499),
-    st.integers(1, gates.LOOKS),
+    st.integers(1, config.LOOKS),
     SHARE,
     SHARE,
     SHARE,
     st.sampled_from(["fail", "warn", "pass"]),
-    st.sampled_from(gates.LEVELS),
+    st.sampled_from(config.LEVELS),
     NAME,
     st.integers(1, 10**9),
     st.floats(1e-9, 0.499),
     st.lists(RULES, max_size=3, unique_by=_about).map(tuple),
     st.lists(
         st.builds(
-            gates.CostRule,
-            st.sampled_from(sorted(gates.COSTS)),
+            config.CostRule,
+            st.sampled_from(sorted(config.COSTS)),
             SHARE,
-            st.sampled_from(gates.LEVELS),
+            st.sampled_from(config.LEVELS),
         ),
         max_size=2,
     ).map(tuple),
@@ -298,7 +307,7 @@ GATES = st.builds(
 
 def toml(value):
     """A value as TOML writes it."""
-    if isinstance(value, gates.Acceptance):
+    if isinstance(value, config.Acceptance):
         return (
             f"{{ until = {value.until}, reason = {toml(value.reason)}, "
             f"digest = {toml(value.digest)} }}"
@@ -324,8 +333,8 @@ def test_gates(here, gate):
         + "".join(table(one, "[[cost]]\n") for one in gate.costs)
     )
     (here / "gate.toml").write_text(json_free(text), encoding="utf-8")
-    assert gates.read(here / "gate.toml") == gate
-    assert gates.share(f"{gate.margin * 100!r} %") == pytest.approx(gate.margin, rel=1e-15)
+    assert config.read(here / "gate.toml") == gate
+    assert config.share(f"{gate.margin * 100!r} %") == pytest.approx(gate.margin, rel=1e-15)
 
 
 def json_free(text):
@@ -354,7 +363,7 @@ def test_seeds_from_first_to_last(first, count):
 def test_seeds_of_any_words(word):
     """Anything else is refused in a line that says how to write it."""
     first = None
-    with contextlib.suppress(say.UserError):
+    with contextlib.suppress(errors.UserError):
         first, n = plan._seeds(Request(seeds=word), 7)
     if first is not None:
         low, _, high = word.partition("-")
@@ -412,7 +421,7 @@ RATERS = st.builds(
         RATERS,
         min_size=1,
         max_size=4,
-        unique_by=lambda one: (say.clean(one.rater), say.clean(one.model)),
+        unique_by=lambda one: (formatting.clean(one.rater), formatting.clean(one.model)),
     )
 )
 def test_ratings(here, rows):
@@ -422,11 +431,11 @@ def test_ratings(here, rows):
     rows = [row for row in rows if row.wrong_fakes + row.wrong_reals < row.fakes + row.reals]
     assume(rows)
     (here / "a.csv").unlink(missing_ok=True)
-    assert human_csv.exported(
+    assert csv_formats.exported(
         Study({"kind": "real-or-fake"}, (), (), 0, tuple(rows)), here / "a.csv"
     ) == len(rows)
-    for ours, theirs in zip(rows, human_csv.summaries(here / "a.csv"), strict=True):
-        assert theirs.rater == say.cell_of_csv(ours.rater)
+    for ours, theirs in zip(rows, csv_formats.summaries(here / "a.csv"), strict=True):
+        assert theirs.rater == formatting.cell_of_csv(ours.rater)
         assert theirs.fakes + theirs.reals == ours.fakes + ours.reals
         assert theirs.wrong_fakes + theirs.wrong_reals == pytest.approx(
             ours.wrong_fakes + ours.wrong_reals, abs=1
@@ -446,19 +455,19 @@ def test_cells_of_csv(words):
     that are none.
     """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow([say.cell_of_csv(word) for word in words])
+    csv.writer(out, lineterminator="\n").writerow([formatting.cell_of_csv(word) for word in words])
     found = next(csv.reader(io.StringIO(out.getvalue())), [])
     assert not any(cell.startswith(tuple("=+-@＝＋－＠")) for cell in found)
     assert [
-        cell.removeprefix("'") if cell[1:] == say.clean(word) else cell
+        cell.removeprefix("'") if cell[1:] == formatting.clean(word) else cell
         for cell, word in zip(found, words, strict=True)
-    ] == [say.clean(word) for word in words]
+    ] == [formatting.clean(word) for word in words]
 
 
-@pytest.mark.parametrize("escape", [gate_said._escaped, standings.escaped])
+@pytest.mark.parametrize("escape", [formats._escaped, tables.escaped])
 def test_words_in_markdown(escape):
     """Escaped words are one line without an open sign, and mean what they were."""
-    signs = r"\\`*_|~\[\]#@" if escape is gate_said._escaped else r"\\`*|\[\]"
+    signs = r"\\`*_|~\[\]#@" if escape is formats._escaped else r"\\`*|\[\]"
 
     @drawn(200)
     @given(HOSTILE)
@@ -467,10 +476,10 @@ def test_words_in_markdown(escape):
         assert made.isprintable()
         assert not re.search(rf"(?<!\\)(?:\\\\)*[{signs.removeprefix(chr(92) * 2)}]", made)
         assert "<" not in made
-        assert "://" not in made or escape is standings.escaped
+        assert "://" not in made or escape is tables.escaped
         assert re.sub(rf"\\([{signs}])", r"\1", html.unescape(made)).replace(
             "\u200b", ""
-        ) == say.clean(said)
+        ) == formatting.clean(said)
 
     words()
 
@@ -479,6 +488,6 @@ def test_words_in_markdown(escape):
 @given(st.lists(st.lists(HOSTILE, min_size=2, max_size=2), max_size=3))
 def test_words_in_a_table(rows):
     """A row of a table is a line, whatever stands in it."""
-    text = say.table(["a", "b"], rows)
+    text = formatting.table(["a", "b"], rows)
     assert len(text.split("\n")) == 1 + len(rows)
     assert all(line.isprintable() for line in text.split("\n"))

@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench import shelves, stats
-from genbench.folders import dataset_of
-from genbench.rows import source_of
-from genbench.say import UserError
-from genbench.statistics import FORMS, read_statistics, write_statistics
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.validation import source_of
+from genbench.data.resolve import dataset_of
+from genbench.io.reference_statistics import FORMS, read_statistics, write_statistics
+from genbench.statistics import moments
 
 RNG = np.random.default_rng(80)
 FEATURES, SPATIAL = RNG.normal(3, 1, (40, 6)), RNG.normal(size=(40, 4))
@@ -32,7 +33,11 @@ def written(tmp_path):
 
     def make(form):
         write_statistics(
-            tmp_path / f"{form}.npz", form, stats.moments(FEATURES), stats.moments(SPATIAL), IMAGES
+            tmp_path / f"{form}.npz",
+            form,
+            moments.moments(FEATURES),
+            moments.moments(SPATIAL),
+            IMAGES,
         )
         return tmp_path / f"{form}.npz"
 
@@ -46,11 +51,11 @@ def test_moments_come_back_to_the_bit(form, written):
     assert set(found) == ({"pool", "spatial"} if form == "adm" else {"pool"})
     for output, features in {"pool": FEATURES, "spatial": SPATIAL}.items():
         if output in found:
-            of = stats.moments(features)
+            of = moments.moments(features)
             assert np.array_equal(found[output].mean, of.mean)
-            assert np.array_equal(stats.covariance(found[output]), stats.covariance(of))
+            assert np.array_equal(moments.covariance(found[output]), moments.covariance(of))
             assert np.allclose(
-                stats.covariance(found[output]), np.cov(features, rowvar=False), rtol=1e-12
+                moments.covariance(found[output]), np.cov(features, rowvar=False), rtol=1e-12
             )
 
 
@@ -66,7 +71,7 @@ def test_pytorch_fid_reads_ours_and_we_read_its(written, tmp_path):
     np.savez_compressed(tmp_path / "theirs.npz", mu=MU, sigma=SIGMA)
     found = read_statistics(tmp_path / "theirs.npz")["pool"]
     assert np.array_equal(found.mean, MU)
-    assert np.array_equal(stats.covariance(found), SIGMA)
+    assert np.array_equal(moments.covariance(found), SIGMA)
 
 
 def test_clean_fid_reads_ours(written, monkeypatch):
@@ -108,7 +113,7 @@ def test_float32_and_columns_first_are_read(tmp_path):
         tmp_path / "x.npz", mu=rows.mean(0), sigma=np.asfortranarray(sigma), anything=np.zeros(3)
     )
     found = read_statistics(tmp_path / "x.npz")["pool"]
-    assert np.array_equal(stats.covariance(found), sigma.astype(np.float64))
+    assert np.array_equal(moments.covariance(found), sigma.astype(np.float64))
     assert (found.mean.dtype, found.scatter.dtype) == (np.float64, np.float64)
 
 
@@ -238,11 +243,11 @@ def test_what_cannot_be_a_statistics_file_is_not_written(tmp_path):
     """An unknown form, spatial features that are missing, and NaN are refused,
     and no file is left.
     """
-    whole = stats.moments(FEATURES)
+    whole = moments.moments(FEATURES)
     for form, pool, line in (
         ("ttur", whole, "form ttur: Known: adm, clean-fid, mu-sigma"),
         ("adm", whole, "the form adm holds spatial features too"),
-        ("mu-sigma", stats.moments(nan(FEATURES)), "mu would have values that are NaN"),
+        ("mu-sigma", moments.moments(nan(FEATURES)), "mu would have values that are NaN"),
     ):
         with pytest.raises(UserError, match=line):
             write_statistics(tmp_path / "x.npz", form, pool)
@@ -253,7 +258,7 @@ def test_what_cannot_be_a_statistics_file_is_not_written(tmp_path):
 
 
 def pooled(images):
-    row = shelves.find("extractors", "digits")
+    row = registry.find("extractors", "digits")
     return (
         row.load("cpu", source_of(row.load).with_name(row.weights.files[0].file))(images)["pool"]
         .double()
@@ -296,7 +301,7 @@ def test_the_command_writes_what_numpy_would(cli, here):
 
 
 EXTRACTOR = """
-from genbench.rows import Extractor
+from genbench.api import Extractor
 
 def load(device):
     return lambda x: {"pool": x.float().mean((2, 3)), "spatial": x.float()[:, 0, :1, :2].flatten(1), "wide": x.float().flatten(1)}

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from genbench import files, shelves, weights
-from genbench.rows import File, Weights
-from genbench.say import UserError
+from genbench._util import checksummed_files, hashing
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.extractor import File, Weights
+from genbench.io import weights
 
 CONTENT = bytes(range(256)) * 9000  # 2.3 MB: more than two pieces
 SIZE, SHA256 = len(CONTENT), hashlib.sha256(CONTENT).hexdigest()
@@ -162,7 +164,7 @@ def test_the_first_hash_seen_is_held_to(tmp_path, own_home):
     """
     path = put(own_home)
     assert weights.find(row(sha256="", size=0), tmp_path, {}).published
-    assert files.read_json(own_home / "hashes.json")["first"] == {"net.pth": SHA256}
+    assert checksummed_files.read_json(own_home / "hashes.json")["first"] == {"net.pth": SHA256}
     path.write_bytes(OTHER)
     with pytest.raises(UserError, match=rf"instead of {SHA256} \(the first one seen\)"):
         weights.find(row(sha256="", size=0), tmp_path, {})
@@ -198,16 +200,16 @@ def test_a_damaged_ledger_is_said_and_written_anew(tmp_path, own_home, capfd):
     )
     assert weights.find(row(sha256="", size=0), tmp_path, {}).sha256 == SHA256
     assert "hashes are written down anew" in capfd.readouterr().err
-    assert files.read_json(own_home / "hashes.json")["first"] == {"net.pth": SHA256}
+    assert checksummed_files.read_json(own_home / "hashes.json")["first"] == {"net.pth": SHA256}
 
 
 def test_large_files_are_hashed_once_and_again_when_they_change(tmp_path, own_home, monkeypatch):
     """A large file is read once; its size or time of change make it be read again,
     and verify always does.
     """
-    read, hashed = [], files.file_sha256
+    read, hashed = [], hashing.file_sha256
     monkeypatch.setattr(weights, "LARGE", 1000)
-    monkeypatch.setattr(files, "file_sha256", lambda path: read.append(path) or hashed(path))
+    monkeypatch.setattr(hashing, "file_sha256", lambda path: read.append(path) or hashed(path))
     path = put(own_home)
     for _ in range(3):
         weights.find(row(), tmp_path, {})
@@ -345,7 +347,7 @@ def test_words():
 
 
 EXTRACTOR = """
-from genbench.rows import Extractor, File, Weights
+from genbench.api import Extractor, File, Weights
 
 def load(device, weights):
     return None
@@ -359,7 +361,7 @@ def stranger(tmp_path, server):
     """An extractor of one's own, whose weights the server has."""
     path = tmp_path / "mine.py"
     path.write_text(EXTRACTOR.format(sha256=SHA256, size=len(CONTENT), url=server.url))
-    shelves.add_file(path)
+    registry.add_file(path)
     return server
 
 
@@ -414,7 +416,7 @@ def test_every_name_is_one_row():
     and each can be fetched or is in the package.
     """
     found, by_file = {}, {}
-    for one in shelves.every("extractors").values():
+    for one in registry.every("extractors").values():
         if one.weights is not None:
             assert found.setdefault(one.weights.name, one.weights) == one.weights
             for file in one.weights.files:

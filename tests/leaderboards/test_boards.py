@@ -10,110 +10,23 @@ import json
 import multiprocessing
 import re
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.board_entries import PROTOCOL, _enter, contents, made
+from helpers.places import ROOT
 
-from genbench import boards, record, shelves, standings, versions
-from genbench.record import Record, Score
-from genbench.run import evaluate
-
-BLOCKS = 5
-PROTOCOL = {
-    "dataset": "digits",
-    "n": 40,
-    "labels": "balanced",
-    "fits": True,
-    "splits": {"heldout": "1234"},
-    "extractors": {"digits": {"weights": "12", "code": "34"}},
-    "measures": [{"name": "fd_digits"}, {"name": "recall_digits"}],
-}
-
-
-def made(
-    label,
-    fd=1.0,
-    recall=0.5,
-    *,
-    created="2026-01-02T03:04:05+00:00",
-    seed=0,
-    fits=True,
-    competitor=True,
-    protocols=("digits",),
-    turn=1,
-):
-    """A small record by hand: two numbers with five leave-outs each."""
-    spread = np.linspace(-0.01, 0.01, BLOCKS)
-
-    def score(protocol, metric, value, better):
-        out = tuple((value + turn * spread).tolist())
-        return Score(
-            protocol,
-            metric,
-            value=value,
-            se=0.05,
-            low=value - 0.1,
-            high=value + 0.1,
-            n=40,
-            real=0.1,
-            real_high=0.2,
-            left_out=out,
-            better=better,
-        )
-
-    identity = {
-        "generator": label,
-        "n": 40,
-        "first_seed": seed,
-        "checkpoint": None,
-        "conditions": {},
-    }
-    return Record(
-        id=record.digest(identity)[:16],
-        plan={
-            "identity": identity,
-            "label": label,
-            "competitor": competitor,
-            "block_sizes": [40 // BLOCKS] * BLOCKS,
-            "protocols": {name: {**PROTOCOL, "fits": fits} for name in protocols},
-        },
-        scores=tuple(
-            s
-            for name in protocols
-            for s in (
-                score(name, "fd_digits", fd, "lower"),
-                score(name, "recall_digits", recall, "higher"),
-            )
-        ),
-        environment={},
-        cost={"images_per_second": 10.0, "parameters": 7, "evaluations_per_image": 1},
-        created=created,
-        genbench="0.1.0",
-    )
-
-
-def contents(folder):
-    """Every file below a folder but locks: its bytes and its time."""
-    return {
-        p.relative_to(folder).as_posix(): (p.read_bytes(), p.stat().st_mtime_ns)
-        for p in folder.rglob("*")
-        if p.is_file() and p.name != ".lock"
-    }
+from genbench.api import _registry as registry
+from genbench.leaderboards import board_files, entries, tables
+from genbench.runs.records import record, versions
+from genbench.runs.run import evaluate
 
 
 def rows_of(root, **words):
-    found = standings.entries(root / "digits", **words)
+    found = entries.entries(root / "digits", **words)
     return {
         row["generator"]: row
-        for row in csv.DictReader(io.StringIO(standings.shown(found, "fd_digits", "csv")))
+        for row in csv.DictReader(io.StringIO(tables.shown(found, "fd_digits", "csv")))
     }
-
-
-def _enter(number, root, ready):
-    ready.wait()
-    # few to rank: the table is not what is tried here
-    boards.enter(made(f"generator-{number}", fd=1.0 + number, competitor=number < 5), root)
 
 
 def test_fifty_processes_enter_at_once_and_none_is_lost(tmp_path):
@@ -122,7 +35,14 @@ def test_fifty_processes_enter_at_once_and_none_is_lost(tmp_path):
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["pytest", "pandas", "tabulate", "scipy.stats", "filelock", "genbench.boards"]
+        [
+            "pytest",
+            "pandas",
+            "tabulate",
+            "scipy.stats",
+            "filelock",
+            "genbench.leaderboards.board_files",
+        ]
     )
     ready = context.Barrier(50)
     processes = [
@@ -148,9 +68,9 @@ def test_an_entry_that_agrees_is_left_untouched(tmp_path):
     """A run whose numbers agree to a thousandth of their value or error, made later elsewhere,
     changes no byte and no time of the board's files.
     """
-    boards.enter(made("ddpm", fd=2.0), tmp_path)
+    board_files.enter(made("ddpm", fd=2.0), tmp_path)
     before = contents(tmp_path)
-    boards.enter(made("ddpm", fd=2.0015, created="2027-01-01T00:00:00+00:00"), tmp_path)
+    board_files.enter(made("ddpm", fd=2.0015, created="2027-01-01T00:00:00+00:00"), tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -159,7 +79,7 @@ def test_an_entry_that_says_something_else_is_written_again(tmp_path, change, ca
     """A number that differs, one that is no more there, or a damaged file make the entry new,
     and the table with it.
     """
-    boards.enter(made("ddpm", fd=2.0), tmp_path)
+    board_files.enter(made("ddpm", fd=2.0), tmp_path)
     ours = made("ddpm", fd=2.0 if change != "a number" else 2.01)
     if change == "a number gone":
         ours = replace(
@@ -168,7 +88,7 @@ def test_an_entry_that_says_something_else_is_written_again(tmp_path, change, ca
     path = next((tmp_path / "digits" / "entries").glob("*.json"))
     if change == "damage":
         path.write_bytes(path.read_bytes()[:-9])
-    boards.enter(ours, tmp_path)
+    board_files.enter(ours, tmp_path)
     assert record.read(path).scores == ours.scores
     assert ("damaged entry" in capsys.readouterr().err) == (change == "damage")
     assert float(rows_of(tmp_path)["ddpm"]["fd_digits"]) == ours.scores[0].value
@@ -179,7 +99,7 @@ def test_a_board_shows_the_newest_of_each_label(tmp_path, here, cli):
     --all shows both.
     """
     for created, seed in (("2026-05-01T00:00:00+00:00", 1), ("2026-01-01T00:00:00+00:00", 0)):
-        boards.enter(
+        board_files.enter(
             made("ddpm", fd=1.0 + seed, seed=seed * 2**20, created=created), here / "leaderboards"
         )
     (shown,) = json.loads(cli("leaderboard", "digits", "--json")[1])
@@ -199,12 +119,12 @@ def test_a_board_shows_the_newest_of_each_label(tmp_path, here, cli):
 
 def test_a_run_stands_on_a_board_per_protocol(tmp_path):
     """A record under two protocols enters two boards, each entry with the numbers of its own."""
-    assert boards.enter(made("ddpm", protocols=("digits", "other")), tmp_path) == [
+    assert board_files.enter(made("ddpm", protocols=("digits", "other")), tmp_path) == [
         "digits",
         "digits-other",
     ]
     for board, protocol in (("digits", "digits"), ("digits-other", "other")):
-        (entry,) = standings.entries(tmp_path / board)
+        (entry,) = entries.entries(tmp_path / board)
         assert (
             {score.protocol for score in entry.record.scores}
             == {protocol}
@@ -222,9 +142,9 @@ def test_only_competitors_that_fit_are_ranked(tmp_path):
         made("short", 0.5, fits=False),
         made("worst", 9.0),
     ):
-        boards.enter(one, tmp_path)
-    found = standings.entries(tmp_path / "digits")
-    frame = standings.people(found, "fd_digits")
+        board_files.enter(one, tmp_path)
+    found = entries.entries(tmp_path / "digits")
+    frame = tables.people(found, "fd_digits")
     assert frame["generator"].tolist() == [
         "real (not ranked)",
         "short (not ranked)",
@@ -239,10 +159,10 @@ def test_equal_generators_share_a_range_of_ranks(tmp_path):
     by either direction.
     """
     for one in (made("a", 1.0, 0.90), made("b", 1.001, 0.90, turn=-1), made("c", 9.0, 0.1)):
-        boards.enter(one, tmp_path)
-    found = standings.entries(tmp_path / "digits")
+        board_files.enter(one, tmp_path)
+    found = entries.entries(tmp_path / "digits")
     for metric in ("fd_digits", "recall_digits"):
-        assert standings.people(found, metric).set_index("generator")["rank"].to_dict() == {
+        assert tables.people(found, metric).set_index("generator")["rank"].to_dict() == {
             "a": "1-2",
             "b": "1-2",
             "c": "3",
@@ -267,8 +187,8 @@ NASTY = [
 @pytest.fixture
 def nasty(tmp_path):
     for place, label in enumerate(NASTY):
-        boards.enter(made(label, 1.0 + place), tmp_path)
-    return standings.entries(tmp_path / "digits")
+        board_files.enter(made(label, 1.0 + place), tmp_path)
+    return entries.entries(tmp_path / "digits")
 
 
 @pytest.mark.parametrize("how", ["csv", "json", "markdown", "latex", "table"])
@@ -276,7 +196,7 @@ def test_every_format_has_a_row_for_each_and_no_control_character(nasty, how):
     """Each format keeps its rows apart whatever a label holds,
     and gives no control character to a terminal.
     """
-    text = standings.shown(nasty, "fd_digits", how)
+    text = tables.shown(nasty, "fd_digits", how)
     assert all(c.isprintable() for line in text.split("\n") for c in line)
     if how == "csv":
         rows = list(csv.DictReader(io.StringIO(text)))
@@ -305,7 +225,7 @@ def test_the_page_of_a_board_obeys_no_label(nasty, tmp_path):
         found = made(label, 0.01)
         (tmp_path / "grids").mkdir(exist_ok=True)
         (tmp_path / "grids" / "samples.png").write_bytes(b"png")
-        boards.enter(replace(found, folder=str(tmp_path / "grids")), tmp_path)
+        board_files.enter(replace(found, folder=str(tmp_path / "grids")), tmp_path)
     page = (tmp_path / "digits" / "README.md").read_text()
     assert not re.search(r"<\w", page)
     assert "![i](" not in page
@@ -319,10 +239,10 @@ def test_programs_get_every_digit(tmp_path):
     and null or nothing for one that is missing.
     """
     ours = made("a", 1.23456789012345e-11)
-    boards.enter(replace(ours, scores=(replace(ours.scores[0], se=None), ours.scores[1])), tmp_path)
-    (row,) = json.loads(
-        standings.shown(standings.entries(tmp_path / "digits"), "fd_digits", "json")
+    board_files.enter(
+        replace(ours, scores=(replace(ours.scores[0], se=None), ours.scores[1])), tmp_path
     )
+    (row,) = json.loads(tables.shown(entries.entries(tmp_path / "digits"), "fd_digits", "json"))
     assert (row["fd_digits"], row["fd_digits_se"], row["checkpoint"], row["ranked"], row["n"]) == (
         1.23456789012345e-11,
         None,
@@ -336,10 +256,10 @@ def test_programs_get_every_digit(tmp_path):
 def test_a_damaged_entry_is_named_and_the_others_stand(tmp_path, capsys):
     """One entry cut short is left out with a line; the rest of the board is shown."""
     for label in ("a", "b"):
-        boards.enter(made(label), tmp_path)
+        board_files.enter(made(label), tmp_path)
     path = min((tmp_path / "digits" / "entries").glob("*.json"))
     path.write_bytes(path.read_bytes()[:100])
-    assert len(standings.entries(tmp_path / "digits")) == 1
+    assert len(entries.entries(tmp_path / "digits")) == 1
     assert f"damaged entry left out: {path}" in capsys.readouterr().err
 
 
@@ -348,7 +268,7 @@ def test_a_number_that_one_entry_lacks_is_a_gap(tmp_path):
     and the others keep theirs.
     """
     ours = made("a", 1.0)
-    boards.enter(
+    board_files.enter(
         replace(
             ours,
             scores=(
@@ -358,9 +278,9 @@ def test_a_number_that_one_entry_lacks_is_a_gap(tmp_path):
         ),
         tmp_path,
     )
-    boards.enter(made("b", 2.0), tmp_path)
-    found = standings.entries(tmp_path / "digits")
-    assert standings.people(found, "fd_digits")["fd_digits ↓"].tolist() == ["2.00 ± 0.10", "–"]
+    board_files.enter(made("b", 2.0), tmp_path)
+    found = entries.entries(tmp_path / "digits")
+    assert tables.people(found, "fd_digits")["fd_digits ↓"].tolist() == ["2.00 ± 0.10", "–"]
     assert (rows_of(tmp_path)["a"]["fd_digits"], rows_of(tmp_path)["b"]["fd_digits"]) == ("", "2")
 
 
@@ -379,7 +299,7 @@ def test_a_wrong_board_is_a_line(here, cli, words, line):
     """A board that is not there and a number that it has not are refused in one line with
     exit 2.
     """
-    boards.enter(made("a"), here / "full")
+    board_files.enter(made("a"), here / "full")
     status, out, err = cli(*words)
     assert (status, out) == (2, "")
     assert err.startswith(f"genbench: {line}")
@@ -389,9 +309,9 @@ def test_what_was_found_stands_on_the_boards_page(tmp_path):
     """finding*.md in a board's folder is part of README.md, a level down,
     and stays when an entry comes in.
     """
-    boards.enter(made("a"), tmp_path)
+    board_files.enter(made("a"), tmp_path)
     (tmp_path / "digits" / "finding_a.md").write_text("# Collapse\n\nOf nines.\n\n## How\n")
-    boards.enter(made("b"), tmp_path)
+    board_files.enter(made("b"), tmp_path)
     assert (
         "\n\n## Collapse\n\nOf nines.\n\n### How\n"
         in (tmp_path / "digits" / "README.md").read_text()
@@ -414,12 +334,12 @@ def test_numbers_of_two_formulas_are_not_ranked_together(tmp_path):
     """The newest entry's formula decides: an entry of another stands unranked;
     one that does not say its formula is ranked as ever.
     """
-    boards.enter(by_formula("older", "a", 1.0), tmp_path)
-    boards.enter(by_formula("unsaid", None, 2.0), tmp_path)
-    boards.enter(by_formula("newer", "b", 3.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
-    boards.enter(by_formula("other", "b", 4.0, created="2026-02-02T00:00:00+00:00"), tmp_path)
+    board_files.enter(by_formula("older", "a", 1.0), tmp_path)
+    board_files.enter(by_formula("unsaid", None, 2.0), tmp_path)
+    board_files.enter(by_formula("newer", "b", 3.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
+    board_files.enter(by_formula("other", "b", 4.0, created="2026-02-02T00:00:00+00:00"), tmp_path)
     ranks = (
-        standings.people(standings.entries(tmp_path / "digits"), "fd_digits")
+        tables.people(entries.entries(tmp_path / "digits"), "fd_digits")
         .set_index("generator")["rank"]
         .to_dict()
     )
@@ -430,12 +350,12 @@ def test_a_run_taken_again_by_the_new_formula_is_ranked(tmp_path):
     """The same numbers by another formula are another entry's text:
     it is written again and stands with the newest; by the same formula it is left.
     """
-    boards.enter(by_formula("a", "a", 1.0), tmp_path)
-    boards.enter(by_formula("b", "b", 2.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
-    boards.enter(by_formula("a", "b", 1.0), tmp_path)
-    assert [entry.ranked for entry in standings.entries(tmp_path / "digits")] == [True, True]
+    board_files.enter(by_formula("a", "a", 1.0), tmp_path)
+    board_files.enter(by_formula("b", "b", 2.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
+    board_files.enter(by_formula("a", "b", 1.0), tmp_path)
+    assert [entry.ranked for entry in entries.entries(tmp_path / "digits")] == [True, True]
     before = contents(tmp_path)
-    boards.enter(by_formula("a", "b", 1.0, created="2027-01-01T00:00:00+00:00"), tmp_path)
+    board_files.enter(by_formula("a", "b", 1.0, created="2027-01-01T00:00:00+00:00"), tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -456,11 +376,11 @@ def test_the_committed_boards_were_measured_by_the_versions_that_are_here():
     """Every number of every committed entry has the version that a run of today would name,
     so that none of them stands unranked beside it.
     """
-    root = Path(__file__).parents[1] / "leaderboards"
+    root = ROOT / "leaderboards"
     taken = [
         (entry.id, m)
-        for board in standings.boards(root)
-        for entry in standings.entries(root / board)
+        for board in entries.boards(root)
+        for entry in entries.entries(root / board)
         for m in entry.protocol["measures"]
         if not m["skip"]
     ]
@@ -468,6 +388,6 @@ def test_the_committed_boards_were_measured_by_the_versions_that_are_here():
     stale = {
         (entry, m["name"])
         for entry, m in taken
-        if m["formula"] != versions.formula_of(shelves.find("metrics", m["metric"]))
+        if m["formula"] != versions.formula_of(registry.find("metrics", m["metric"]))
     }
     assert not stale

@@ -13,17 +13,19 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.places import ROOT
 from scipy import stats
 
-from genbench import comparisons, intervals, record, standings
-from genbench.commands.compare import FORMATS
+from genbench.cli.commands.compare import FORMATS
+from genbench.leaderboards import comparison, entries, ranking
+from genbench.runs.records import record
+from genbench.statistics import confidence_intervals
 
-BOARD = Path(__file__).parents[1] / "leaderboards" / "digits"
-ENTRIES = {entry.label: entry for entry in standings.entries(BOARD)}
+BOARD = ROOT / "leaderboards" / "digits"
+ENTRIES = {entry.label: entry for entry in entries.entries(BOARD)}
 DDPM, VAE = ENTRIES["ddpm"].record, ENTRIES["vae"].record
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -63,7 +65,9 @@ def score_from(blocks, part, metric, of):
     value = float(blocks.mean())
     left_out = (blocks.sum() - blocks) / (len(blocks) - 1)
     base = next(one for one in of.scores if one.metric == metric)
-    se, low, high = intervals.interval("jackknife", value, left_out, np.full(len(blocks), 44))
+    se, low, high = confidence_intervals.interval(
+        "jackknife", value, left_out, np.full(len(blocks), 44)
+    )
     return replace(
         base,
         part=part,
@@ -87,8 +91,8 @@ def written(folder, *records):
 
 
 def compared(*records, metric="fd_digits"):
-    (block,) = comparisons.blocks(records)
-    return comparisons.differences(block, metric)
+    (block,) = comparison.blocks(records)
+    return comparison.differences(block, metric)
 
 
 # The difference of two
@@ -146,14 +150,14 @@ def test_models_of_equal_quality_are_separated_in_five_of_a_hundred_comparisons(
     rng, wrong, tried = np.random.default_rng(3), 0, 400
     for _ in range(tried):
         common = rng.normal(1.0, 0.3, 20)
-        (block,) = comparisons.blocks(
+        (block,) = comparison.blocks(
             [made(f"m{k}", common + rng.normal(0, 0.2, 20)) for k in range(models)]
         )
-        wrong += any(row["better"] for row in comparisons.differences(block, "fd_digits"))
+        wrong += any(row["better"] for row in comparison.differences(block, "fd_digits"))
         assert (
             all(
                 low == 1 and high == models
-                for low, high in comparisons.ranks(block, "fd_digits").values()
+                for low, high in comparison.ranks(block, "fd_digits").values()
             )
             or wrong
         )
@@ -163,13 +167,13 @@ def test_models_of_equal_quality_are_separated_in_five_of_a_hundred_comparisons(
 def test_a_true_difference_is_found_and_the_ranks_say_so():
     rng = np.random.default_rng(4)
     common = rng.normal(1.0, 0.3, 20)
-    (block,) = comparisons.blocks(
+    (block,) = comparison.blocks(
         [
             made(name, common + add + rng.normal(0, 0.05, 20))
             for name, add in (("best", 0), ("mid", 0.3), ("last", 0.6))
         ]
     )
-    assert comparisons.ranks(block, "fd_digits") == {"best": (1, 1), "mid": (2, 2), "last": (3, 3)}
+    assert comparison.ranks(block, "fd_digits") == {"best": (1, 1), "mid": (2, 2), "last": (3, 3)}
 
 
 def test_ranks_are_those_of_the_boards_where_all_pairs_are_paired():
@@ -181,14 +185,14 @@ def test_ranks_are_those_of_the_boards_where_all_pairs_are_paired():
         for entry in ENTRIES.values()
         if entry.ranked and entry.record.plan["identity"]["conditions"]
     ]
-    (block,) = comparisons.blocks_of(labelled)
+    (block,) = comparison.blocks_of(labelled)
     for metric in ("fd_digits", "recall_digits"):
         theirs = {
             entry.label: pair
             for entry in labelled
-            for pair in [standings.ranks(labelled, metric)[entry.id]]
+            for pair in [ranking.ranks(labelled, metric)[entry.id]]
         }
-        assert comparisons.ranks(block, metric) == theirs
+        assert comparison.ranks(block, metric) == theirs
 
 
 # What shares a protocol
@@ -224,13 +228,13 @@ def test_what_does_not_share_a_protocol_is_in_blocks_of_its_own():
         made("rounding", quantise="truncate"),
     ]
     for one in others:
-        found = comparisons.blocks([DDPM, one])
+        found = comparison.blocks([DDPM, one])
         assert [len(block.entries) for block in found] == [1, 1], one.plan["label"]
         with pytest.raises(
-            comparisons.NotComparable, match="nothing to compare: no two share a protocol"
+            comparison.NotComparable, match="nothing to compare: no two share a protocol"
         ):
-            comparisons.refuse(found)
-    assert len(comparisons.blocks([DDPM, made("the same")])) == 1
+            comparison.refuse(found)
+    assert len(comparison.blocks([DDPM, made("the same")])) == 1
 
 
 def test_exit_statuses(cli, here):
@@ -291,9 +295,9 @@ def test_runs_of_one_model_are_still_read_as_readings(cli, here):
 
 def test_a_line_of_reference_is_compared_and_not_ranked():
     rows = [ENTRIES[name].record for name in ("ddpm", "vae", "real")]
-    (block,) = comparisons.blocks(rows)
-    assert set(comparisons.ranks(block, "fd_digits")) == {"ddpm", "vae"}
-    found = comparisons.differences(block, "fd_digits")
+    (block,) = comparison.blocks(rows)
+    assert set(comparison.ranks(block, "fd_digits")) == {"ddpm", "vae"}
+    found = comparison.differences(block, "fd_digits")
     assert {frozenset((row["first"], row["second"])) for row in found} == {
         frozenset(pair) for pair in itertools.combinations(("ddpm", "vae", "real"), 2)
     }
@@ -315,13 +319,13 @@ def test_classes_are_compared_one_by_one_with_their_names_and_holm_over_all():
             for c in range(10)
         ]
 
-    (block,) = comparisons.blocks(
+    (block,) = comparison.blocks(
         [
             made("one", common[0], parts=own(-1)),
             made("other", common[0] + 1e-3 * rng.normal(size=20), parts=own(7)),
         ]
     )
-    rows = comparisons.class_differences(block, "fd_digits")
+    rows = comparison.class_differences(block, "fd_digits")
     assert [row["class"] for row in rows if row["better"]] == ["7"]
     assert rows[0]["better"] == "one"
     assert len(rows) == 10
@@ -356,13 +360,13 @@ def test_a_method_is_the_mean_of_its_trainings_with_the_t_interval():
     and two methods are compared by Welch's t over trainings.
     """
     a, b = [1.0, 1.2, 1.1], [2.0, 2.3, 1.9, 2.2]
-    (block,) = comparisons.blocks([*trained("alpha", a), *trained("beta", b)])
-    rows = {row["first"]: row for row in comparisons.spreads(block, "fd_digits")}
+    (block,) = comparison.blocks([*trained("alpha", a), *trained("beta", b)])
+    rows = {row["first"]: row for row in comparison.spreads(block, "fd_digits")}
     half = stats.t.ppf(0.975, 2) * np.std(a, ddof=1) / math.sqrt(3)
     assert rows["alpha"]["mean"] == pytest.approx(1.1)
     assert rows["alpha"]["sd"] == pytest.approx(np.std(a, ddof=1))
     assert (rows["alpha"]["low"], rows["alpha"]["high"]) == pytest.approx((1.1 - half, 1.1 + half))
-    (row,) = comparisons.differences(block, "fd_digits")
+    (row,) = comparison.differences(block, "fd_digits")
     test = stats.ttest_ind(a, b, equal_var=False)
     assert row["p"] == pytest.approx(test.pvalue)
     assert (row["low"], row["high"]) == pytest.approx(tuple(test.confidence_interval()))
@@ -372,10 +376,10 @@ def test_a_method_is_the_mean_of_its_trainings_with_the_t_interval():
 def test_methods_of_one_quality_are_separated_in_five_of_a_hundred():
     rng, wrong = np.random.default_rng(6), 0
     for _ in range(200):
-        (block,) = comparisons.blocks(
+        (block,) = comparison.blocks(
             [*trained("alpha", rng.normal(1, 0.2, 3)), *trained("beta", rng.normal(1, 0.2, 3))]
         )
-        wrong += bool(comparisons.differences(block, "fd_digits")[0]["better"])
+        wrong += bool(comparison.differences(block, "fd_digits")[0]["better"])
     assert wrong <= 10 + 2.5 * math.sqrt(9.5)
 
 
@@ -384,8 +388,8 @@ def test_one_training_is_no_method(cli, here):
     unless checkpoints are asked for.
     """
     three, one = list(trained("alpha", [1.0, 1.2, 1.1])), next(trained("beta", [2.0]))
-    (block,) = comparisons.blocks([*three, one])
-    assert comparisons.differences(block, "fd_digits") == []
+    (block,) = comparison.blocks([*three, one])
+    assert comparison.differences(block, "fd_digits") == []
     paths = written(here, *three, one)
     status, _, err = cli("compare", *paths)
     assert status == 3, err
@@ -393,14 +397,14 @@ def test_one_training_is_no_method(cli, here):
     status, out, _ = cli("compare", *paths, "--by", "checkpoint")
     assert status == 0
     assert out.count("one training ") >= 4
-    (block,) = comparisons.blocks([*three[:2], one])
+    (block,) = comparison.blocks([*three[:2], one])
     assert all(unit.method is None for unit in block.units)
-    assert [row["trainings"] for row in comparisons.spreads(block, "fd_digits")] == [2]
+    assert [row["trainings"] for row in comparison.spreads(block, "fd_digits")] == [2]
 
 
 def test_another_recipe_is_another_method_and_another_seed_of_sampling_is_no_training():
     """Steps are part of the recipe; the same checkpoint drawn under two seeds is one training."""
-    (block,) = comparisons.blocks(
+    (block,) = comparison.blocks(
         [*trained("alpha", [1.0, 1.2, 1.1]), *trained("alpha", [1.5, 1.6, 1.4], steps="900")]
     )
     assert sorted(unit.name for unit in block.units) == ["alpha 100 steps", "alpha 900 steps"]
@@ -410,8 +414,8 @@ def test_another_recipe_is_another_method_and_another_seed_of_sampling_is_no_tra
         id="0" * 16,
         plan={**one.plan, "identity": {**one.plan["identity"], "first_seed": 2**20}},
     )
-    (block,) = comparisons.blocks([one, again, *list(trained("alpha", [1.0, 1.2]))[1:]])
-    assert [row["trainings"] for row in comparisons.spreads(block, "fd_digits")] == [2]
+    (block,) = comparison.blocks([one, again, *list(trained("alpha", [1.0, 1.2]))[1:]])
+    assert [row["trainings"] for row in comparison.spreads(block, "fd_digits")] == [2]
 
 
 def test_checkpoints_of_strangers_are_a_method_where_the_user_says_so():
@@ -429,9 +433,9 @@ def test_checkpoints_of_strangers_are_a_method_where_the_user_says_so():
             for k, value in enumerate((1.0, 1.2, 1.1))
         ]
 
-    (block,) = comparisons.blocks(strangers(""))
-    assert comparisons.spreads(block, "fd_digits") == []
-    (block,) = comparisons.blocks(strangers("Ours"))
+    (block,) = comparison.blocks(strangers(""))
+    assert comparison.spreads(block, "fd_digits") == []
+    (block,) = comparison.blocks(strangers("Ours"))
     assert [unit.name for unit in block.units] == ["Ours"]
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from scipy import stats
 
-from genbench import standings
+from genbench.leaderboards import entries
 
 PLUGIN = """
 import torch, genbench
@@ -78,7 +78,7 @@ def test_a_method_is_in_the_answer_on_the_board_and_in_compare(cli, trainings):
     assert float(row["kd_digits_high"]) == pytest.approx(kd["high"])
     page = (board / "README.md").read_text()
     assert "## Methods" in page
-    assert len(standings.entries(board)) == 3
+    assert len(entries.entries(board)) == 3
     out = cli("leaderboard", "--methods")[1]
     assert "3 trainings" in out
     text = run(cli, trainings)[1]

@@ -11,9 +11,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from test_boards import contents, made
+from helpers.board_entries import contents, made
 
-from genbench import boards, reported, shelves, standings
+from genbench.api import _registry as registry
+from genbench.leaderboards import board_files, entries, reported_values
 
 OWN = """generator,metric,value,source
 DDPM,fd_digits,0.5,"Ho et al., table 1"
@@ -26,16 +27,16 @@ DDPM,fid,3.17,another table
 @pytest.fixture
 def board(here):
     """Two generators, and a user's reported.csv with better numbers than either."""
-    boards.enter(made("ours", 1.0), here / "leaderboards")
+    board_files.enter(made("ours", 1.0), here / "leaderboards")
     (here / "leaderboards/digits/reported.csv").write_text(OWN)
-    boards.enter(made("theirs", 9.0), here / "leaderboards")
+    board_files.enter(made("theirs", 9.0), here / "leaderboards")
     return here / "leaderboards/digits"
 
 
 def test_they_stand_in_a_block_below_and_are_not_ranked(board, cli):
     """The best reported number takes no rank from a measured one."""
     _, out, _ = cli("leaderboard", "digits")
-    own, others = out.split(f"\n\n{reported.WORDS}\n\n")
+    own, others = out.split(f"\n\n{reported_values.WORDS}\n\n")
     assert [line.split()[:2] for line in own.splitlines()[1:]] == [["1", "ours"], ["2", "theirs"]]
     lines = others.strip().splitlines()
     assert [line.split()[0] for line in lines] == ["rank", "reported", "reported", "reported"]
@@ -58,7 +59,9 @@ def test_the_boards_page_and_its_csv_have_them_too(board):
     without a rank.
     """
     page = (board / "README.md").read_text()
-    assert page.index("| ours") < page.index(reported.WORDS) < page.index("| reported | DDPM")
+    assert (
+        page.index("| ours") < page.index(reported_values.WORDS) < page.index("| reported | DDPM")
+    )
     rows = list(csv.DictReader(io.StringIO((board / "table.csv").read_text())))
     assert [
         (row["generator"], row["rank_low"], row["ranked"], row["reported"]) for row in rows
@@ -95,13 +98,13 @@ def test_a_papers_table_has_two_blocks_and_obeys_no_source(board, how, cli):
         assert (out.count(r"\begin{tabular}"), out.count("reported & ")) == (2, 3)
         body = "\n".join(line for line in out.splitlines() if "reported &" in line)
         assert not re.search(r"(?<!\\)[%#$]", body)
-        assert f"% {reported.WORDS}" in out
+        assert f"% {reported_values.WORDS}" in out
     else:
         assert (
             len(
                 {
                     len(re.findall(r"(?<!\\)\|", line))
-                    for line in out.split(reported.WORDS)[1].strip().splitlines()
+                    for line in out.split(reported_values.WORDS)[1].strip().splitlines()
                 }
             )
             == 1
@@ -110,11 +113,11 @@ def test_a_papers_table_has_two_blocks_and_obeys_no_source(board, how, cli):
 
 def test_a_board_without_them_is_as_it_was(here, cli):
     """No block, and no columns for it."""
-    boards.enter(made("ours", 1.0), here / "leaderboards")
+    board_files.enter(made("ours", 1.0), here / "leaderboards")
     _, out, _ = cli("leaderboard", "digits", "--json")
     assert "reported" not in json.loads(out)[0]
     assert (
-        reported.WORDS
+        reported_values.WORDS
         not in (here / "leaderboards/digits/README.md").read_text()
         + cli("leaderboard", "digits")[1]
     )
@@ -129,16 +132,16 @@ def test_a_protocols_published_numbers_stand_there_by_themselves(tmp_path):
         name: {**one, "dataset": "cifar10"} for name, one in found.plan["protocols"].items()
     }
     found = replace(found, plan={**found.plan, "protocols": protocols})
-    (name,) = boards.enter(found, tmp_path)
-    row = shelves.find("protocols", "ttur")
+    (name,) = board_files.enter(found, tmp_path)
+    row = registry.find("protocols", "ttur")
     wanted = [one for one in row.published if one.dataset == "cifar10"]
     assert wanted
-    assert standings.others_of(tmp_path / name, standings.entries(tmp_path / name)) == wanted
+    assert entries.others_of(tmp_path / name, entries.entries(tmp_path / name)) == wanted
     page = (tmp_path / name / "README.md").read_text()
     assert "| reported | DDPM" in page
     assert "Ho et al. 2020, table 1" in page
     before = contents(tmp_path)
-    boards.enter(found, tmp_path)
+    board_files.enter(found, tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -163,10 +166,10 @@ WRONG = {
 @pytest.mark.parametrize(("text", "line"), WRONG.items(), ids=range(len(WRONG)))
 def test_what_is_wrong_in_the_file_is_named_and_left_out(text, line, here, cli):
     """The board is shown without it, with a line that says where."""
-    boards.enter(made("ours", 1.0), here / "leaderboards")
+    board_files.enter(made("ours", 1.0), here / "leaderboards")
     (here / "leaderboards/digits/reported.csv").write_bytes(text.encode("latin-1"))
     status, out, err = cli("leaderboard", "digits")
-    assert (status, "ours" in out, reported.WORDS in out, len(err.splitlines())) == (
+    assert (status, "ours" in out, reported_values.WORDS in out, len(err.splitlines())) == (
         0,
         True,
         False,

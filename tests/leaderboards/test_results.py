@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.places import ROOT
 
-from genbench import record, results, standings
-from genbench.commands.export import RESULTS
+from genbench.cli.commands.export import RESULTS
+from genbench.leaderboards import entries, export_results
+from genbench.runs.records import record
 
-BOARD = Path(__file__).parents[1] / "leaderboards" / "digits"
-ENTRY = next(entry for entry in standings.entries(BOARD) if entry.label == "ddpm")
+BOARD = ROOT / "leaderboards" / "digits"
+ENTRY = next(entry for entry in entries.entries(BOARD) if entry.label == "ddpm")
 SCORES = {one.metric: one for one in ENTRY.record.scores}
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -60,7 +62,7 @@ def hostile(path, name):
 
 
 def test_the_forms_are_the_commands():
-    assert set(results.FORMS) == set(RESULTS)
+    assert set(export_results.FORMS) == set(RESULTS)
 
 
 def test_hugging_face_reads_a_list_with_ids_value_date_source_and_notes(cli, entry):

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from genbench import gaussians, intervals, shelves, stats
-from genbench.arrays import Arrays
-from genbench.draws import blocks_of
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.statistics import frechet_distance, jackknife, moments
+from genbench.statistics.blocks import blocks_of
 
 
 def value(
     name: str, constants: dict[str, float | str] | None = None, **arrays: np.ndarray
 ) -> float:
-    return shelves.find("metrics", name).value(Arrays(arrays), **(constants or {}))
+    return registry.find("metrics", name).value(Arrays(arrays), **(constants or {}))
 
 
 def left_out(
@@ -27,7 +28,9 @@ def left_out(
     constants: dict[str, float | str] | None = None,
     **arrays: np.ndarray,
 ) -> np.ndarray:
-    return shelves.find("metrics", name).left_out(Arrays(arrays), blocks, side, **(constants or {}))
+    return registry.find("metrics", name).left_out(
+        Arrays(arrays), blocks, side, **(constants or {})
+    )
 
 
 @pytest.fixture
@@ -52,19 +55,19 @@ def test_moments_stand_for_the_rows_of_the_reference(rng, name, n, m):
     """Value and leave-outs of the samples are the same from the reference's moments,
     of full rank or not; without either the reference is missed.
     """
-    row, of = shelves.find("metrics", name), two_sets(rng, n, m, 24)
+    row, of = registry.find("metrics", name), two_sets(rng, n, m, 24)
     blocks = blocks_of(np.arange(n) % 4)
     rows, known = (
         Arrays(of),
         Arrays(
-            {"samples": of["samples"]}, {("moments", "reference"): stats.moments(of["reference"])}
+            {"samples": of["samples"]}, {("moments", "reference"): moments.moments(of["reference"])}
         ),
     )
     assert row.from_moments
     divided = Arrays(
         {"samples": of["samples"]},
         {
-            ("moments", "reference"): stats.Moments(
+            ("moments", "reference"): moments.Moments(
                 2, of["reference"].mean(0), np.cov(of["reference"].T, bias=True)
             )
         },
@@ -198,7 +201,7 @@ def test_extrapolation_takes_the_bias_out_and_knows_its_error(rng, name):
     """
     d, n, draws = 8, 200, 60
     y = rng.normal(size=(400, d))
-    still = gaussians.fit(y)
+    still = frechet_distance.fit(y)
     roots = np.linalg.svd(still.factor, compute_uv=False).sum()
     population = ((still.mean - 0.1) ** 2).sum() + 0.49 * d + still.trace - 2 * 0.7 * roots
     blocks, found, errors, plain = np.arange(n) % 20, [], [], []
@@ -207,7 +210,7 @@ def test_extrapolation_takes_the_bias_out_and_knows_its_error(rng, name):
         found.append(value(name, **arrays))
         plain.append(value("fd", **arrays))
         errors.append(
-            intervals.jackknife(
+            jackknife.jackknife(
                 left_out(name, blocks, "samples", **arrays), np.bincount(blocks), found[-1]
             )
         )
@@ -338,7 +341,7 @@ def test_kernel_sums_in_pieces(rng, monkeypatch):
         [value(name, **of), *left_out(name, blocks, "samples", **of)]
         for name in ("kd", "mmd", "mmd_unbiased", "mifd", "mind")
     ]
-    monkeypatch.setattr(stats, "CHUNK", 64)
+    monkeypatch.setattr(moments, "CHUNK", 64)
     pieces = [
         [value(name, **of), *left_out(name, blocks, "samples", **of)]
         for name in ("kd", "mmd", "mmd_unbiased", "mifd", "mind")

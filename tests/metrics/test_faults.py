@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from genbench import shelves
-from genbench.arrays import RECONSTRUCTED, Arrays
-from genbench.draws import blocks_of
-from genbench.probes import ahead_of_rows, sums_of_rows
-from genbench.rows import Metric
+from genbench.api import _registry as registry
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import RECONSTRUCTED, Arrays
+from genbench.features.extraction import ahead_of_rows, sums_of_rows
+from genbench.statistics.blocks import blocks_of
 
-ROWS: dict[str, Metric] = shelves.every("metrics")
+ROWS: dict[str, Metric] = registry.every("metrics")
 Data = dict[str, np.ndarray]
 N, CLASSES = 400, 4
 

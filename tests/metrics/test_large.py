@@ -5,18 +5,20 @@ and what is taken of fewer says so.
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.places import DOCS
 
 import genbench
-from genbench import large, shelves, stats
-from genbench.arrays import Arrays
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.metrics import _large_runs as large_runs
+from genbench.statistics import moments
 
 ROWS = """
 import torch
-from genbench.rows import Extractor, Measure, Protocol
+from genbench.api import Extractor, Measure, Protocol
 
 
 def load(device):
@@ -57,9 +59,9 @@ WIDTH, FIRST = 4, 100
 def numbers(tmp_path, monkeypatch):
     """numbers(n, protocol) -> {name: Score}, by the rows above."""
     monkeypatch.setenv("GENBENCH_QUIET", "1")
-    monkeypatch.setattr(shelves, "_with", [])
+    monkeypatch.setattr(registry, "_with", [])
     (tmp_path / "rows.py").write_text(ROWS)
-    shelves.add_file(tmp_path / "rows.py")
+    registry.add_file(tmp_path / "rows.py")
 
     def call(n, protocol="many", plugin="dcgan", **more):
         return {
@@ -74,9 +76,9 @@ def numbers(tmp_path, monkeypatch):
 
 def as_if_large(monkeypatch):
     """As if memory held 100 rows."""
-    monkeypatch.setattr(large, "LARGEST", 8 * WIDTH * FIRST)
-    monkeypatch.setattr(large, "SAMPLE", 8 * WIDTH * FIRST)
-    monkeypatch.setattr(stats, "CHUNK", 7 * WIDTH)
+    monkeypatch.setattr(large_runs, "LARGEST", 8 * WIDTH * FIRST)
+    monkeypatch.setattr(large_runs, "SAMPLE", 8 * WIDTH * FIRST)
+    monkeypatch.setattr(moments, "CHUNK", 7 * WIDTH)
 
 
 STREAMED = ("fd", "batched", "rounded", "divided", "mirrored", "few_real", "more_real", "first")
@@ -165,16 +167,22 @@ def test_which_numbers_are_of_all_samples(metric, width, n, first, streamed):
     """The rule: as many as memory holds, 50,000 where pairs are compared;
     nothing is taken of fewer in the runs of the papers.
     """
-    row = shelves.find("metrics", metric.replace("ppl", "path_length"))
-    assert (large.first_of(row, width, n)[0], large.streams(row, width, n)) == (first, streamed)
+    row = registry.find("metrics", metric.replace("ppl", "path_length"))
+    assert (large_runs.first_of(row, width, n)[0], large_runs.streams(row, width, n)) == (
+        first,
+        streamed,
+    )
 
 
 def test_the_guide_says_the_rule():
     """What docs/scale.md says of it follows from the constants."""
-    said = Path(genbench.__file__).with_name("docs").joinpath("scale.md").read_text()
-    assert f"({large.LARGEST // (8 * 2048):,} samples 2,048 wide)" in said
-    assert f"{large.SAMPLE // 2**20} MB ({large.SAMPLE // (8 * 2048):,} of width 2,048)" in said
-    assert f"the first {large.PAIRED:,}, or as many as fit" in said
+    said = (DOCS / "scale.md").read_text()
+    assert f"({large_runs.LARGEST // (8 * 2048):,} samples 2,048 wide)" in said
+    assert (
+        f"{large_runs.SAMPLE // 2**20} MB ({large_runs.SAMPLE // (8 * 2048):,} of width 2,048)"
+        in said
+    )
+    assert f"the first {large_runs.PAIRED:,}, or as many as fit" in said
 
 
 @pytest.mark.parametrize("name", ["fd", "kd"])
@@ -182,7 +190,7 @@ def test_what_a_number_was_made_from_goes_with_it(name):
     """No circle keeps features or moments until the garbage collector comes:
     at 50,000 by 2,048 each of a hundred splits would leave gigabytes behind.
     """
-    metric = shelves.find("metrics", name)
+    metric = registry.find("metrics", name)
     rng = np.random.default_rng(0)
 
     def measured():
@@ -199,7 +207,7 @@ def test_what_a_number_was_made_from_goes_with_it(name):
         measured()
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        left = [one for one in gc.garbage if isinstance(one, np.ndarray | Arrays | stats.Moments)]
+        left = [one for one in gc.garbage if isinstance(one, np.ndarray | Arrays | moments.Moments)]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

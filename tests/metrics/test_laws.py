@@ -10,13 +10,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from genbench import shelves, stats
-from genbench.arrays import NEEDS, Arrays, Sighting
-from genbench.draws import blocks_of
-from genbench.probes import ahead_of_rows, sums_of_rows
-from genbench.rows import PROPERTIES, Metric
+from genbench.api import _registry as registry
+from genbench.api.metric import PROPERTIES, Metric
+from genbench.api.metric_inputs import NEEDS, Arrays, Sighting
+from genbench.features.extraction import ahead_of_rows, sums_of_rows
+from genbench.statistics import moments
+from genbench.statistics.blocks import blocks_of
 
-ROWS: dict[str, Metric] = shelves.every("metrics")
+ROWS: dict[str, Metric] = registry.every("metrics")
 Data = dict[str, np.ndarray]
 CLASSES = 4
 
@@ -214,7 +215,7 @@ def test_moments_stand_for_the_reference_where_a_row_says_so(rng, row):
     whole = given(row, of)
     alone = Arrays(
         {need: array for need, array in whole.items() if need != "reference"},
-        {("moments", "reference"): stats.moments(of["reference"])},
+        {("moments", "reference"): moments.moments(of["reference"])},
     )
     if row.from_moments:
         assert "reference" in row.needs

@@ -14,20 +14,21 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 
 import genbench
-from genbench import boards, shelves
-from genbench.arrays import Arrays
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.leaderboards import board_files
 
 NAMES = ("authpct", "nearest_train", "duplicates", "ct", "fls", "fls_overfit")
 
 
 def module_of(name: str) -> dict[str, object]:
     """What stands in the file of a metric; leaves are imported by nobody."""
-    return shelves.find("metrics", name).value.__globals__
+    return registry.find("metrics", name).value.__globals__
 
 
 def values(**sides: np.ndarray) -> dict[str, float]:
     arrays = Arrays(sides)
-    return {name: shelves.find("metrics", name).value(arrays) for name in NAMES}
+    return {name: registry.find("metrics", name).value(arrays) for name in NAMES}
 
 
 def real(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -88,7 +89,7 @@ def test_repeated_samples_are_duplicates(found):
 def test_honest_samples_have_one_in_a_hundred_duplicates_at_every_size():
     """The threshold follows n and m, so that the expectation does not."""
     rng = np.random.default_rng(1)
-    row = shelves.find("metrics", "duplicates")
+    row = registry.find("metrics", "duplicates")
     for n, m in ((400, 400), (1200, 400), (400, 1200)):
         mean = np.mean(
             [
@@ -106,7 +107,7 @@ def test_authpct_constant():
     rng = np.random.RandomState(0)
     x = rng.randn(1000, 64).astype(np.float32).astype(np.float64)
     y = (rng.randn(1000, 64) * 1.1 + 0.1).astype(np.float32).astype(np.float64)
-    value = shelves.find("metrics", "authpct").value(Arrays({"samples": y, "train": x}))
+    value = registry.find("metrics", "authpct").value(Arrays({"samples": y, "train": x}))
     assert value == pytest.approx(93.9, abs=1e-9)
     own, to = cdist(x, x), cdist(y, x)
     np.fill_diagonal(own, np.inf)
@@ -123,7 +124,7 @@ def test_nearest_train_is_a_median_of_ratios():
         "train": rng.normal(size=(40, 4)),
         "reference": rng.normal(size=(30, 4)),
     }
-    row = shelves.find("metrics", "nearest_train")
+    row = registry.find("metrics", "nearest_train")
     expected = np.median(
         cdist(sides["samples"], sides["train"]).min(1)
         / cdist(sides["samples"], sides["reference"]).min(1)
@@ -148,7 +149,7 @@ def test_nearest_pairs_for_the_picture():
     )
     samples[7], samples[30] = train[11], train[4] + 1e-3
     samples[9] = held[5] = train[2]
-    ours, images, ratios = shelves.find("metrics", "nearest_train").closest(
+    ours, images, ratios = registry.find("metrics", "nearest_train").closest(
         Arrays({"samples": samples, "train": train, "reference": held})
     )
     assert (ours[:2].tolist(), images[:2].tolist()) == ([7, 30], [11, 4])
@@ -190,7 +191,7 @@ def test_a_run_shows_its_closest_pairs(tmp_path):
     with Image.open(Path(found.folder) / "nearest.png") as picture:
         grid = np.asarray(picture.convert("L"))
     assert grid.shape == (2 * 34 - 2, 8 * 34 - 2)
-    train = torch.cat([images for images, _ in shelves.find("datasets", "digits").open("train")])[
+    train = torch.cat([images for images, _ in registry.find("datasets", "digits").open("train")])[
         :, 0
     ].numpy()
     shown = set()
@@ -199,7 +200,7 @@ def test_a_run_shows_its_closest_pairs(tmp_path):
         np.testing.assert_array_equal(sample, image)
         shown |= {place for place in range(7, 400, 50) if (train[place] == image).all()}
     assert shown == set(range(7, 400, 50))
-    boards.enter(found, tmp_path / "boards")
+    board_files.enter(found, tmp_path / "boards")
     page = (tmp_path / "boards" / "digits" / "README.md").read_text()
     (entry,) = (tmp_path / "boards" / "digits" / "entries").glob("*-nearest.png")
     assert f"](entries/{entry.name})" in page
@@ -219,7 +220,7 @@ def test_ct_of_one_cell_is_scipys_mann_whitney():
     """
     rng = np.random.default_rng(4)
     train, samples, held = (rng.normal(size=(n, 5)) for n in (200, 90, 70))
-    value = shelves.find("metrics", "ct").value(
+    value = registry.find("metrics", "ct").value(
         Arrays({"samples": samples, "train": train, "reference": held}), cells=1
     )
     u = mannwhitneyu(cdist(samples, train).min(1), cdist(held, train).min(1)).statistic
@@ -235,7 +236,7 @@ def test_ct_looks_at_the_first_components_of_the_training_images():
     rng = np.random.default_rng(5)
     sets = {side: real(rng, 300) for side in ("samples", "train", "reference")}
     wide = {side: np.hstack([of, 1e-7 * rng.normal(size=(300, 100))]) for side, of in sets.items()}
-    row = shelves.find("metrics", "ct")
+    row = registry.find("metrics", "ct")
     assert row.value(Arrays(wide)) == pytest.approx(row.value(Arrays(sets)), abs=0.05)
 
 
@@ -267,7 +268,7 @@ def test_in_pieces_the_same(monkeypatch, name):
     """FLS is worked on some rows at a time, which changes nothing."""
     rng = np.random.default_rng(7)
     arrays = {side: real(rng, 80) for side in ("samples", "train", "reference")}
-    row = shelves.find("metrics", name)
+    row = registry.find("metrics", name)
     once = row.value(Arrays(arrays))
     monkeypatch.setitem(module_of(name), "HELD", 300)
     assert row.value(Arrays(arrays)) == pytest.approx(once, rel=1e-9)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from genbench import draws, shelves
-from genbench.arrays import Arrays
-from genbench.probes import AHEAD, ahead_of, ahead_of_rows
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.features.extraction import AHEAD, ahead_of, ahead_of_rows
+from genbench.statistics import blocks as statistics_blocks
 
 CLASSES = 4
 SUMS = ("diversity", "diversity_within", "stability")
@@ -20,7 +21,7 @@ KEY = "perceptual_path_length"
 
 
 def metric(name):
-    return shelves.find("metrics", name)
+    return registry.find("metrics", name)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def drawn(rng, n=90, d=7):
     return (
         30 + 2 * rng.normal(size=(CLASSES, d))[labels] + rng.normal(size=(n, d)),
         labels,
-        draws.blocks_of(labels),
+        statistics_blocks.blocks_of(labels),
     )
 
 
@@ -101,7 +102,7 @@ def test_leave_outs_equal_calls_of_value(rng, name, columns, monkeypatch):
     """left_out is the value of the sums, and of the rows, without each block,
     however many columns are held at once, and with two rows of sums to a block.
     """
-    monkeypatch.setattr("genbench.metrics.perceptual.COLUMNS", columns)
+    monkeypatch.setattr("genbench.metrics.lpips_diversity.COLUMNS", columns)
     x, labels, blocks = drawn(rng)
     given = sums(x, labels, blocks)
     every = np.arange(blocks.max() + 1)
@@ -151,7 +152,7 @@ def test_equal_samples_and_few_samples(rng, name):
     and without classes there is no within.
     """
     same = np.tile(rng.normal(size=7), (40, 1))
-    labels, blocks = np.arange(40) % CLASSES, draws.blocks_of(np.arange(40) % CLASSES)
+    labels, blocks = np.arange(40) % CLASSES, statistics_blocks.blocks_of(np.arange(40) % CLASSES)
     value = metric(name).value(sums(same, labels, blocks))
     assert np.isnan(value) if name == "stability" else value == 0
     assert np.isnan(metric(name).value(sums(same[:1], labels[:1], blocks[:1])))
@@ -172,7 +173,7 @@ def values(x, labels):
     given = {
         "ahead": ahead_of_rows(x, labels),
         "labels": labels,
-        **sums(x, labels, draws.blocks_of(labels)),
+        **sums(x, labels, statistics_blocks.blocks_of(labels)),
     }
     return {
         name: metric(name).value(Arrays({need: given[need] for need in metric(name).needs}))
@@ -249,7 +250,7 @@ def test_leaving_samples_out_pairs_the_others_anew(rng, left_out):
     """
     labels = np.repeat([0, 1], [45, 33])
     x = rng.normal(size=(78, 3))
-    stay = draws.blocks_of(labels) != left_out
+    stay = statistics_blocks.blocks_of(labels) != left_out
     kept = Arrays({"ahead": ahead_of_rows(x, labels), "labels": labels}).keep("samples", stay)
     fresh = Arrays({"ahead": ahead_of_rows(x[stay], labels[stay]), "labels": labels[stay]})
     for name in ("diversity_bicyclegan", "diversity_starganv2"):
@@ -383,7 +384,7 @@ def test_published_names():
     """lpips_diversity, its two companions and ppl stand on the shelf under those names,
     with float images at epsilon 1e-4.
     """
-    measures = shelves.every("measures")
+    measures = registry.every("measures")
     lpips = (
         "lpips_diversity",
         "lpips_diversity_within",

@@ -14,14 +14,17 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from genbench import evaluate, shelves
-from genbench.arrays import Arrays
-from genbench.cli import main
-from genbench.generator import construct, locate
-from genbench.metrics import reconstruction as leaf
-from genbench.probes import calls, wide_at_once
-from genbench.reconstructions import _parts, reconstruct
-from genbench.say import PluginFailed, UserError
+from genbench import evaluate
+from genbench._util.errors import PluginFailed, UserError
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.cli.main import main
+from genbench.features.extraction import calls, wide_at_once
+from genbench.generators.generator import construct
+from genbench.generators.load import locate
+from genbench.generators.reconstruct import reconstruct
+from genbench.metrics import reconstruction
+from genbench.runs.scoring.reconstructions import _parts
 
 WORDS = ("rfd_digits", "psnr", "ssim", "reconstruction")
 NAMES = (*WORDS[:3], "reconstruction_digits")
@@ -41,7 +44,7 @@ def reconstruct({names}):
 @pytest.fixture(scope="module")
 def digits():
     """The held-out digits uint8 [870, 3, 32, 32] and their labels."""
-    return next(shelves.find("datasets", "digits").open("heldout"))
+    return next(registry.find("datasets", "digits").open("heldout"))
 
 
 def written(folder, body, names="images"):
@@ -72,10 +75,10 @@ def test_psnr_is_torchmetrics_of_each_image(digits):
             peak_signal_noise_ratio(b[None].double(), a[None].double(), data_range=255.0).item()
             for a, b in zip(images, ours, strict=True)
         ]
-        np.testing.assert_allclose(leaf.decibels(images, ours).numpy(), theirs, atol=1e-5)
+        np.testing.assert_allclose(reconstruction.decibels(images, ours).numpy(), theirs, atol=1e-5)
     # the decibels of the mean error are another number
     whole = peak_signal_noise_ratio(ours.double(), images.double(), data_range=255.0).item()
-    assert abs(leaf.decibels(images, ours).mean().item() - whole) > 1e-3
+    assert abs(reconstruction.decibels(images, ours).mean().item() - whole) > 1e-3
 
 
 def test_ssim_is_torchmetrics_of_each_image(digits):
@@ -93,7 +96,7 @@ def test_ssim_is_torchmetrics_of_each_image(digits):
             return_full_image=True,
         )
         np.testing.assert_allclose(
-            leaf.similarity(images, ours).numpy(),
+            reconstruction.similarity(images, ours).numpy(),
             theirs[:, :, 5:-5, 5:-5].mean((1, 2, 3)).numpy(),
             atol=1e-5,
         )
@@ -102,29 +105,32 @@ def test_ssim_is_torchmetrics_of_each_image(digits):
 def test_equal_images(digits):
     """SSIM 1 exactly; PSNR that of one grey level in one value, above any image that differs."""
     images = digits[0][:5]
-    assert leaf.similarity(images, images).tolist() == pytest.approx([1.0] * 5, abs=1e-12)
+    assert reconstruction.similarity(images, images).tolist() == pytest.approx([1.0] * 5, abs=1e-12)
     nearly = images.clone()
     nearly[:, 0, 0, 0] += 1
-    assert leaf.decibels(images, images).tolist() == leaf.decibels(images, nearly).tolist()
-    assert leaf.decibels(images, images)[0].item() == pytest.approx(
+    assert (
+        reconstruction.decibels(images, images).tolist()
+        == reconstruction.decibels(images, nearly).tolist()
+    )
+    assert reconstruction.decibels(images, images)[0].item() == pytest.approx(
         10 * np.log10(255**2 * 3 * 32 * 32)
     )
     nearly[:, 0, 0, 1] += 1
-    assert (leaf.decibels(images, nearly) < leaf.decibels(images, images)).all()
+    assert (reconstruction.decibels(images, nearly) < reconstruction.decibels(images, images)).all()
 
 
 def test_black_against_white():
     """PSNR 0 dB, and SSIM C1 / (255^2 + C1): no structure on either side."""
     black = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
-    assert leaf.decibels(black, black + 255).tolist() == pytest.approx([0.0, 0.0])
-    assert leaf.similarity(black, black + 255).tolist() == pytest.approx(
+    assert reconstruction.decibels(black, black + 255).tolist() == pytest.approx([0.0, 0.0])
+    assert reconstruction.similarity(black, black + 255).tolist() == pytest.approx(
         [6.5025 / (255**2 + 6.5025)] * 2
     )
 
 
 def test_a_window_that_does_not_fit_is_one_line():
     with pytest.raises(UserError, match="11x11 does not fit into images of 8x32: leave ssim out"):
-        leaf.similarity(torch.zeros(1, 3, 8, 32), torch.zeros(1, 3, 8, 32))
+        reconstruction.similarity(torch.zeros(1, 3, 8, 32), torch.zeros(1, 3, 8, 32))
 
 
 def test_rfd_is_the_frechet_distance_of_the_two_sides():
@@ -135,12 +141,12 @@ def test_rfd_is_the_frechet_distance_of_the_two_sides():
     originals = rng.normal(size=(200, 8))
     ours = 0.9 * originals + 0.1 * rng.normal(size=(200, 8))
     pair = Arrays({"originals": originals, "reconstructions": ours})
-    fd = shelves.find("metrics", "fd")
-    assert leaf.rfd(pair) == pytest.approx(
+    fd = registry.find("metrics", "fd")
+    assert reconstruction.rfd(pair) == pytest.approx(
         fd.value(Arrays({"samples": ours, "reference": originals})), rel=1e-9
     )
     kept = pair.keep("samples", np.arange(200) >= 10)
-    assert leaf.rfd(kept) == pytest.approx(
+    assert reconstruction.rfd(kept) == pytest.approx(
         fd.value(Arrays({"samples": ours[10:], "reference": originals[10:]})), rel=1e-9
     )
 
@@ -148,11 +154,11 @@ def test_rfd_is_the_frechet_distance_of_the_two_sides():
 def test_squared_distances_of_pixels_are_mean_squared_errors(digits):
     """The extractor pixels: what PSNR's logarithm is of."""
     images, ours = digits[0][:4], off(digits[0][:4])
-    network = shelves.find("extractors", "pixels").load("cpu")
+    network = registry.find("extractors", "pixels").load("cpu")
     (_, a), (_, b) = (next(calls(network, side, wide_at_once(side))) for side in (images, ours))
     apart = (a["values"] - b["values"]).square().sum(1).double()
     np.testing.assert_allclose(
-        (-10 * apart.log10()).numpy(), leaf.decibels(images, ours).numpy(), rtol=1e-5
+        (-10 * apart.log10()).numpy(), reconstruction.decibels(images, ours).numpy(), rtol=1e-5
     )
 
 
@@ -179,8 +185,8 @@ def test_a_run_measures_what_the_hook_answers(tmp_path, digits):
     images, _ = digits
     found = measured(written(tmp_path, "return (images // 2)"), tmp_path / "runs")
     decibels, alike = (
-        leaf.decibels(images, images // 2).numpy(),
-        leaf.similarity(images, images // 2).numpy(),
+        reconstruction.decibels(images, images // 2).numpy(),
+        reconstruction.similarity(images, images // 2).numpy(),
     )
     assert found["psnr"].value == pytest.approx(decibels.mean(), rel=1e-12)
     assert found["ssim"].value == pytest.approx(alike.mean(), rel=1e-12)
@@ -198,7 +204,8 @@ def test_again_nothing_is_reconstructed_and_more_numbers_go_on(tmp_path, monkeyp
     assert set(first) == {"psnr", "fd_digits"}
     count = []
     monkeypatch.setattr(
-        "genbench.reconstructions.reconstruct", lambda *args: count.append(1) or reconstruct(*args)
+        "genbench.generators.reconstruct.reconstruct",
+        lambda *args: count.append(1) or reconstruct(*args),
     )
     assert measured(path, tmp_path / "runs", metrics=("psnr",))["psnr"] == first["psnr"]
     assert count == []

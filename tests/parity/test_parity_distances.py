@@ -18,8 +18,9 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.image.mifid import MemorizationInformedFrechetInceptionDistance
 
-from genbench import shelves, stats
-from genbench.arrays import Arrays
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.statistics import moments
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the peers' own
 # relative: at full rank, where a covariance is singular, where the peer computes in float32
@@ -29,7 +30,7 @@ FULL, SINGULAR, SINGLE = 1e-10, 1e-6, 1e-5
 def value(
     name: str, constants: dict[str, float | str] | None = None, **arrays: np.ndarray
 ) -> float:
-    return shelves.find("metrics", name).value(
+    return registry.find("metrics", name).value(
         Arrays({need: array.astype(np.float64) for need, array in arrays.items()}),
         **(constants or {}),
     )
@@ -312,8 +313,8 @@ def test_fd_of_unit_gaussians_in_2048_dimensions():
     the reference is known by its moments.
     """
     rows = np.sqrt(4095 / 2) * np.concatenate([np.eye(2048), -np.eye(2048)])
-    given = {("moments", "reference"): stats.Moments(4096, np.ones(2048), 4095 * np.eye(2048))}
-    assert shelves.find("metrics", "fd").value(Arrays({"samples": rows}, given)) == pytest.approx(
+    given = {("moments", "reference"): moments.Moments(4096, np.ones(2048), 4095 * np.eye(2048))}
+    assert registry.find("metrics", "fd").value(Arrays({"samples": rows}, given)) == pytest.approx(
         2048, abs=1e-9
     )
 
@@ -322,9 +323,9 @@ def test_moments_of_three_grey_images():
     """Constant images 0, 0.5 and 1 have mean 0.5 and covariance 0.25 everywhere,
     as in pytorch-fid's own test.
     """
-    found = stats.moments(np.repeat([[0.0], [0.5], [1.0]], 12, axis=1))
+    found = moments.moments(np.repeat([[0.0], [0.5], [1.0]], 12, axis=1))
     np.testing.assert_array_equal(found.mean, 0.5)
-    np.testing.assert_array_equal(stats.covariance(found), 0.25)
+    np.testing.assert_array_equal(moments.covariance(found), 0.25)
 
 
 # Real features

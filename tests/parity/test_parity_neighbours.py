@@ -15,8 +15,9 @@ import torch
 from scipy.spatial.distance import cdist
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from genbench import nearest, shelves
-from genbench.arrays import Arrays
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.statistics import nearest_neighbours
 
 NAMES = ("precision", "recall", "density", "coverage")
 
@@ -25,7 +26,9 @@ def ours(samples: np.ndarray, reference: np.ndarray, k: int, strict: int) -> dic
     arrays = Arrays(
         {"samples": samples.astype(np.float64), "reference": reference.astype(np.float64)}
     )
-    return {name: shelves.find("metrics", name).value(arrays, k=k, strict=strict) for name in NAMES}
+    return {
+        name: registry.find("metrics", name).value(arrays, k=k, strict=strict) for name in NAMES
+    }
 
 
 def theirs(samples: np.ndarray, reference: np.ndarray, k: int) -> dict[str, float]:
@@ -178,14 +181,14 @@ def test_the_nearest_and_the_close_are_exact(monkeypatch, kind, tile):
     """Nearest rows and pairs within reach equal those of all distances in float64,
     also where float32 cannot tell rows apart, in one tile and in many.
     """
-    monkeypatch.setattr(nearest, "TILE", tile)
+    monkeypatch.setattr(nearest_neighbours, "TILE", tile)
     x, y = sets(kind)
     whole, own = cdist(x, y, "sqeuclidean"), cdist(x, x, "sqeuclidean")
     np.fill_diagonal(own, np.inf)
     for count in (1, 5, 16):
         for all_of_them, (squares, places) in (
-            (whole, nearest.nearest(x, y, count)),
-            (own, nearest.nearest_others(x, count)),
+            (whole, nearest_neighbours.nearest(x, y, count)),
+            (own, nearest_neighbours.nearest_others(x, count)),
         ):
             np.testing.assert_allclose(squares, np.sort(all_of_them, 1)[:, :count], rtol=1e-9)
             np.testing.assert_allclose(
@@ -194,7 +197,7 @@ def test_the_nearest_and_the_close_are_exact(monkeypatch, kind, tile):
             assert all(len(set(row)) == count for row in places.tolist())
     reach = [np.sort(cdist(of, of, "sqeuclidean"), 1)[:, 3] * (1 + 1e-9) for of in (x, y)]
     found = np.zeros(whole.shape, dtype=int)
-    for i, j, squares in nearest.close(x, y, *reach):
+    for i, j, squares in nearest_neighbours.close(x, y, *reach):
         found[i, j] += 1
         np.testing.assert_allclose(squares, whole[i, j], rtol=1e-9)
     np.testing.assert_array_equal(found, (whole <= reach[0][:, None]) | (whole <= reach[1]))
@@ -205,7 +208,7 @@ def test_the_nearest_and_the_close_are_exact(monkeypatch, kind, tile):
 
 def curve(samples: list[float], reference: list[float]) -> tuple[np.ndarray, np.ndarray]:
     prd_curve = vars(
-        __import__(shelves.find("metrics", "f8").value.__module__, fromlist=["prd_curve"])
+        __import__(registry.find("metrics", "f8").value.__module__, fromlist=["prd_curve"])
     )["prd_curve"]
     return prd_curve(np.array(samples), np.array(reference), 11)
 
@@ -229,7 +232,7 @@ def test_prd_tells_lost_modes_from_invented_ones():
     four, two = (
         rng.normal(size=(400, 5)) + 30 * np.eye(4, 5)[np.arange(400) % modes] for modes in (4, 2)
     )
-    f8, f1_8 = (shelves.find("metrics", name) for name in ("f8", "f1_8"))
+    f8, f1_8 = (registry.find("metrics", name) for name in ("f8", "f1_8"))
     lost, invented = (
         Arrays({"samples": two, "reference": four}),
         Arrays({"samples": four, "reference": two}),

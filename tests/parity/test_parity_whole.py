@@ -16,13 +16,15 @@ from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 import genbench
-from genbench import gaussians, probes, shelves
+from genbench.api import _registry as registry
+from genbench.features import extraction
+from genbench.statistics import frechet_distance
 
 pytestmark = pytest.mark.timeout(600)  # clean-fid takes roots 2,048 wide
 N, M, BATCH = 22, 20, 8  # a full batch of the peers' and a rest on both sides
 TOLERANCE = 5e-5
 OWN = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 ROW = Protocol(
     name="small-kid", title="torch-fidelity's KID with small subsets", dataset="any", n=0, labels="iid", quantise="round",
@@ -87,11 +89,11 @@ def whole(tmp_path_factory):
     own = root / "own.py"
     own.write_text(OWN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shelves, "_with", [])
+        patch.setattr(registry, "_with", [])
         patch.setenv("GENBENCH_OFFLINE", "1")
         # a block of so few has one or two, and would be filled up to more
-        patch.setitem(probes.AT_ONCE, "cpu", 2)
-        shelves.add_file(own)
+        patch.setitem(extraction.AT_ONCE, "cpu", 2)
+        registry.add_file(own)
         protocols = ("torch-fidelity", "pytorch-fid", "clean", "small-kid")
         record = genbench.evaluate(
             "images",
@@ -199,8 +201,8 @@ def test_clean_fid(whole, mode, protocol, name):
         theirs = (
             fid.frechet_distance(*moments)
             if mode == "clean"
-            else gaussians.distance(
-                features[0].astype(float), gaussians.fit(features[1].astype(float))
+            else frechet_distance.distance(
+                features[0].astype(float), frechet_distance.fit(features[1].astype(float))
             )
         )
     close(scores[protocol, name], theirs)

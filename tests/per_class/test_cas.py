@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genbench import cas
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.per_class import classification_accuracy_score
 
 
 def striped(rng, n, classes=2, side=8):
@@ -24,7 +24,7 @@ def striped(rng, n, classes=2, side=8):
 @pytest.fixture
 def short(monkeypatch):
     """Few epochs: the networks of these tests learn within a second."""
-    monkeypatch.setattr(cas, "EPOCHS", 4)
+    monkeypatch.setattr(classification_accuracy_score, "EPOCHS", 4)
 
 
 def test_samples_that_say_nothing_of_their_class_teach_nothing(short):
@@ -34,7 +34,7 @@ def test_samples_that_say_nothing_of_their_class_teach_nothing(short):
     rng = np.random.default_rng(0)
     good, test = striped(rng, 384), striped(rng, 100)
     bad = (good[0], rng.permutation(good[1]))
-    found = cas.score(
+    found = classification_accuracy_score.score(
         {"samples": good, "real": bad}, test, 2, {"many": (0,), "few": (1,), "none": ()}, seeds=2
     )
     one, other = found["sets"]["samples"], found["sets"]["real"]
@@ -57,7 +57,8 @@ def test_the_same_seed_teaches_the_same(short):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     one, same, other = (
-        cas.trained(*given, 2, seed, 3).state_dict()["0.weight"] for seed in (0, 0, 1)
+        classification_accuracy_score.trained(*given, 2, seed, 3).state_dict()["0.weight"]
+        for seed in (0, 0, 1)
     )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
@@ -68,8 +69,8 @@ def test_an_interval_holds_the_seeds_and_the_test_images():
     """With one seed it is Wilson's of the test images alone; seeds that disagree widen it;
     it stays within 0 to 1.
     """
-    low, high = cas._interval(np.array([0.9]), 100)
-    wide_low, wide_high = cas._interval(np.array([0.85, 0.95]), 100)
+    low, high = classification_accuracy_score._interval(np.array([0.9]), 100)
+    wide_low, wide_high = classification_accuracy_score._interval(np.array([0.85, 0.95]), 100)
     assert 0.82 < low < 0.84
     assert 0.94 < high < 0.95
     assert (wide_low, wide_high) == (
@@ -87,7 +88,7 @@ def test_a_long_tail_is_filled_up_to_its_largest_class():
         np.arange(1, 8, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8),
         np.array([0, 1, 2, 1, 2, 1, 0]),
     )
-    images, labels = cas.filled(real, samples)
+    images, labels = classification_accuracy_score.filled(real, samples)
     assert images[:, 0, 0, 0].tolist() == [0] * 6 + [2, 4, 3, 5]
     assert labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
 
@@ -95,14 +96,16 @@ def test_a_long_tail_is_filled_up_to_its_largest_class():
 def test_one_class_cannot_be_trained_on(short):
     images, labels = striped(np.random.default_rng(0), 20)
     with pytest.raises(UserError, match="the set samples has 20 images of 1 classes"):
-        cas.score({"samples": (images, labels * 0)}, (images, labels), 2, {}, 1)
+        classification_accuracy_score.score(
+            {"samples": (images, labels * 0)}, (images, labels), 2, {}, 1
+        )
 
 
 def test_the_command_puts_real_sets_beside_the_samples(monkeypatch, here, cli):
     """--cas trains on the samples, on the long-tailed training images and on all of them,
     and says so in words and in classes.json.
     """
-    monkeypatch.setattr(cas, "EPOCHS", 1)
+    monkeypatch.setattr(classification_accuracy_score, "EPOCHS", 1)
     cli(
         "run",
         "--plugin",
@@ -134,7 +137,7 @@ def test_the_command_puts_real_sets_beside_the_samples(monkeypatch, here, cli):
     (labelled, unlabelled) = (str(*Path(folder).glob("*")) for folder in ("runs", "other"))
     with monkeypatch.context() as never:
         # nobody trains for minutes before the second run is refused
-        never.setattr(cas, "score", None)
+        never.setattr(classification_accuracy_score, "score", None)
         status, _, err = cli("classes", labelled, unlabelled, "--cas", "1")
     assert status == 2
     assert f"the run {Path(unlabelled).name} has no labels of its own" in err

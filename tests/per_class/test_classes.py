@@ -9,37 +9,35 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.planted_classes import halves, kernel_distance, real
 from PIL import Image
-from planted_classes import halves, kernel_distance, real
 from scipy import stats as scipy_stats
 
-from genbench import (
-    classes_carried,
-    classes_copies,
-    classes_diversity,
-    classes_labels,
-    classes_over,
-    classes_pairs,
-    classes_picture,
-    classes_pooled,
-    classes_read,
-    classes_shares,
-    classes_shown,
-    classes_within,
-    gaussians,
-    intervals,
-    shelves,
-    stats,
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.per_class import (
+    aggregates,
+    class_intervals,
+    class_shares,
+    diversity,
+    frechet_contributions,
+    from_run,
+    group_metrics,
+    label_classifier,
+    pairwise,
+    plots,
+    render,
+    training_copies,
 )
-from genbench.classes import ordered, table
-from genbench.record import Score
-from genbench.say import UserError
+from genbench.per_class.table import ordered, table
+from genbench.runs.records.record import Score
+from genbench.statistics import frechet_distance, jackknife, moments
 
 
 def _two(n, m, d, seed=0):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((n, d)), rng.standard_normal((m, d)) * 1.2 + 0.2
-    return x, y, classes_pairs.pairs(np.concatenate([x, y])), np.arange(n), np.arange(n, n + m)
+    return x, y, pairwise.pairs(np.concatenate([x, y])), np.arange(n), np.arange(n, n + m)
 
 
 # Shares
@@ -49,12 +47,10 @@ def test_jeffreys_is_the_beta_law_and_covers():
     """Quantiles of Beta(x + 1/2, n - x + 1/2); at n = 200 and a share of 0.005,
     where Wald covers 63 %, it covers more than 93 % of counts.
     """
-    assert classes_shares.jeffreys(3, 20) == pytest.approx(
-        scipy_stats.beta(3.5, 17.5).interval(0.95)
-    )
+    assert class_shares.jeffreys(3, 20) == pytest.approx(scipy_stats.beta(3.5, 17.5).interval(0.95))
     chances = scipy_stats.binom.pmf(np.arange(201), 200, 0.005)
     covers = [
-        low <= 0.005 <= high for low, high in (classes_shares.jeffreys(x, 200) for x in range(201))
+        low <= 0.005 <= high for low, high in (class_shares.jeffreys(x, 200) for x in range(201))
     ]
     assert chances[covers].sum() == pytest.approx(0.981, abs=0.002)  # LONGTAIL's table
 
@@ -65,10 +61,10 @@ def test_jeffreys_is_the_beta_law_and_covers():
 def test_exact_tests_are_scipys(side, named):
     """Fisher's and the binomial test as scipy has them."""
     for a, n, b, m in [(3, 20, 9, 18), (0, 7, 5, 9), (12, 12, 3, 9), (5, 10, 5, 10)]:
-        assert classes_shares.fisher(a, n, b, m, side) == pytest.approx(
+        assert class_shares.fisher(a, n, b, m, side) == pytest.approx(
             scipy_stats.fisher_exact([[a, n - a], [b, m - b]], alternative=named)[1]
         )
-    assert classes_shares.binomial(3, 40, 0.2) == pytest.approx(
+    assert class_shares.binomial(3, 40, 0.2) == pytest.approx(
         scipy_stats.binomtest(3, 40, 0.2).pvalue
     )
 
@@ -78,19 +74,19 @@ def test_a_class_is_missing_by_the_published_rule():
     half of them is not, and one at its share never is.
     """
     for classes, n in ((10, 599), (100, 8294), (1000, 105_966)):
-        assert classes_shares.enough(classes) == n
-        assert classes_shares.missing(0, n, 1 / classes, classes)
-        assert not classes_shares.missing(0, n // 2, 1 / classes, classes)
-        assert not classes_shares.missing(n // classes, n, 1 / classes, classes)
+        assert class_shares.enough(classes) == n
+        assert class_shares.missing(0, n, 1 / classes, classes)
+        assert not class_shares.missing(0, n // 2, 1 / classes, classes)
+        assert not class_shares.missing(n // classes, n, 1 / classes, classes)
 
 
 def test_gini_is_the_mean_difference():
     """Half the mean absolute difference of all pairs over the mean; 0 for equal shares."""
     shares = np.random.default_rng(0).random(13)
-    assert classes_shares.gini(shares) == pytest.approx(
+    assert class_shares.gini(shares) == pytest.approx(
         np.abs(shares[:, None] - shares).mean() / (2 * shares.mean())
     )
-    assert 0 <= classes_shares.gini([0.1] * 10) < 1e-12  # and no -0.000
+    assert 0 <= class_shares.gini([0.1] * 10) < 1e-12  # and no -0.000
 
 
 # One class
@@ -98,12 +94,12 @@ def test_gini_is_the_mean_difference():
 
 @pytest.mark.parametrize(("n", "m", "d"), [(60, 70, 16), (40, 30, 200), (12, 9, 64)])
 def test_statistics_of_pairs_are_the_direct_ones(n, m, d):
-    """Kernel distance by the U-statistic, traces of np.cov, Fréchet as gaussians.py has it,
+    """Kernel distance by the U-statistic, traces of np.cov, Fréchet as frechet_distance.py has it,
     and prdc's four numbers.
     """
     prdc = pytest.importorskip("prdc")
     x, y, of, places, real_places = _two(n, m, d)
-    found = classes_pairs.measured(of, places, real_places)
+    found = pairwise.measured(of, places, real_places)
 
     def kernel(a, b):
         return (a @ b.T / d + 1) ** 3
@@ -113,8 +109,10 @@ def test_statistics_of_pairs_are_the_direct_ones(n, m, d):
     assert found["spread_ratio"] == pytest.approx(
         np.cov(x.T).trace() / np.cov(y.T).trace(), rel=1e-9
     )
-    assert found["fd"] == pytest.approx(gaussians.distance(x, gaussians.fit(y)), rel=1e-9)
-    peer = prdc.compute_prdc(y, x, classes_pairs.K)
+    assert found["fd"] == pytest.approx(
+        frechet_distance.distance(x, frechet_distance.fit(y)), rel=1e-9
+    )
+    peer = prdc.compute_prdc(y, x, pairwise.K)
     assert {name: found[name] for name in peer} == pytest.approx(
         {name: float(value) for name, value in peer.items()}
     )
@@ -124,14 +122,14 @@ def test_statistics_of_pairs_are_the_direct_ones(n, m, d):
 def test_leave_outs_are_those_of_the_rows_that_stay(n, m, d):
     """The quick leave-outs of both sides equal the statistics of the rows that stay."""
     *_, of, x, y = _two(n, m, d)
-    quick = classes_within.left_outs(of, n)
+    quick = class_intervals.left_outs(of, n)
     for side, size in enumerate((n, m)):
-        for b in range(min(size, classes_within.BLOCKS)):
-            kept = classes_within.blocks_of(size) != b
+        for b in range(min(size, class_intervals.BLOCKS)):
+            kept = class_intervals.blocks_of(size) != b
             slow = (
-                classes_pairs.measured(of, x[kept], y)
+                pairwise.measured(of, x[kept], y)
                 if side == 0
-                else classes_pairs.measured(of, x, y[kept])
+                else pairwise.measured(of, x, y[kept])
             )
             assert {name: quick[name][side][b] for name in slow} == pytest.approx(
                 slow, rel=1e-8, abs=1e-10, nan_ok=True
@@ -146,13 +144,13 @@ def test_intervals_hold_both_sides():
     true = kernel_distance(rng.standard_normal((4000, 6)) + 0.7, rng.standard_normal((4000, 6)))
     covers, alone = 0, 0
     for _ in range(60):
-        of = classes_pairs.pairs(
+        of = pairwise.pairs(
             np.concatenate([rng.standard_normal((60, 6)) + 0.7, rng.standard_normal((15, 6))])
         )
-        value, low, high = classes_within.bounded(of, 60)["kd"]
+        value, low, high = class_intervals.bounded(of, 60)["kd"]
         covers += low <= true <= high
-        error = intervals.jackknife(
-            classes_within.left_outs(of, 60)["kd"][0], np.full(20, 3), value
+        error = jackknife.jackknife(
+            class_intervals.left_outs(of, 60)["kd"][0], np.full(20, 3), value
         )
         alone += abs(value - true) <= 2.1 * error
     assert covers >= 0.88 * 60
@@ -164,12 +162,12 @@ def test_one_repeated_image_has_a_spread_of_0():
     too few rows.
     """
     rng = np.random.default_rng(0)
-    of = classes_pairs.pairs(
+    of = pairwise.pairs(
         np.concatenate(
             [np.repeat(rng.standard_normal((1, 8)), 30, 0), rng.standard_normal((30, 8))]
         )
     )
-    found = classes_within.bounded(of, 30)
+    found = class_intervals.bounded(of, 30)
     assert found["spread_ratio"][0] == 0.0
     assert np.isfinite([value for three in found.values() for value in three]).all()
 
@@ -181,8 +179,8 @@ def test_a_class_that_is_one_image_but_for_one_sample_keeps_its_interval_of_spre
     rng = np.random.default_rng(0)
     rows = np.repeat(rng.standard_normal((1, 8)), 30, 0)
     rows[0] += 1
-    value, low, high = classes_within.bounded(
-        classes_pairs.pairs(np.concatenate([rows, rng.standard_normal((30, 8))])), 30
+    value, low, high = class_intervals.bounded(
+        pairwise.pairs(np.concatenate([rows, rng.standard_normal((30, 8))])), 30
     )["spread_ratio"]
     assert low == 0.0
     assert 0 < value < high < 0.3
@@ -223,13 +221,13 @@ def test_real_lines_are_of_the_sizes_asked_for_or_of_fewer():
     """
     rows = np.random.default_rng(0).standard_normal((100, 8))
     whole, half = (
-        classes_within.real_lines(rows, 40, 60),
-        classes_within.real_lines(rows[:50], 40, 60),
+        class_intervals.real_lines(rows, 40, 60),
+        class_intervals.real_lines(rows[:50], 40, 60),
     )
     assert (whole["kd"].n, whole["kd"].m, half["fd"].n, half["fd"].m) == (40, 60, 20, 30)
     assert whole["kd"].low < 0 < whole["kd"].high
     assert half["fd"].median > whole["fd"].median  # which is the small-sample bias
-    assert classes_within.real_lines(rows[:3], 40, 60) == {}
+    assert class_intervals.real_lines(rows[:3], 40, 60) == {}
 
 
 def test_near_copies_are_copies_and_not_narrow_classes():
@@ -242,11 +240,11 @@ def test_near_copies_are_copies_and_not_narrow_classes():
         (train + 0.01 * rng.standard_normal(train.shape), 1.0, 1.0),
         (rng.standard_normal((200, 32)) * 0.7, 0.0, 0.02),
     ):
-        share = classes_copies.copies(*classes_copies.nearest_to(rows, train), train, 5.0).mean()
+        share = training_copies.copies(*training_copies.nearest_to(rows, train), train, 5.0).mean()
         assert least <= share <= most
-    distance, place = classes_copies.nearest_to(train[:1], train[:1])
+    distance, place = training_copies.nearest_to(train[:1], train[:1])
     # one training image: against the typical distance
-    assert classes_copies.copies(distance, place, train[:1], 5.0).all()
+    assert training_copies.copies(distance, place, train[:1], 5.0).all()
 
 
 # Over classes
@@ -261,13 +259,13 @@ def test_the_classes_parts_add_up_to_the_distance():
     centres = 3 * rng.standard_normal((6, 12))
     x, y = (centres[labels] + rng.standard_normal((600, 12)) for _ in range(2))
     for samples in (x, x[labels != 2]):
-        found = classes_carried.carried(samples, labels[: len(samples)], y, labels, 6)
+        found = frechet_contributions.carried(samples, labels[: len(samples)], y, labels, 6)
         assert found.parts.sum() == pytest.approx(found.total, rel=1e-12)
         assert found.total == pytest.approx(_population(samples, y), rel=1e-9)
     assert found.shares[2] > 0.5
     assert found.low[2] > np.delete(found.shares, 2).max()  # beyond the errors of both sides
     # fewer real images than features
-    nothing = classes_carried.carried(x, labels, y[:10], labels[:10], 6)
+    nothing = frechet_contributions.carried(x, labels, y[:10], labels[:10], 6)
     assert np.isnan([nothing.total, *nothing.parts, *nothing.low]).all()
 
 
@@ -294,19 +292,22 @@ def test_the_maps_derivative_foretells_the_leave_outs(side):
     differ as those of the map taken again do, up to a tenth.
     """
     x, y, labels = _shifted(np.random.default_rng(1), 4000)
-    blocks, of = classes_carried.blocks_of(labels), np.bincount(labels) / len(labels)
-    through = classes_carried.transport(stats.moments(x), stats.moments(y))
-    found, without = classes_carried.left_outs(through, (x, y), (blocks, blocks), labels, 5)
-    assert found.sum() == pytest.approx(classes_carried.parts(through, y, labels, 5)[1])
+    blocks, of = frechet_contributions.blocks_of(labels), np.bincount(labels) / len(labels)
+    through = frechet_contributions.transport(moments.moments(x), moments.moments(y))
+    found, without = frechet_contributions.left_outs(through, (x, y), (blocks, blocks), labels, 5)
+    assert found.sum() == pytest.approx(frechet_contributions.parts(through, y, labels, 5)[1])
     guessed = without[side == "reference"] - found[:, None]
     assert np.bincount(blocks).tolist() == [400] * 10
     again = []
     for b in range(10):
         ours, theirs = (x[blocks != b], y) if side == "samples" else (x, y[blocks != b])
-        through = classes_carried.transport(stats.moments(ours), stats.moments(theirs))
+        through = frechet_contributions.transport(moments.moments(ours), moments.moments(theirs))
         told = labels if side == "samples" else labels[blocks != b]
         again.append(
-            classes_carried.parts(through, theirs, told, 5)[0] / np.bincount(told) * len(told) * of
+            frechet_contributions.parts(through, theirs, told, 5)[0]
+            / np.bincount(told)
+            * len(told)
+            * of
         )
     change = np.transpose(again) - found[:, None]
     apart = change - guessed
@@ -323,7 +324,7 @@ def test_the_interval_of_a_share_holds_what_shares_of_these_sizes_are():
     """
     rng = np.random.default_rng(2)
     found = [
-        classes_carried.carried(x, of, y, of, 5)
+        frechet_contributions.carried(x, of, y, of, 5)
         for x, y, of in (_shifted(rng, 160) for _ in range(80))
     ]
     shares, low, high = (
@@ -339,12 +340,12 @@ def test_shares_of_wide_features_are_those_of_narrow_ones(monkeypatch):
     intervals are the same to a thousandth.
     """
     x, y, labels = _shifted(np.random.default_rng(3), 200)
-    narrow = classes_carried.carried(x, labels, y, labels, 5)
-    monkeypatch.setattr(classes_carried, "WIDE", 8)
-    wide = classes_carried.carried(x, labels, y, labels, 5)
+    narrow = frechet_contributions.carried(x, labels, y, labels, 5)
+    monkeypatch.setattr(frechet_contributions, "WIDE", 8)
+    wide = frechet_contributions.carried(x, labels, y, labels, 5)
     np.testing.assert_allclose(wide.low, narrow.low, rtol=1e-3)
     np.testing.assert_allclose(wide.high, narrow.high, rtol=1e-3)
-    real = classes_carried.real(y, labels, (np.full(5, 20), np.full(5, 20)), 0)
+    real = frechet_contributions.real(y, labels, (np.full(5, 20), np.full(5, 20)), 0)
     assert real.sum() == pytest.approx(1)  # of one split
 
 
@@ -368,14 +369,14 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
     )
     groups = {"few": (1, 3), "none": ()}
     pool = rng.standard_normal((400, 5)) + (np.arange(400) % 4)[:, None], np.arange(400) % 4
-    found = classes_pooled.pooled([(x, labels, {}), (y, held, {})], pool, groups)
+    found = group_metrics.pooled([(x, labels, {}), (y, held, {})], pool, groups)
     known = [
-        (x, labels, classes_pooled.of_groups(x, labels, groups)),
-        (y, held, classes_pooled.of_groups(y, held, groups)),
+        (x, labels, group_metrics.of_groups(x, labels, groups)),
+        (y, held, group_metrics.of_groups(y, held, groups)),
     ]
     with monkeypatch.context() as wide:
-        wide.setattr(classes_pooled, "WIDE", 4)
-        few = classes_pooled.pooled(known, pool, groups)["few"]
+        wide.setattr(group_metrics, "WIDE", 4)
+        few = group_metrics.pooled(known, pool, groups)["few"]
     assert few["fd"] == pytest.approx(found["few"]["fd"], rel=1e-12)
     assert few["fd_low"] is None  # of wide features
     inside, real_inside = (
@@ -383,14 +384,12 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
     )
     assert set(found) == {"few"}
     assert found["few"]["fd"] == pytest.approx(
-        gaussians.distance(inside, gaussians.fit(real_inside))
+        frechet_distance.distance(inside, frechet_distance.fit(real_inside))
     )
-    of = classes_pairs.pairs(np.concatenate([inside, real_inside]))
-    direct = classes_pairs.measured(
-        of, np.arange(len(inside)), np.arange(len(inside), len(of.rows))
-    )
+    of = pairwise.pairs(np.concatenate([inside, real_inside]))
+    direct = pairwise.measured(of, np.arange(len(inside)), np.arange(len(inside), len(of.rows)))
     assert found["few"]["kd"] == pytest.approx(direct["kd"], rel=1e-9)
-    for name, three in classes_within.bounded(of, len(inside)).items():
+    for name, three in class_intervals.bounded(of, len(inside)).items():
         if name in ("kd", "fd"):
             assert [
                 found["few"][key] for key in (name, f"{name}_low", f"{name}_high")
@@ -408,12 +407,12 @@ def test_pooled_groups_and_intra_fid_are_the_direct_ones(monkeypatch):
     }
     for name, (side, most) in expected.items():
         values = [
-            gaussians.distance(
-                x[labels == c][:most], gaussians.fit(sides[side][0][sides[side][1] == c])
+            frechet_distance.distance(
+                x[labels == c][:most], frechet_distance.fit(sides[side][0][sides[side][1] == c])
             )
             for c in range(4)
         ]
-        own = classes_over.intra(x, labels, sides)[name]
+        own = aggregates.intra(x, labels, sides)[name]
         assert (own["mean"], own["std"]) == pytest.approx((np.mean(values), np.std(values)))
         assert own["as_published"] == (name == "studiogan")
 
@@ -427,7 +426,7 @@ def test_a_groups_interval_is_of_samples_and_not_of_the_turns_of_its_classes():
     x, y = (rng.standard_normal((400, 6)) + 3 * np.eye(4, 6)[labels] for _ in range(2))
     sorted_ = np.argsort(labels, kind="stable")
     turns, ordered_ = (
-        classes_pooled.pooled(
+        group_metrics.pooled(
             [(x[of], labels[of], {}), (y[of], labels[of], {})], (y, labels), {"all": range(4)}
         )["all"]
         for of in (np.arange(400), sorted_)
@@ -440,11 +439,11 @@ def test_many_splits_at_once_are_each_splits_own():
     each alone, to the last bit.
     """
     rng = np.random.default_rng(0)
-    squares = classes_pairs.pairs(rng.standard_normal((40, 5))).squares
+    squares = pairwise.pairs(rng.standard_normal((40, 5))).squares
     order = np.stack([rng.permutation(40)[:30] for _ in range(6)])
-    found = classes_within._neighbour_splits(squares, order, 18)
+    found = class_intervals._neighbour_splits(squares, order, 18)
     for s, one in enumerate(order):
-        assert {name: values[s] for name, values in found.items()} == classes_pairs.neighbours(
+        assert {name: values[s] for name, values in found.items()} == pairwise.neighbours(
             squares, one[:18], one[18:]
         )
 
@@ -455,7 +454,7 @@ def test_a_groups_line_is_what_splits_of_real_rows_score():
     """
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((600, 8))
-    line = classes_pooled._kernel_line((rows, np.arange(600)), 200, 100, 0)
+    line = group_metrics._kernel_line((rows, np.arange(600)), 200, 100, 0)
     orders = [rng.permutation(600)[:300] for _ in range(400)]
     direct = np.quantile(
         [kernel_distance(rows[of[:200]], rows[of[200:]]) for of in orders], (0.025, 0.5, 0.975)
@@ -463,7 +462,7 @@ def test_a_groups_line_is_what_splits_of_real_rows_score():
     assert (line.n, line.m) == (200, 100)
     assert line.low < direct[1] < line.high
     assert line.high - line.low == pytest.approx(direct[2] - direct[0], rel=0.3)
-    less = classes_pooled._kernel_line((rows, np.arange(150)), 200, 100, 0)
+    less = group_metrics._kernel_line((rows, np.arange(150)), 200, 100, 0)
     assert (less.n, less.m) == (100, 50)
 
 
@@ -474,7 +473,7 @@ def test_a_group_of_few_samples_shows_no_frechet_distance():
     rng = np.random.default_rng(0)
     labels, held = np.repeat([0, 1, 2], [45, 110, 200]), np.repeat([0, 1, 2], [200, 200, 121])
     sides = [(rng.standard_normal((len(of), 60)), of, {}) for of in (labels, held)]
-    found = classes_pooled.pooled(
+    found = group_metrics.pooled(
         sides, (sides[1][0], held), {"few": (0,), "medium": (1,), "many": (2,)}
     )
     assert {name: one["small_sample"] for name, one in found.items()} == {
@@ -482,7 +481,7 @@ def test_a_group_of_few_samples_shows_no_frechet_distance():
         "medium": True,
         "many": False,
     }
-    few, medium, many = (classes_shown._group(name, one) for name, one in found.items())
+    few, medium, many = (render._group(name, one) for name, one in found.items())
     assert few == "few (1 class, n 45, m 200): too few samples"
     assert "fd left out (small sample: n or m below 2 x 60), kd " in medium
     half = (found["many"]["fd_high"] - found["many"]["fd_low"]) / 2
@@ -499,7 +498,7 @@ def test_means_over_classes_leave_missing_ones_out_and_name_the_worst():
         {"x": x, "x_low": x and x - 0.3, "x_high": x and x + 0.6, "x_real": x and 1.0}
         for x in values
     ]
-    found = classes_over.across(rows, "x", "one")
+    found = aggregates.across(rows, "x", "one")
     assert found["classes"] == 6
     # classes are independent
     assert (found["low"], found["high"]) == pytest.approx(
@@ -507,7 +506,7 @@ def test_means_over_classes_leave_missing_ones_out_and_name_the_worst():
     )
     assert found["real"] == 1.0
     assert (
-        classes_over.across(
+        aggregates.across(
             [*rows, {"x": 2.0, "x_low": None, "x_high": None, "x_real": None}], "x", "one"
         )["low"]
         is None
@@ -526,14 +525,14 @@ def test_a_fitted_classifier_reads_what_it_can_and_is_refused_where_it_cannot():
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 4
     held = np.eye(4)[labels] * 4 + rng.standard_normal((200, 4))
-    found = classes_labels.fitted(np.eye(4) * 4, held, labels, 4)
+    found = label_classifier.fitted(np.eye(4) * 4, held, labels, 4)
     assert found.samples.tolist() == [0, 1, 2, 3]
-    assert 0.85 < classes_labels.believed(found).accuracy < 1
-    noise = classes_labels.fitted(np.zeros((3, 4)), rng.standard_normal((200, 4)), labels, 4)
+    assert 0.85 < label_classifier.believed(found).accuracy < 1
+    noise = label_classifier.fitted(np.zeros((3, 4)), rng.standard_normal((200, 4)), labels, 4)
     with pytest.raises(UserError, match=r"recognises \d\d% of held-out real images, less than 70%"):
-        classes_labels.believed(noise)
+        label_classifier.believed(noise)
     with pytest.raises(UserError, match="class 1 has 1"):
-        classes_labels.fitted(held, held[:5], np.array([0, 0, 0, 0, 1]), 4)
+        label_classifier.fitted(held, held[:5], np.array([0, 0, 0, 0, 1]), 4)
 
 
 # The table
@@ -597,8 +596,8 @@ def test_a_page_has_each_name_left_of_its_row():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2, 3, 3, 8, 8), dtype=np.uint8)
     named = [("", images[0]), ("4 a $name$ of many more letters than fit", images[1])]
-    made = classes_picture.page(named, 4)
-    assert made == classes_picture.page(named, 4)
+    made = plots.page(named, 4)
+    assert made == plots.page(named, 4)
     sheet = np.asarray(Image.open(io.BytesIO(made)).convert("RGB"))
     left = sheet.shape[1] - 4 * 34
     assert sheet.shape[0] == 2 * 34
@@ -616,19 +615,17 @@ def test_names_of_classes_are_letters_and_no_formulas(recwarn):
         dict.fromkeys(
             [
                 f"{name}{end}"
-                for name in classes_picture.PANELS
+                for name in plots.PANELS
                 for end in ("", "_low", "_high", "_real", "_real_low", "_real_high")
             ]
         )
         | {"class": c, "name": name, "train_count": 9 - c, "flags": [], "kd": 1.0, "group": "many"}
         for c, name in enumerate(["$\\frac$", "ラベル", "x" * 100])
     ]
-    with Image.open(
-        io.BytesIO(classes_picture.picture(rows, "of $\\frac$ · " + "x" * 200))
-    ) as made:
+    with Image.open(io.BytesIO(plots.picture(rows, "of $\\frac$ · " + "x" * 200))) as made:
         assert made.size[1] < 600
     assert [str(one.message) for one in recwarn.list] == []
-    assert classes_shown.name_of(rows[2]) == "2 " + "x" * 23 + "…"
+    assert render.name_of(rows[2]) == "2 " + "x" * 23 + "…"
 
 
 def test_rows_have_their_keys_and_the_worst_stand_first(monkeypatch):
@@ -681,7 +678,7 @@ def test_a_class_that_no_real_image_taught_has_no_accuracy_and_is_not_missing(
         "reference": whole.reference[held],
         "reference_labels": whole.reference_labels[held],
     }
-    reader = classes_labels.fitted(twice["samples"], *reference.values(), 10)
+    reader = label_classifier.fitted(twice["samples"], *reference.values(), 10)
     if not conditional:
         twice["labels"] = reader.samples
     rows = table(replace(whole, **twice, **reference, reader=reader)).rows
@@ -694,7 +691,7 @@ def test_a_class_that_no_real_image_taught_has_no_accuracy_and_is_not_missing(
     gone = replace(
         whole, **{name: of[twice["labels"] != 6] for name, of in twice.items()}, **reference
     )
-    gone = replace(gone, reader=classes_labels.fitted(gone.samples, *reference.values(), 10))
+    gone = replace(gone, reader=label_classifier.fitted(gone.samples, *reference.values(), 10))
     # nobody asked for it, or it cannot be told
     assert ("missing" in table(gone).rows[6]["flags"]) == conditional
 
@@ -702,8 +699,8 @@ def test_a_class_that_no_real_image_taught_has_no_accuracy_and_is_not_missing(
 def test_lists_of_many_classes_are_cut():
     """Of 200 flagged classes the first twenty are named, and how many there are."""
     found = SimpleNamespace(rows=[{"class": c, "name": str(c)} for c in range(200)])
-    assert classes_shown._named(found, range(20)) == ", ".join(map(str, range(20)))
-    assert classes_shown._named(found, range(200)).endswith("18, 19, ... (200 in all)")
+    assert render._named(found, range(20)) == ", ".join(map(str, range(20)))
+    assert render._named(found, range(200)).endswith("18, 19, ... (200 in all)")
 
 
 def test_halves_are_disjoint():
@@ -722,9 +719,9 @@ def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
     confusion[3, 8] = 20
     read = replace(whole, reader=replace(whole.reader, confusion=confusion))
     counts = (50, *[10] * 9)
-    assert classes_read._expected(read, (), "uniform", None) == (None, None)
-    assert classes_read._expected(read, counts, "reference", None) == (None, None)
-    found, errors = classes_read._expected(read, counts, "training", None)
+    assert from_run._expected(read, (), "uniform", None) == (None, None)
+    assert from_run._expected(read, counts, "reference", None) == (None, None)
+    found, errors = from_run._expected(read, counts, "training", None)
     # an image more to a row, spread over ten cells
     rows = (confusion + 0.1) / (confusion + 0.1).sum(1, keepdims=True)
     assert found == pytest.approx(np.array([50, *[10] * 9]) / 140 @ rows)
@@ -734,7 +731,7 @@ def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
     )
     assert errors[8] == pytest.approx(np.sqrt(variances.sum()), rel=1e-9)
     with pytest.raises(UserError, match="did you mean uniform"):
-        classes_read._expected(read, counts, "unifrom", None)
+        from_run._expected(read, counts, "unifrom", None)
 
 
 def test_diversity_is_what_the_run_measured_class_by_class():
@@ -749,7 +746,7 @@ def test_diversity_is_what_the_run_measured_class_by_class():
         Score("digits", "lpips_diversity", "class 4", status="skipped"),
         Score("digits", "diversity_digits", "class 5", 0.3, low=0.2, high=0.4),
     ]
-    first, own = classes_diversity._by_class(SimpleNamespace(scores=scores))
+    first, own = diversity._by_class(SimpleNamespace(scores=scores))
     assert (first, own) == (scores[1], {3: scores[1]})
 
 
@@ -758,7 +755,7 @@ def test_the_line_of_real_diversity_is_the_mean_over_pairs_of_as_many_real_image
     the line lies round the mean over all pairs, tighter for larger sets, of half the rows at most.
     """
     rows = torch.as_tensor(np.random.default_rng(0).normal(size=(60, 300)), dtype=torch.float32)
-    squares = classes_diversity.squares_of(
+    squares = diversity.squares_of(
         lambda images: {"phi": rows[images[:, 0, 0, 0].long()]},
         torch.arange(60).view(60, 1, 1, 1).expand(60, 3, 8, 8),
         "phi",
@@ -766,7 +763,7 @@ def test_the_line_of_real_diversity_is_the_mean_over_pairs_of_as_many_real_image
     every = torch.cdist(rows.double(), rows.double()).square()
     np.testing.assert_allclose(squares, every.numpy(), atol=1e-9)
     mean = float(every.sum() / (60 * 59))
-    few, many, most = (classes_diversity.line(squares, n) for n in (5, 25, 1000))
+    few, many, most = (diversity.line(squares, n) for n in (5, 25, 1000))
     for line, n in ((few, 5), (many, 25), (most, 30)):
         assert line.n == n
         assert line.low < mean < line.high
@@ -778,14 +775,14 @@ def test_real_images_of_a_class_are_the_first_of_the_splits(monkeypatch):
     """Of digits' two splits as many of each class as fit under the cap, in order,
     the second split after the first is used up.
     """
-    digits = shelves.find("datasets", "digits")
+    digits = registry.find("datasets", "digits")
     held = [(images[labels == 7], labels) for images, labels in digits.open("heldout")]
-    found = classes_diversity._first(digits, ("heldout", "train"), (7, 2))
+    found = diversity._first(digits, ("heldout", "train"), (7, 2))
     assert sorted(found) == [2, 7]
-    assert len(found[7]) == classes_diversity.MOST
+    assert len(found[7]) == diversity.MOST
     assert torch.equal(found[7][: len(held[0][0])], held[0][0])
-    monkeypatch.setattr(classes_diversity, "HELD", 2 * 9 * held[0][0][0].numel())
-    assert [len(of) for of in classes_diversity._first(digits, ("heldout",), (7, 2)).values()] == [
+    monkeypatch.setattr(diversity, "HELD", 2 * 9 * held[0][0][0].numel())
+    assert [len(of) for of in diversity._first(digits, ("heldout",), (7, 2)).values()] == [
         9,
         9,
     ]

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 import genbench
-from genbench import classes_groups, classes_within
+from genbench.per_class import class_intervals, user_groups
 
 UNLABELLED = """
 import torch, genbench
-from genbench.datasets import digits
+from genbench.data.datasets import digits
 
 @genbench.hookimpl
 def sample(n, indices):
@@ -28,7 +28,7 @@ def sample(n, indices):
 
 @pytest.fixture(autouse=True)
 def _few_splits(monkeypatch):
-    monkeypatch.setattr(classes_within, "SPLITS", 4)
+    monkeypatch.setattr(class_intervals, "SPLITS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +175,8 @@ def test_several_runs_stand_side_by_side(runs, cli):
 
 OWN = """
 import torch
-from genbench import shelves
-from genbench.rows import Dataset, Extractor, Measure, Protocol
+from genbench.api import _registry as shelves
+from genbench.api import Dataset, Extractor, Measure, Protocol
 
 def load(device):
     def look(images):
@@ -198,7 +198,7 @@ BROKEN = Protocol(name="broken", title="", dataset="any", n=100, labels="balance
 """  # noqa: E501
 LABELLED = """
 import torch, genbench
-from genbench.datasets import digits
+from genbench.data.datasets import digits
 
 @genbench.hookimpl
 def sample(n, seeds, labels):
@@ -321,7 +321,7 @@ def test_a_wrong_file_of_groups_is_refused_by_its_line(runs, tmp_path, written, 
     """Each wrong CSV is refused in one line that says what is wrong and where."""
     (tmp_path / "g.csv").write_text(written)
     with pytest.raises(genbench.UserError) as refused:
-        classes_groups.listed(tmp_path / "g.csv", tuple("0123456789"), 200)
+        user_groups.listed(tmp_path / "g.csv", tuple("0123456789"), 200)
     assert said in str(refused.value)
 
 
@@ -330,7 +330,7 @@ def test_groups_of_classes_may_overlap_and_excel_may_write_them(tmp_path):
     the mark that Excel puts first is no part of a column's name.
     """
     (tmp_path / "g.csv").write_bytes(b"\xef\xbb\xbfclass,group\r\n0,old\r\ncat,old\r\n0,furry\r\n")
-    assert classes_groups.listed(tmp_path / "g.csv", ("dog", "cat"), 9) == (
+    assert user_groups.listed(tmp_path / "g.csv", ("dog", "cat"), 9) == (
         {"old": (0, 1), "furry": (0,)},
         {},
     )

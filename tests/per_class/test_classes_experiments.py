@@ -12,26 +12,27 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from planted_classes import CLASSES, digits, halves, kernel_distance, real, sides
+from helpers.planted_classes import CLASSES, digits, halves, kernel_distance, real, sides
 from scipy import stats as scipy_stats
 
 import genbench
-from genbench import classes_pairs, classes_read, classes_shares, gaussians, intervals, longtail
-from genbench.arrays import Arrays
-from genbench.classes import table
-from genbench.classes_labels import fitted
-from genbench.classes_sides import Sides
-from genbench.draws import labels_of
-from genbench.probes import rows_of
-from genbench.record import find as record_of
-from genbench.reference import at_hand
-from genbench.shelves import find
+from genbench.api._registry import find
+from genbench.api.metric_inputs import Arrays
+from genbench.data import long_tail
+from genbench.features.extraction import at_hand, rows_of
+from genbench.generators.seeded_noise import labels_of
+from genbench.per_class import class_shares, from_run, pairwise
+from genbench.per_class.inputs import Sides
+from genbench.per_class.label_classifier import fitted
+from genbench.per_class.table import table
+from genbench.runs.records.find import find as record_of
+from genbench.statistics import frechet_distance, rank_ranges
 
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     monkeypatch.setenv("GENBENCH_QUIET", "1")
-    monkeypatch.setattr("genbench.classes_within.SPLITS", 4)
+    monkeypatch.setattr("genbench.per_class.class_intervals.SPLITS", 4)
 
 
 # Dose and response (LONGTAIL's experiment 5)
@@ -120,14 +121,14 @@ def test_accuracy_and_share_move_by_exactly_the_dose():
 
 DRAWS = 1000
 TEN, HUNDRED = (
-    np.array(longtail.counts([each] * classes, 100), dtype=np.float64)
+    np.array(long_tail.counts([each] * classes, 100), dtype=np.float64)
     for each, classes in ((5000, 10), (500, 100))
 )
 
 
 @cache
 def interval(count, n):
-    return classes_shares.jeffreys(count, n)
+    return class_shares.jeffreys(count, n)
 
 
 def counted(shares, n, draws=DRAWS):
@@ -178,7 +179,7 @@ def test_intervals_of_all_shares_together_cover(sizes, n):
     """
     shares, level = sizes / sizes.sum(), 1 - 0.05 / len(sizes)
     counts = counted(shares, n)
-    limits = {int(x): classes_shares.jeffreys(int(x), n, level) for x in np.unique(counts)}
+    limits = {int(x): class_shares.jeffreys(int(x), n, level) for x in np.unique(counts)}
     low, high = (np.vectorize(lambda x, at=at: limits[x][at])(counts) for at in (0, 1))
     together = ((low <= shares) & (shares <= high)).all(1).mean()
     assert together == pytest.approx(0.95, abs=0.01)
@@ -186,7 +187,7 @@ def test_intervals_of_all_shares_together_cover(sizes, n):
 
 @cache
 def exact(count, n, share):
-    return classes_shares.binomial(count, n, share)
+    return class_shares.binomial(count, n, share)
 
 
 def exact_tests(counts, n, shares):
@@ -224,10 +225,10 @@ def test_the_power_of_the_share_test_is_the_binomials():
     found = (p[:, 5] <= level).mean()
     assert 0.2 < power < 0.95  # or nothing is shown
     assert found == pytest.approx(power, abs=4 * np.sqrt(power * (1 - power) / DRAWS))
-    flagged = np.array([intervals.holm(one) <= 0.05 for one in p])
+    flagged = np.array([rank_ranges.holm(one) <= 0.05 for one in p])
     assert flagged[:, 5].mean() >= found  # Holm's flag is never behind the test at 5 % / C
     null = exact_tests(counted(shares, n), n, shares)
-    assert 0 < np.mean([(intervals.holm(one) <= 0.05).any() for one in null]) <= 0.05
+    assert 0 < np.mean([(rank_ranges.holm(one) <= 0.05).any() for one in null]) <= 0.05
 
 
 def test_the_table_takes_that_test():
@@ -271,7 +272,7 @@ def test_shares_through_a_recogniser_cover_what_it_sees():
     # these digits are all there are: the confusion is the truth, and what the table expects lies
     # within its error of it
     expected = shares @ confusion
-    foretold, errors = classes_read._expected(whole, TEN.astype(int).tolist(), "training", None)
+    foretold, errors = from_run._expected(whole, TEN.astype(int).tolist(), "training", None)
     assert (np.abs(foretold - expected) < errors / 2).all()
 
     def read(shares):
@@ -291,7 +292,7 @@ def test_shares_through_a_recogniser_cover_what_it_sees():
     assert covering(counts, n, expected).min() > 0.93
     assert covering(counts, n, shares).min() < 0.5
     assert (
-        np.mean([(intervals.holm(one) <= 0.05).any() for one in exact_tests(counts, n, expected)])
+        np.mean([(rank_ranges.holm(one) <= 0.05).any() for one in exact_tests(counts, n, expected)])
         <= 0.05
     )
     power = closed_form(n, expected[5], (halved(shares, 5) @ confusion)[5], 0.005)
@@ -316,30 +317,30 @@ def test_a_confusion_that_is_an_estimate_flags_no_faithful_run(classes, m):
     naive, found, power = [], [], []
     for _ in range(draws):
         known = np.stack([rng.multinomial(m // classes, row) for row in truth])
-        expected, errors = classes_shares.seen(shares, known)
+        expected, errors = class_shares.seen(shares, known)
         counts = rng.multinomial(n, shares @ truth)
         plain = shares @ (known / known.sum(1, keepdims=True))
         naive.append(
             [
-                classes_shares.binomial(int(x), n, max(p, 1e-9))
+                class_shares.binomial(int(x), n, max(p, 1e-9))
                 for x, p in zip(counts, plain, strict=True)
             ]
         )
         found.append(
             [
-                classes_shares.beta_binomial(int(x), n, p, se)
+                class_shares.beta_binomial(int(x), n, p, se)
                 for x, p, se in zip(counts, expected, errors, strict=True)
             ]
         )
         lacking = rng.multinomial(n, short @ truth / short.sum())[classes // 4]
         power.append(
-            classes_shares.beta_binomial(
+            class_shares.beta_binomial(
                 int(lacking), n, expected[classes // 4], errors[classes // 4]
             )
             <= 0.05 / classes
         )
-    assert np.mean([(intervals.holm(one) <= 0.05).any() for one in naive]) > 0.25
-    assert np.mean([(intervals.holm(one) <= 0.05).any() for one in found]) <= 1 / 12
+    assert np.mean([(rank_ranges.holm(one) <= 0.05).any() for one in naive]) > 0.25
+    assert np.mean([(rank_ranges.holm(one) <= 0.05).any() for one in found]) <= 1 / 12
     assert np.mean(power) > 0.8
 
 
@@ -362,9 +363,9 @@ def test_frechet_falls_with_n_and_the_kernel_distance_does_not():
     """
     rng = np.random.default_rng(0)
     reference = [inception_like(rng, 500) for _ in range(8)]
-    still = gaussians.fit(reference[0])
+    still = frechet_distance.fit(reference[0])
     largest = inception_like(rng, SIZES[-1])
-    falls = [gaussians.distance(largest[:n], still) for n in SIZES]
+    falls = [frechet_distance.distance(largest[:n], still) for n in SIZES]
     assert (np.diff(falls) < 0).all(), falls
     assert falls[-1] == pytest.approx(47, abs=1.5)
     for n in SIZES:
@@ -400,8 +401,8 @@ def test_a_number_that_is_mostly_bias_is_marked():
     for n, mostly in ((8, True), (20, True), (150, False), (400, False)):
         floor = np.mean(
             [
-                gaussians.distance(
-                    rng.standard_normal((n, d)), gaussians.fit(rng.standard_normal((n, d)))
+                frechet_distance.distance(
+                    rng.standard_normal((n, d)), frechet_distance.fit(rng.standard_normal((n, d)))
                 )
                 for _ in range(6)
             ]
@@ -436,9 +437,9 @@ def test_frechet_of_a_real_class_falls_with_n_and_its_kernel_distance_does_not()
     for c in range(CLASSES):
         for _ in range(12):
             members = rng.permutation(np.flatnonzero(labels == c))
-            of = classes_pairs.pairs(pool[members])
+            of = pairwise.pairs(pool[members])
             for n, kept in found.items():
-                one = classes_pairs.measured(of, np.arange(n), np.arange(43, len(members)))
+                one = pairwise.measured(of, np.arange(n), np.arange(43, len(members)))
                 kept.append((one["fd"], one["kd"]))
     fd, kd = (np.array([[one[at] for one in kept] for kept in found.values()]) for at in (0, 1))
     assert (np.diff(fd.mean(1)) < 0).all()
@@ -514,7 +515,7 @@ def test_the_batch_size_changes_no_row(tmp_path):
         )
         for size in (50, 7)
     ]
-    one, other = (classes_read.table_of(run) for run in runs)
+    one, other = (from_run.table_of(run) for run in runs)
     assert runs[0].plan["batch_size"] != runs[1].plan["batch_size"]
     for row, same in zip(one.rows, other.rows, strict=True):
         assert {key: same[key] for key in VALUES} == pytest.approx(
@@ -526,8 +527,8 @@ def test_the_batch_size_changes_no_row(tmp_path):
 # Groups by a recogniser of one's own
 
 OWN = """
-from genbench.lazy import torch
-from genbench.rows import Extractor
+from genbench.api import torch
+from genbench.api import Extractor
 
 def load(device):
     def extract(images):
@@ -545,7 +546,7 @@ BARE = Extractor("bare", "red, green or blue", {"three": 3}, 32, "none", None, "
 """  # noqa: E501
 GENERATOR = """
 import genbench
-from genbench.datasets import digits
+from genbench.data.datasets import digits
 
 @genbench.hookimpl
 def sample(n, indices, labels):
@@ -653,6 +654,6 @@ def test_groups_need_the_images(inverted):
     run, folder, _ = inverted
     found = record_of(run.id, folder)
     with pytest.raises(genbench.UserError, match="--save-samples"):
-        classes_read.table_of(
+        from_run.table_of(
             replace(found, plan={**found.plan, "keep_images": False}), groups="digits"
         )

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_classes import CLASSES, digits, halves, kernel_distance, real, sides
+from helpers.planted_classes import CLASSES, digits, halves, kernel_distance, real, sides
 
-from genbench import classes_pooled
-from genbench.classes import ordered, table
+from genbench.per_class import group_metrics
+from genbench.per_class.table import ordered, table
 
 SEEDS = (0, 1)
 TAIL = (89, 57, 37, 24, 15, 10, 6, 4, 2, 1)  # training images of digits at imbalance 50
@@ -20,7 +20,9 @@ TAIL = (89, 57, 37, 24, 15, 10, 6, 4, 2, 1)  # training images of digits at imba
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     monkeypatch.setenv("GENBENCH_QUIET", "1")
-    monkeypatch.setattr("genbench.classes_within.SPLITS", 2)  # real lines are no part of a flag
+    monkeypatch.setattr(
+        "genbench.per_class.class_intervals.SPLITS", 2
+    )  # real lines are no part of a flag
 
 
 def _drawn(seed):
@@ -159,7 +161,7 @@ def test_what_the_distances_over_all_hide():
         over.append(
             [
                 [take(rows, y) for rows in (x, narrow, x[of != 7])]
-                for take in (kernel_distance, classes_pooled.distance)
+                for take in (kernel_distance, group_metrics.distance)
             ]
         )
         own.append([kernel_distance(rows[of == 3], y[labels[theirs] == 3]) for rows in (x, narrow)])
@@ -238,7 +240,7 @@ def test_a_tail_of_copies_is_named_where_the_distance_over_all_is_that_of_real_i
     assert [found.rows[c]["nearest_ratio"] for c in (7, 8, 9)] == pytest.approx([0] * 3, abs=1e-6)
     assert min(found.rows[c]["nearest_ratio"] for c in range(7)) > 0.85
     held = digits()["heldout"][0]
-    null = [classes_pooled.distance(held[x], held[y]) for x, y in map(halves, range(40))]
+    null = [group_metrics.distance(held[x], held[y]) for x, y in map(halves, range(40))]
     assert found.over["fd_total"] < max(null)
 
 
@@ -302,7 +304,7 @@ def test_frechet_rewards_collapse_and_the_kernel_distance_does_not():
                 narrow = _narrow(x)
                 differences = [
                     take(narrow, y) - take(x, y)
-                    for take in (classes_pooled.distance, kernel_distance)
+                    for take in (group_metrics.distance, kernel_distance)
                 ]
                 kept.append((*differences, narrow.var(0, ddof=1).sum() / y.var(0, ddof=1).sum()))
     for n, kept in found.items():

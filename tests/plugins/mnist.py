@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genbench
-from genbench.rows import Extractor, File, Measure, Protocol, Weights
+from genbench.api.extractor import Extractor, File, Weights
+from genbench.api.metric import Measure
+from genbench.api.protocol import Protocol
 
 
 def load_lenet(device: Any, weights: Path) -> Any:

@@ -9,15 +9,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.small_checkpoints import biggan as saved
 from safetensors.torch import save_file
 from scipy import stats
-from small_checkpoints import biggan as saved
 
 import genbench
-from genbench.cli import main
-from genbench.conformance import check
-from genbench.files import content_sha256
-from genbench.generator import locate
+from genbench._util.hashing import content_sha256
+from genbench.cli.main import main
+from genbench.generators.conformance import check
+from genbench.generators.load import locate
 from genbench_plugins._biggan import Generator
 from genbench_plugins._biggan_files import read
 

@@ -10,14 +10,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from foreign_weights import kept
-from small_checkpoints import FLAGS
-from small_checkpoints import ddpm as saved
+from helpers.foreign_weights import kept
+from helpers.small_checkpoints import FLAGS
+from helpers.small_checkpoints import ddpm as saved
 
 import genbench
-from genbench.conformance import check
-from genbench.files import file_sha256
-from genbench.generator import locate
+from genbench._util.hashing import file_sha256
+from genbench.generators.conformance import check
+from genbench.generators.load import locate
 from genbench_plugins._ddpm_files import SETTINGS
 from genbench_plugins._ddpm_samplers import SCHEDULES, alpha_bars, ancestral, ddim, path
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
+from helpers.small_pipelines import CLASSES, KINDS, TEXTS, made
 from safetensors.torch import load_file, save_file
-from small_pipelines import CLASSES, KINDS, TEXTS, made
 
 import genbench
-from genbench.abilities import describe
-from genbench.conformance import check
-from genbench.generator import locate, options_of
+from genbench.generators.conformance import check
+from genbench.generators.description import describe
+from genbench.generators.load import locate, options_of
 
 STEPS = ("steps=3",)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.small_checkpoints import example_dcgan, example_vae
 from safetensors.torch import save_file
-from small_checkpoints import example_dcgan, example_vae
 
 import genbench
-from genbench.cli import main
-from genbench.conformance import check
-from genbench.generator import locate
+from genbench.cli.main import main
+from genbench.generators.conformance import check
+from genbench.generators.load import locate
 
 DCGAN, VAE = locate("dcgan").target, locate("vae").target
 

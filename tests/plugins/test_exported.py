@@ -9,15 +9,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_checkpoints import Ramp, graph
+from helpers.small_checkpoints import Ramp, graph
 from torch import nn
 
 import genbench
-from genbench.cli import main
-from genbench.conformance import check
-from genbench.files import file_sha256
-from genbench.generator import construct, locate
-from genbench.shelves import find
+from genbench._util.hashing import file_sha256
+from genbench.api._registry import find
+from genbench.cli.main import main
+from genbench.generators.conformance import check
+from genbench.generators.generator import construct
+from genbench.generators.load import locate
 from genbench_plugins._small import enlarge
 
 pytestmark = pytest.mark.filterwarnings(

@@ -4,21 +4,20 @@ each runs, and scores as a trained model of its kind should.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from helpers.places import TESTS
 
 import genbench
-from genbench import shelves
+from genbench.api import _registry as registry
 
 pytestmark = pytest.mark.shared
 N = 2000
-FILE = Path(__file__).parent / "plugins/mnist.py"
+FILE = TESTS / "plugins/mnist.py"
 
 
 @pytest.fixture(autouse=True)
 def rows():
-    shelves.add_file(FILE)
+    registry.add_file(FILE)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from small_checkpoints import (
+from helpers.generators_brought import BROUGHT
+from helpers.small_checkpoints import (
     SMALL,
     Ramp,
     Tinted,
@@ -30,22 +30,24 @@ from small_checkpoints import (
     taught_biggan,
     vqgan,
 )
-from small_pipelines import made
-from test_conformance import BROUGHT
+from helpers.small_pipelines import made
+from PIL import Image
 
-from genbench import costs, record, shelves
-from genbench.cli import main
-from genbench.commands.convert import convert
-from genbench.files import content_sha256
-from genbench.generator import locate
-from genbench.sources import seal_of
+from genbench._util.hashing import content_sha256
+from genbench.api import _registry as registry
+from genbench.cli.commands.convert import convert
+from genbench.cli.main import main
+from genbench.generators.identity import seal_of
+from genbench.generators.load import locate
+from genbench.runs.records import record
+from genbench.runs.sampling import cost
 
 N = 20
 # what a record says of the conditions
 LABELS, TEXTS = frozenset({"labels", "classes"}), frozenset({"prompts", "labels", "classes"})
 OWN = """
-from genbench.lazy import F
-from genbench.rows import Extractor, Measure, Protocol
+from genbench._util.lazy_imports import F
+from genbench.api import Extractor, Measure, Protocol
 
 def load(device):
     return lambda images: {"colours": F.adaptive_avg_pool2d(images.float(), 2).flatten(1)}
@@ -252,7 +254,7 @@ def given(name, path):
 def run(cli, place, checkpoint, monkeypatch):
     """run(format, "digits" or "folder") -> the record that was printed."""
     # one image alone, timed once and not twenty times
-    monkeypatch.setattr(costs, "CALLS", range(1, 2))
+    monkeypatch.setattr(cost, "CALLS", range(1, 2))
     data = {
         "digits": ("--dataset", "digits", "--metrics", "fd_digits,kd_digits"),
         "folder": ("--dataset", place / "real", "--with", place / "rows.py", "--protocol", "own"),
@@ -325,7 +327,7 @@ def test_what_is_brought_passes_the_checks(plugin, cli, checkpoint):
 def test_no_generator_is_without_a_format():
     """Whoever ships a generator that takes a checkpoint adds a line to the table."""
     shipped = [
-        name for name, one in shelves.standing("generators").items() if one.origin == "built in"
+        name for name, one in registry.standing("generators").items() if one.origin == "built in"
     ]
     assert {form.plugin for form in FORMATS.values()} == {
         name for name in shipped if "checkpoint" in locate(name).given

@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from foreign_weights import kept
-from small_checkpoints import rosinality
+from helpers.foreign_weights import kept
+from helpers.small_checkpoints import rosinality
 
-from genbench.cli import main
-from genbench.files import file_sha256
-from genbench.generator import locate
+from genbench._util.hashing import file_sha256
+from genbench.cli.main import main
+from genbench.generators.load import locate
 
 StyleGAN2 = locate("stylegan2").target
 

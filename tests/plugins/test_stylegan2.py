@@ -12,20 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nvidia_files import write_pickle
+from helpers.nvidia_files import write_pickle
+from helpers.small_checkpoints import SMALL, beside_json, random_net, settings_of
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from scipy import signal
-from small_checkpoints import SMALL, beside_json, random_net, settings_of
 
-from genbench import options as words
-from genbench import shelves
-from genbench.conformance import check
-from genbench.files import file_sha256
-from genbench.generator import checkpoint_of, construct, locate
-from genbench.rows import Pairs
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.hashing import file_sha256
+from genbench.api import _registry as registry
+from genbench.api.metric import Pairs
+from genbench.generators import options as words
+from genbench.generators.conformance import check
+from genbench.generators.generator import construct
+from genbench.generators.load import checkpoint_of, locate
 from genbench_plugins import stylegan2
 from genbench_plugins._stylegan2 import doubled, low_pass, modulated
 from genbench_plugins._stylegan2_files import SETTINGS
@@ -665,7 +666,7 @@ def test_path_lengths_are_those_of_the_path(space, seeds, here):
         options,
         saved(made, random_net(made)),
         "cpu",
-        shelves.find("datasets", "digits"),
+        registry.find("datasets", "digits"),
     )
     for where in ("full", "end"):
         pairs = Pairs(space, "slerp_unit" if space == "z" else "lerp", where, 1e-4, False, 0)
@@ -733,7 +734,7 @@ def test_published_weights_are_named(cli, here, monkeypatch):
     place.parent.mkdir(parents=True)
     made = replace(SMALL, c_dim=10)
     write_pickle(place, random_net(made), settings_of(made))
-    description, dataset = locate("stylegan2"), shelves.find("datasets", "cifar10")
+    description, dataset = locate("stylegan2"), registry.find("datasets", "cifar10")
     assert checkpoint_of(description, dataset, None) == place
     write_pickle(place, random_net(made, 1), settings_of(made))
     with pytest.raises(

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from small_checkpoints import vqgan as saved
+from helpers.small_checkpoints import vqgan as saved
 
 import genbench
-from genbench.cli import main
-from genbench.conformance import check
-from genbench.generator import locate
+from genbench.cli.main import main
+from genbench.generators.conformance import check
+from genbench.generators.load import locate
 from genbench_plugins._vqgan_transformer import drawn
 
 CASES = ["class", "plain", "gumbel"]

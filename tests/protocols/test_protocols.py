@@ -8,11 +8,12 @@ import inspect
 
 import pytest
 
-from genbench import shelves
-from genbench.arrays import NEEDS
-from genbench.rows import Measure, Protocol
+from genbench.api import _registry as registry
+from genbench.api.metric import Measure
+from genbench.api.metric_inputs import NEEDS
+from genbench.api.protocol import Protocol
 
-ROWS: dict[str, Protocol] = shelves.every("protocols")
+ROWS: dict[str, Protocol] = registry.every("protocols")
 PAPERS = [
     "ttur",
     "pytorch-fid",
@@ -30,7 +31,7 @@ PAPERS = [
     "cmmd",
 ]
 LEGACY = [
-    shelves.find("measures", name) for name in ("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")
+    registry.find("measures", name) for name in ("ppl_zfull", "ppl_wfull", "ppl_zend", "ppl_wend")
 ]
 MEASURES = [
     pytest.param(one, id=f"{name}:{one.name}") for name, row in ROWS.items() for one in row.measures
@@ -54,9 +55,9 @@ def test_every_paper_has_its_row():
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_measure_names_what_exists(measure):
     """Its metric and its features stand on their shelves, and the extractor has the output."""
-    metric = shelves.find("metrics", measure.metric)
+    metric = registry.find("metrics", measure.metric)
     extractor, _, output = measure.features.partition(".")
-    width = shelves.find("extractors", extractor).outputs[output]
+    width = registry.find("extractors", extractor).outputs[output]
     assert width > 0 or not set(metric.needs) - {"sums", "pairs", "ahead", "labels"}, (
         "rows too wide to keep"
     )
@@ -66,7 +67,7 @@ def test_a_measure_names_what_exists(measure):
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_measure_is_held_against_something_exactly_if_its_metric_needs_a_reference(measure):
     """A reference is named where the metric has that side, and nowhere else."""
-    needs = shelves.find("metrics", measure.metric).needs
+    needs = registry.find("metrics", measure.metric).needs
     assert bool(measure.reference) == any(NEEDS[need] == "reference" for need in needs)
     assert measure.reference or not (measure.reference_n or measure.mirrored)
 
@@ -76,7 +77,7 @@ def test_every_constant_is_a_keyword_of_the_metric(measure):
     """A protocol's constants are keyword arguments of the metric's value, and of its left_out,
     and of the default's kind.
     """
-    metric = shelves.find("metrics", measure.metric)
+    metric = registry.find("metrics", measure.metric)
     for function in (metric.value, metric.left_out):
         if function is not None:
             known = {
@@ -99,7 +100,7 @@ def test_published_numbers_are_of_the_protocol_and_name_their_source(name):
     row = ROWS[name]
     measures = {one.name: one for one in row.measures}
     for one in row.published:
-        low, high = shelves.find("metrics", measures[one.metric].metric).range
+        low, high = registry.find("metrics", measures[one.metric].metric).range
         assert low <= one.value <= high
         assert one.source
     keys = [(one.dataset, one.model, one.metric) for one in row.published]

@@ -16,10 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from genbench import caches
-from genbench import run as running
-from genbench.say import UserError
-from genbench.statistics import read_statistics
+from genbench._util.errors import UserError
+from genbench.io.reference_statistics import read_statistics
+from genbench.runs import cache_upkeep, run
 
 RUN = (
     "run",
@@ -72,7 +71,7 @@ HARMS = {
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A finished run with its board and a cache of its own, before anything happens to it."""
-    from genbench.cli import main
+    from genbench.cli.main import main
 
     folder = tmp_path_factory.mktemp("whole")
     (folder / "grey.py").write_text(PLUGIN)
@@ -127,7 +126,9 @@ def test_what_rots_is_made_again_and_no_number_moves(kind, harm, whole, copy, cl
 
 def test_what_a_run_leaves_in_the_cache_is_whole_and_read_by_todays_code(copy, cli):
     """Nothing that a run has cached is called damaged or outdated, and --all takes all of it."""
-    there = {str(path) for folder in caches.MADE for path in (copy / "home" / folder).glob("*")}
+    there = {
+        str(path) for folder in cache_upkeep.MADE for path in (copy / "home" / folder).glob("*")
+    }
     assert len(there) >= 2
     assert cli("cache", "verify")[:2] == (0, f"{len(there)} of {len(there)} files are whole\n")
     assert cli("cache", "gc")[:2] == (0, "nothing to remove\n")
@@ -211,7 +212,7 @@ def test_a_clock_that_jumps_a_year_back_moves_no_number(copy, whole, cli, monkey
     next(iter(sorted(copy.glob("runs/*/shards/*.images.safetensors")))).unlink()
     true = time.time
     monkeypatch.setattr("time.time", lambda: true() - 365 * 86400)
-    monkeypatch.setattr(running.datetime, "datetime", Back)
+    monkeypatch.setattr(run.datetime, "datetime", Back)
     found = json.loads(cli(*RUN)[1])
     assert (found["scores"], found["created"] < before["created"]) == (before["scores"], True)
     assert min(found["cost"]["seconds"].values()) >= 0

@@ -8,12 +8,12 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import NO_NAMESPACES
+from helpers.places import TESTS
+from helpers.requirements import NO_NAMESPACES
 
-SCRIPT = Path(__file__).with_name("in_forks.py")
+SCRIPT = TESTS / "helpers" / "in_forks.py"
 WORDS = ("run", "--plugin", "noise", "--n", "20", "--metrics", "fd")
 PLUGIN = """
 import ctypes, os, signal, threading, time

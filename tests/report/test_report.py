@@ -17,23 +17,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from genbench import (
-    against_real,
-    comparisons,
-    evidence,
-    gaussians,
-    record,
-    report,
-    sheets,
-    shelves,
-    standings,
-)
-from genbench.record import Score
-from genbench.rows import RowError
-from genbench.run import evaluate
-from genbench.say import UserError
-from genbench.section import Section
-from genbench.sections import convergence, curves, provenance, worst
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.report_section import Section
+from genbench.api.validation import RowError
+from genbench.leaderboards import comparison, entries, versus_real
+from genbench.report import html_page, image_sheet, run_data
+from genbench.report.sections import convergence, provenance, tradeoffs, worst_samples
+from genbench.runs.records import record
+from genbench.runs.records.record import Score
+from genbench.runs.run import evaluate
+from genbench.statistics import frechet_distance
 
 N = 870
 DRAWN = {"svg", "g", "path", "defs", "clippath", "rect", "use", "text"}  # what a plot is made of
@@ -106,7 +100,7 @@ def runs(tmp_path_factory):
 
 def page_of(records, told=None, **words):
     told = [] if told is None else told
-    return report.written(evidence.runs_of(records), told.append, **words)
+    return html_page.written(run_data.runs_of(records), told.append, **words)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +114,7 @@ def pages(runs):
 
 def test_every_section_of_the_shelf_stands_in_the_page_in_its_order(pages):
     """The page has each section once, ordered by the rows, and none failed."""
-    rows = sorted(shelves.every("sections").values(), key=lambda row: (row.order, row.name))
+    rows = sorted(registry.every("sections").values(), key=lambda row: (row.order, row.name))
     for page in pages:
         assert [one["id"] for one in Page(page).all("section")] == [row.name for row in rows]
         assert "This part failed" not in Page(page).text
@@ -135,7 +129,7 @@ def test_a_run_alone_has_every_part_but_the_comparison(pages):
 
 def test_the_numbers_are_the_records(pages, runs):
     """Each number stands in the table with its interval, what real images score, and n."""
-    from genbench.say import plus_minus
+    from genbench._util.formatting import plus_minus
 
     words = section(pages[0], "numbers")
     for score in runs[1][0].scores:
@@ -148,12 +142,12 @@ def test_two_runs_are_compared_pair_by_pair(pages, runs):
     """The difference in the page is the paired one of the leave-outs, with its sign,
     beside the rank ranges of both.
     """
-    from genbench.say import plus_minus
+    from genbench._util.formatting import plus_minus
 
-    (block,) = comparisons.blocks_of(
-        [run.entries["digits"] for run in evidence.runs_of(runs[1])], by="checkpoint"
+    (block,) = comparison.blocks_of(
+        [run.entries["digits"] for run in run_data.runs_of(runs[1])], by="checkpoint"
     )
-    (row,) = comparisons.differences(block, "fd_digits")
+    (row,) = comparison.differences(block, "fd_digits")
     a, b = (next(s for s in of.scores if s.metric == "fd_digits") for of in runs[1])
     assert row["paired"]
     # a block has the better run first
@@ -181,9 +175,9 @@ def test_runs_of_other_n_are_not_set_against_each_other(runs):
     )
     assert (
         len(
-            comparisons.grouped(
+            comparison.grouped(
                 [
-                    standings.entry_of(of, "digits", of.plan["protocols"]["digits"])
+                    entries.entry_of(of, "digits", of.plan["protocols"]["digits"])
                     for of in (one, other)
                 ]
             )
@@ -191,10 +185,10 @@ def test_runs_of_other_n_are_not_set_against_each_other(runs):
         == 1
     )
     first, second = (
-        standings.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, fewer)
+        entries.entry_of(of, "digits", of.plan["protocols"]["digits"]) for of in (one, fewer)
     )
-    assert len(comparisons.grouped([first, second])) == 2
-    assert [field for field, *_ in comparisons.kept_apart(first, second)] == ["n"]
+    assert len(comparison.grouped([first, second])) == 2
+    assert [field for field, *_ in comparison.kept_apart(first, second)] == ["n"]
 
 
 def test_the_only_script_that_runs_is_the_one_that_the_policy_names(pages):
@@ -265,7 +259,7 @@ def test_the_page_is_small_and_the_same_bytes_in_another_process(
 ):
     """Under 3 MB, and made again by another process, of other hash seeds, byte by byte the same."""
     out, (first, _) = runs
-    assert max(map(len, pages)) < report.SIZE
+    assert max(map(len, pages)) < html_page.SIZE
     done = cli_process(
         "report",
         first.id[:8],
@@ -293,7 +287,7 @@ def test_the_record_lies_in_the_page_as_json(pages, runs):
 def test_the_command_that_the_page_prints_repeats_the_run(pages, runs, cli, here):
     """Its words make a run of the same id with the same numbers, in an empty folder."""
     first = runs[1][0]
-    words = shlex.split(provenance.repeating(evidence.runs_of([first])[0])[0])
+    words = shlex.split(provenance.repeating(run_data.runs_of([first])[0])[0])
     assert f"--n {N}" in section(pages[0], "provenance")
     status, said, err = cli(*words[1:], "--leaderboards", "none", "--out", here / "runs", "--json")
     assert status == 0, err
@@ -325,7 +319,7 @@ def luminance(colour):
 
 def test_words_have_contrast_in_both_themes():
     """Words stand 4.5 to 1 against both grounds of their theme, the runs' colours 3 to 1."""
-    style = (report.PAGE / "page.css").read_text()
+    style = (html_page.PAGE / "page.css").read_text()
     themes = re.findall(r":root(?:\[data-theme=\"dark\"\])? \{ (--ground.*?) color-scheme", style)
     assert len(themes) == 2
     for theme in themes:
@@ -346,8 +340,8 @@ def test_words_have_contrast_in_both_themes():
 
 
 DATASET = """
-from genbench.lazy import torch
-from genbench.rows import Dataset, Measure, Protocol
+from genbench.api import torch
+from genbench.api import Dataset, Measure, Protocol
 
 NAMES = {names}
 
@@ -385,7 +379,7 @@ def called(tmp_path_factory):
         folder = tmp_path_factory.mktemp("odd")
         (folder / "data.py").write_text(DATASET.format(names=tuple(names)))
         (folder / "model.py").write_text(GENERATOR)
-        shelves.add_file(folder / "data.py")
+        registry.add_file(folder / "data.py")
         return evaluate(str(folder / "model.py"), dataset="odd", out=folder / "runs")
 
     return make
@@ -400,7 +394,7 @@ def test_hostile_names_of_classes_appear_as_words(called, monkeypatch):
         "hostile": HOSTILE,
         "plain": [f"class {k}" for k in range(len(HOSTILE))],
     }.items():
-        monkeypatch.setattr(shelves, "_with", [])
+        monkeypatch.setattr(registry, "_with", [])
         told = []
         made[kind] = page_of([called(names)], told)
         assert told == []
@@ -510,7 +504,7 @@ def test_runs_without_a_common_protocol_are_not_compared(runs, called):
 
 
 FAILING = """
-from genbench.section import Section
+from genbench.api import Section
 
 def broken(report):
     raise ZeroDivisionError("<b>no</b>")
@@ -550,15 +544,15 @@ def test_pictures_are_given_up_where_the_page_would_grow_too_large(runs, pages, 
     """The largest picture goes first, each says so in its place;
     a page that is too large without any is refused.
     """
-    parts = report.parts_of(report.Report(evidence.runs_of(runs[1][:1])), print)
-    monkeypatch.setattr(report, "parts_of", lambda of, told: parts)
+    parts = html_page.parts_of(html_page.Report(run_data.runs_of(runs[1][:1])), print)
+    monkeypatch.setattr(html_page, "parts_of", lambda of, told: parts)
     told = []
     small = page_of(runs[1][:1], told, size=150_000)
     assert told
     assert all("left out: with its" in line for line in told)
     assert len(small) < len(pages[0])
     assert "more than 0.15 MB" in section(small, told[0].split()[1])
-    monkeypatch.setattr(report, "STOP", 1000)
+    monkeypatch.setattr(html_page, "STOP", 1000)
     with pytest.raises(UserError, match="name fewer runs"):
         page_of(runs[1][:1], size=1000)
 
@@ -587,10 +581,10 @@ def test_the_influence_is_the_derivative_of_the_distance():
     """
     rng = np.random.default_rng(3)
     rows, held = rng.normal(size=(400, 5)) * [1, 2, 1, 1, 0.5] + 0.3, rng.normal(size=(500, 5))
-    found = worst.influence(rows, held)
-    still = gaussians.fit(held)
-    whole = gaussians.distance(rows, still)
-    without = np.array([gaussians.distance(np.delete(rows, k, 0), still) for k in range(40)])
+    found = worst_samples.influence(rows, held)
+    still = frechet_distance.fit(held)
+    whole = frechet_distance.distance(rows, still)
+    without = np.array([frechet_distance.distance(np.delete(rows, k, 0), still) for k in range(40)])
     assert np.corrcoef(whole - without, found[:40])[0, 1] > 0.999
     assert (whole - without) * 399 == pytest.approx(found[:40], rel=0.1, abs=0.2)
     assert found.mean() == pytest.approx(0, abs=0.02)
@@ -603,11 +597,12 @@ def test_the_worst_samples_cost_more_than_others():
     rng = np.random.default_rng(4)
     rows, held = rng.normal(size=(600, 6)), rng.normal(size=(600, 6))
     rows[:10] += 6
-    value, places = worst._costly(rows, held)
+    value, places = worst_samples._costly(rows, held)
     assert set(range(10)) <= set(places.tolist())
-    still = gaussians.fit(held)
+    still = frechet_distance.fit(held)
     assert (
-        gaussians.distance(np.delete(rows, places, 0), still) < gaussians.distance(rows, still) / 2
+        frechet_distance.distance(np.delete(rows, places, 0), still)
+        < frechet_distance.distance(rows, still) / 2
     )
     assert value[places[0]] == value.max()
 
@@ -633,7 +628,7 @@ def test_one_run_of_any_speed_has_its_point(rate, runs):
     whatever its place.
     """
     one = replace(runs[1][0], cost={**runs[1][0].cost, "images_per_second": rate})
-    assert hasattr(curves.render(report.Report(evidence.runs_of([one]))), "__html__")
+    assert hasattr(tradeoffs.render(html_page.Report(run_data.runs_of([one]))), "__html__")
 
 
 SCORE = Score(
@@ -671,7 +666,7 @@ def test_what_is_said_of_a_number_against_real_images(changed, measure, kind):
     """Above the 95 % point it differs, below no difference is shown;
     beyond both errors on the good side it is beyond; few samples allow no statement.
     """
-    assert against_real.against_real(replace(SCORE, **changed), measure).kind == kind
+    assert versus_real.against_real(replace(SCORE, **changed), measure).kind == kind
 
 
 def test_a_sheet_fits_and_says_what_it_gave_up():
@@ -680,12 +675,12 @@ def test_a_sheet_fits_and_says_what_it_gave_up():
     """
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(6, 10, 3, 128, 128), dtype=np.uint8)
-    whole = sheets.sheet(images, 10**9)
+    whole = image_sheet.sheet(images, 10**9)
     assert (whole.note, whole.rows, whole.columns, whole.width) == ("", 6, 10, 1298)
-    few = sheets.sheet(images, len(whole.address) // 3)
+    few = image_sheet.sheet(images, len(whole.address) // 3)
     assert few.columns < 10
     assert few.note.startswith("the first")
-    least = sheets.sheet(images, 100_000)
+    least = image_sheet.sheet(images, 100_000)
     assert "reduced" in least.note
     assert len(least.address) < 300_000
 

@@ -10,10 +10,12 @@ import time
 import pytest
 import torch
 
-from genbench import costs, standings
-from genbench.cli import main
-from genbench.generator import construct, locate
-from genbench.run import evaluate
+from genbench.cli.main import main
+from genbench.generators.generator import construct
+from genbench.generators.load import locate
+from genbench.leaderboards import entries, ranking, tables
+from genbench.runs.run import evaluate
+from genbench.runs.sampling import cost as costs
 
 SLEEPER = """
 import time, torch, genbench
@@ -125,9 +127,9 @@ def test_cost_is_a_column_of_the_board(tmp_path, sleeper, capsys):
         str(tmp_path / "boards"),
     ]
     assert main(["run", "--plugin", sleeper, *words]) == 0
-    (entry,) = standings.entries(tmp_path / "boards" / "digits")
-    shown = standings.people([entry], "kd_digits")
-    assert float(shown[standings.SECONDS][0]) == pytest.approx(
+    (entry,) = entries.entries(tmp_path / "boards" / "digits")
+    shown = tables.people([entry], "kd_digits")
+    assert float(shown[tables.SECONDS][0]) == pytest.approx(
         entry.record.cost["seconds_per_image"], rel=0.1
     )
     capsys.readouterr()
@@ -148,7 +150,7 @@ def test_cost_is_a_column_of_the_board(tmp_path, sleeper, capsys):
     assert {"seconds", *costs.DRAWN[1:3]} - set(row) == {"seconds"}
     assert row["latency_p50_seconds"] == entry.record.cost["latency_p50_seconds"]
     assert row["device"] == "cpu"
-    assert standings.metrics_of([entry]) == ["kd_digits"]
+    assert ranking.metrics_of([entry]) == ["kd_digits"]
 
 
 def test_an_entry_from_before_has_an_empty_cell(tmp_path, sleeper):
@@ -158,11 +160,11 @@ def test_an_entry_from_before_has_an_empty_cell(tmp_path, sleeper):
     found = evaluate(sleeper, n=40, metrics=("kd",), out=tmp_path)
     old = replace(found, id="0" * 16, cost={}, plan={**found.plan, "label": "old"})
     both = [
-        standings.entry_of(one, "digits", found.plan["protocols"]["digits"]) for one in (found, old)
+        entries.entry_of(one, "digits", found.plan["protocols"]["digits"]) for one in (found, old)
     ]
-    shown = standings.people(both, "kd_digits").set_index("generator")[standings.SECONDS]
+    shown = tables.people(both, "kd_digits").set_index("generator")[tables.SECONDS]
     assert shown.tolist().count("") == 1
-    assert standings.SECONDS not in standings.people(both[1:], "kd_digits").columns
+    assert tables.SECONDS not in tables.people(both[1:], "kd_digits").columns
 
 
 def test_memory_counts_the_largest_moment():

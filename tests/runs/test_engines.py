@@ -17,11 +17,15 @@ import fsspec
 import pytest
 
 import genbench
-from genbench import engine, shelves, stores, workers
-from genbench.engine import Wanted
-from genbench.files import home, read_arrays, write_arrays
-from genbench.rows import RowError
-from genbench.say import RunFailed
+from genbench._util.cache import home
+from genbench._util.checksummed_files import read_arrays, write_arrays
+from genbench._util.errors import RunFailed
+from genbench.api import _registry as registry
+from genbench.api import engine
+from genbench.api.engine import Wanted
+from genbench.api.validation import RowError
+from genbench.io import remote_storage
+from genbench.runs.sampling import workers
 
 PLUGIN = """
 import ctypes, os, signal, time
@@ -210,7 +214,7 @@ def test_slurm_is_asked_for_what_was_said(monkeypatch, tmp_path):
 
     monkeypatch.setattr(submitit, "AutoExecutor", Slurm)
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
-    slurm = shelves.find("engines", "slurm")
+    slurm = registry.find("engines", "slurm")
     words = engine.options_of(slurm, ("partition=gpu", "time=60", "gpus=2", "account=us"))
     pool = slurm.start(Wanted(2, 8, "cuda", folder=tmp_path, options=words))
     first = pool.submit(divmod, 7, 2)
@@ -235,7 +239,7 @@ def test_an_engine_whose_workers_never_begin_says_why(plugin, cli, tmp_path):
     reason, and tries no shard alone.
     """
     (tmp_path / "own.py").write_text(
-        "from concurrent.futures import ThreadPoolExecutor\nfrom genbench.engine import Engine\n"
+        "from concurrent.futures import ThreadPoolExecutor\nfrom genbench.api import Engine\n"
         "class Broken(ThreadPoolExecutor):\n    def submit(self, fn, /, *args):\n"
         "        return super().submit(open, '/no/such/queue')\n"
         'BROKEN = Engine(name="broken", title="fails", start=lambda wanted: Broken(1), '
@@ -262,8 +266,8 @@ def test_an_engine_whose_workers_never_begin_says_why(plugin, cli, tmp_path):
 
 ELSEWHERE = """
 from concurrent.futures import ThreadPoolExecutor
-from genbench.engine import Engine
-from genbench.workers import Drew
+from genbench.api import Engine
+from genbench.runs.sampling.workers import Drew
 
 class Elsewhere(ThreadPoolExecutor):
     def submit(self, fn, /, job, names):
@@ -304,7 +308,7 @@ def test_what_a_cluster_refuses_is_a_line(monkeypatch, tmp_path):
         raise submitit.core.utils.FailedJobError("sbatch: error: invalid partition specified: gpux")
 
     monkeypatch.setattr(submitit.AutoExecutor, "submit", refused)
-    pool = shelves.find("engines", "slurm").start(
+    pool = registry.find("engines", "slurm").start(
         Wanted(1, 1, folder=tmp_path, options={"cluster": "local"})
     )
     with pytest.raises(
@@ -418,7 +422,7 @@ def test_a_run_below_a_url_is_taken_over_by_another_machine(root, plugin, machin
         for name, data in there.items()
         if name.endswith(".safetensors")
     } == shards(alone.folder)
-    assert len([name for name in there if name.endswith(stores.MARK)]) == 20
+    assert len([name for name in there if name.endswith(remote_storage.MARK)]) == 20
     machine("third")
     status, said, err = cli("show", f"{root}/{found.id}", "--json")
     assert (status, json.loads(said)["id"]) == (0, found.id), err
@@ -438,7 +442,7 @@ def test_what_is_torn_below_a_url_is_drawn_again(root, plugin, machine, capfd):
     found = evaluated(plugin, root)
     before = below(root, found.id)
     store, key = fsspec.core.url_to_fs(f"{root}/{found.id}")
-    marks = sorted(name for name in before if name.endswith(stores.MARK))
+    marks = sorted(name for name in before if name.endswith(remote_storage.MARK))
     files = sorted(name for name in before if name.endswith(".images.safetensors"))
     store.rm_file(f"{key}/{marks[0]}")
     store.pipe_file(f"{key}/{marks[1]}", before[marks[1]][:-9])
@@ -474,13 +478,13 @@ def test_a_file_that_is_just_being_put_below_a_url_is_not_damaged(
     content = torn.read_bytes()
     torn.write_bytes(content[:-9])
     monkeypatch.setattr(
-        stores.time,
+        remote_storage.time,
         "sleep",
-        lambda seconds: torn.write_bytes(content) if seconds == stores.AGAIN else None,
+        lambda seconds: torn.write_bytes(content) if seconds == remote_storage.AGAIN else None,
     )
     machine("second")
-    stores.opened(root, found.id).pull()
-    assert shards(stores.opened(root, found.id).folder) == shards(found.folder)
+    remote_storage.opened(root, found.id).pull()
+    assert shards(remote_storage.opened(root, found.id).folder) == shards(found.folder)
     assert "damaged" not in capfd.readouterr().err
 
 
@@ -517,7 +521,7 @@ def test_a_machine_that_has_a_finished_run_puts_what_is_lost_below_its_url(
     machine("first")
     found = evaluated(plugin, root)
     before, there = below(root, found.id), tmp_path / "bucket" / found.id
-    marks = sorted(name for name in before if name.endswith(stores.MARK))
+    marks = sorted(name for name in before if name.endswith(remote_storage.MARK))
     files = sorted(name for name in before if name.endswith(".safetensors"))
     (there / marks[0]).unlink()
     (there / files[-1]).write_bytes(before[files[-1]][:-9])
@@ -541,7 +545,7 @@ def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(
     machine("first")
     found = evaluated(plugin, root)
     before = below(root, found.id)
-    place = stores.Place(tmp_path / "elsewhere" / found.id, root)
+    place = remote_storage.Place(tmp_path / "elsewhere" / found.id, root)
     name = next(name for name in sorted(before) if name.endswith(".images.safetensors"))
     arrays, meta = read_arrays(Path(found.folder, name))
     write_arrays(
@@ -555,7 +559,7 @@ def test_a_shard_drawn_differently_below_a_url_is_named_and_the_first_kept(
     if replaced:
         assert (after[name], after["run.json"]) == ((place.folder / name).read_bytes(), b"other")
         machine("second")
-        stores.opened(root, found.id).pull()
+        remote_storage.opened(root, found.id).pull()
         assert next((home() / "copies").rglob(Path(name).name)).read_bytes() == after[name]
 
 

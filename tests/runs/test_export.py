@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench import exports
-from genbench.folders import dataset_of, open_images
-from genbench.generator import construct, locate
-from genbench.record import find
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.data.resolve import dataset_of, open_images
+from genbench.generators.generator import construct
+from genbench.generators.load import locate
+from genbench.runs import export_samples
+from genbench.runs.records.find import find
 
 N = 45
 PLUGIN = """
@@ -31,7 +32,7 @@ def sample(n, seeds, {more}):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A class-conditional and an unconditional run of noise."""
-    from genbench.cli import main
+    from genbench.cli.main import main
 
     folder = tmp_path_factory.mktemp("runs")
     for name, more in (("classes", "labels"), ("plain", "indices")):
@@ -72,8 +73,8 @@ def test_every_form_comes_back(form, kind, runs, tmp_path):
     if form == "parquet":
         pytest.importorskip("pyarrow")
     found = find(None, runs / kind)
-    path, name, count = exports.export(found, form, tmp_path / PLACES[form])
-    samples = exports.samples_of(found)
+    path, name, count = export_samples.export(found, form, tmp_path / PLACES[form])
+    samples = export_samples.samples_of(found)
     pixels = torch.from_numpy(np.concatenate(list(samples.pieces()))).permute(0, 3, 1, 2)
     row = dataset_of(str(path))
     images, labels = (torch.cat(parts) for parts in zip(*row.open("train"), strict=True))
@@ -94,7 +95,7 @@ def test_the_forms_are_those_of_others(runs, tmp_path):
     found = find(None, runs / "classes")
     for again in ("a", "b"):
         for form, name in PLACES.items():
-            exports.export(found, form, tmp_path / f"{again}-{form}{name[3:]}")
+            export_samples.export(found, form, tmp_path / f"{again}-{form}{name[3:]}")
     for form, name in PLACES.items():
         if form != "folder":
             assert (tmp_path / f"a-{form}{name[3:]}").read_bytes() == (
@@ -167,14 +168,14 @@ def test_samples_that_are_not_there(runs, tmp_path, monkeypatch):
 
     found = find(None, runs / "plain")
     with pytest.raises(UserError, match="did not keep its images: genbench run --save-samples"):
-        exports.samples_of(replace(found, plan={**found.plan, "keep_images": False}))
+        export_samples.samples_of(replace(found, plan={**found.plan, "keep_images": False}))
     with pytest.raises(UserError, match="has no samples any more"):
-        exports.samples_of(replace(found, folder=str(tmp_path)))
+        export_samples.samples_of(replace(found, folder=str(tmp_path)))
 
 
 def test_nothing_is_left_of_a_folder_that_failed(tmp_path):
     """A folder is whole or absent: what was written before the failure is taken away."""
-    from genbench.files import write_folder
+    from genbench._util.atomic_write import write_folder
 
     def pieces():
         yield "a/1.png", b"1"

@@ -9,15 +9,19 @@ features. An example is never changed, and never removed.
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 import pytest
+from helpers.places import TESTS
 
-from genbench import boards, human_read, human_results, human_store, record, standings
-from genbench.files import read_arrays, write
-from genbench.shards import Shard
+from genbench._util.atomic_write import write
+from genbench._util.checksummed_files import read_arrays
+from genbench.human import answers as human_read
+from genbench.human import results, store
+from genbench.leaderboards import board_files, entries
+from genbench.runs.records import record
+from genbench.runs.sampling.write_shards import Shard
 
-EXAMPLES = Path(__file__).parent / "data" / "records"
+EXAMPLES = TESTS / "data" / "records"
 #: Record -> its first number (value, low, high), and what came into records with it.
 RECORDS = {
     "schema-1-2026-11-21-first": (1.1205398129543767, 0.9827019818883681, 1.2583776440203853, ""),
@@ -83,8 +87,8 @@ def test_records_of_all_times_stand_on_one_board_and_are_shown(tmp_path, cli):
     `genbench show` prints the oldest.
     """
     for name in RECORDS:
-        boards.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
-    found = standings.entries(tmp_path / "digits")
+        board_files.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
+    found = entries.entries(tmp_path / "digits")
     assert [(one.label, one.record.created[:10]) for one in found] == [("vae", "2026-12-01")]
     status, out, _ = cli("show", EXAMPLES / "schema-1-2026-11-21-first.json")
     assert (status, "1.12 ± 0.14" in out) == (0, True)
@@ -96,22 +100,22 @@ def test_every_schema_has_its_example():
     """
     names = {path.name for path in EXAMPLES.iterdir()}
     assert {f"schema-{k}.json" for k in range(1, record.SCHEMA + 1)} | {
-        f"human-{k}.sql" for k in range(1, human_store.SCHEMA + 1)
+        f"human-{k}.sql" for k in range(1, store.SCHEMA + 1)
     } <= names
     assert {path.stem for path in EXAMPLES.glob("schema-*-*-*.json")} == set(RECORDS)
 
 
-@pytest.mark.parametrize("schema", range(1, human_store.SCHEMA + 1))
+@pytest.mark.parametrize("schema", range(1, store.SCHEMA + 1))
 def test_a_study_of_then_is_counted_today(schema, tmp_path):
     """Every answer of the one rater, who told real from fake each time."""
     with sqlite3.connect(":memory:") as base:
         base.executescript((EXAMPLES / f"human-{schema}.sql").read_text())
         write(tmp_path / "study.db", base.serialize())
     base.close()
-    study = human_read.read(human_store.Store(tmp_path / "study.db"))
+    study = human_read.read(store.Store(tmp_path / "study.db"))
     answers = human_read.detections(study, [1])
     assert list(answers) == ["noise"]
-    assert human_results.found(study)["raters"]
+    assert results.found(study)["raters"]
 
 
 def test_a_shard_of_then_is_read_today():

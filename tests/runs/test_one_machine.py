@@ -17,9 +17,10 @@ import pytest
 import torch
 
 import genbench
-from genbench import fitting, profiles, shards
-from genbench.behind import MOST, Behind
-from genbench.say import PluginFailed, RunFailed
+from genbench._util.background_thread import MOST, Behind
+from genbench._util.errors import PluginFailed, RunFailed
+from genbench.runs import time_profile
+from genbench.runs.sampling import memory, write_shards
 
 TIGHT = """
 from pathlib import Path
@@ -170,11 +171,11 @@ def test_memory_that_runs_short_is_noticed_and_nothing_else():
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
     ):
-        with pytest.raises(fitting.OutOfMemory, match="sample raised"), fitting.noticed():
+        with pytest.raises(memory.OutOfMemory, match="sample raised"), memory.noticed():
             raise PluginFailed("sample raised") from error
-    with pytest.raises(PluginFailed) as caught, fitting.noticed():
+    with pytest.raises(PluginFailed) as caught, memory.noticed():
         raise PluginFailed("sample raised") from RuntimeError("shapes differ")
-    assert not isinstance(caught.value, fitting.OutOfMemory)
+    assert not isinstance(caught.value, memory.OutOfMemory)
 
 
 @pytest.mark.parametrize(
@@ -191,17 +192,17 @@ def test_the_largest_batch_below_a_cap(each, cap, wanted):
         asked.append(batch)
         return 100 + each * batch
 
-    assert fitting.largest(peak, 100, cap, 50) == wanted
+    assert memory.largest(peak, 100, cap, 50) == wanted
     assert all(100 + each * batch <= cap for batch in asked[1:])
 
 
 def test_a_batch_that_raises_is_too_large():
     def peak(batch):
         if batch > 8:
-            raise fitting.OutOfMemory("")
+            raise memory.OutOfMemory("")
         return 0
 
-    assert fitting.largest(peak, 0, 1000, 50) == 8
+    assert memory.largest(peak, 0, 1000, 50) == 8
 
 
 @pytest.mark.parametrize(("word", "size"), [("auto", 8), ("5", 5), (None, 50)])
@@ -303,7 +304,7 @@ def test_a_shard_that_cannot_be_written_ends_the_run(tight, monkeypatch):
     """The k-th write fails behind the drawing: the run says so, keeps the others,
     and the same words finish it to the same bytes.
     """
-    path, real, writes = tight(largest=50), shards.write_arrays, []
+    path, real, writes = tight(largest=50), write_shards.write_arrays, []
 
     def failing(*words):
         writes.append(1)
@@ -311,14 +312,14 @@ def test_a_shard_that_cannot_be_written_ends_the_run(tight, monkeypatch):
             raise RunFailed("could not write: no space left on device")
         real(*words)
 
-    monkeypatch.setattr(shards, "write_arrays", failing)
+    monkeypatch.setattr(write_shards, "write_arrays", failing)
     with pytest.raises(RunFailed, match="no space left"):
         drawn(path, "full")
     (run,) = (path.parent / "full").iterdir()
     kept = {one.name: one.read_bytes() for one in run.glob("shards/*.safetensors")}
     assert 4 <= len(kept) < 40
     assert not list(run.rglob(".*.tmp"))
-    monkeypatch.setattr(shards, "write_arrays", real)
+    monkeypatch.setattr(write_shards, "write_arrays", real)
     whole = files(drawn(path, "full"))
     assert kept.items() <= whole.items()
     assert whole == files(drawn(path, "other"))
@@ -353,7 +354,7 @@ def test_a_run_says_where_its_time_went(tight, cli):
     assert sum(cost["seconds"].values()) <= cost["seconds_whole"]
     assert cost["seconds"]["start"] <= cost["first_sample_seconds"] <= cost["seconds_whole"]
     assert cost["seconds_behind"]["write"] > 0
-    longest = max(profiles.table_rows(cost), key=lambda row: row[1])[0]
+    longest = max(time_profile.table_rows(cost), key=lambda row: row[1])[0]
     assert f"bottleneck: {longest}, " in out
     assert {"start", "load", "reference", "sample", "features", "wait", "scoring", "whole"} <= {
         line.split()[0] for line in out.splitlines() if line.strip()
@@ -361,13 +362,13 @@ def test_a_run_says_where_its_time_went(tight, cli):
     shares = [
         float(line.split("%")[0].split()[-1])
         for line in out.splitlines()
-        if "%" in line and line.split()[0] in (*profiles.STAGES,)
+        if "%" in line and line.split()[0] in (*time_profile.STAGES,)
     ]
     assert sum(shares) == pytest.approx(100, abs=1)
 
 
 def test_a_record_of_before_has_no_profile():
-    assert "--fresh" in profiles.text({"seconds": {"sample": 1.0}})
+    assert "--fresh" in time_profile.text({"seconds": {"sample": 1.0}})
 
 
 # One pass for all
@@ -375,7 +376,7 @@ def test_a_record_of_before_has_no_profile():
 
 ROWS = """
 import torch
-from genbench.rows import Extractor, Measure, Protocol
+from genbench.api import Extractor, Measure, Protocol
 
 
 def load(device):
@@ -399,17 +400,21 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
     sample goes through each extractor once; the rows are those of the images taken one call at a
     time, whatever the batches in which a set hands them out.
     """
-    from genbench import reference, shelves
-    from genbench.folders import dataset_of
-    from genbench.generator import locate
-    from genbench.plan import Request, settle
-    from genbench.probes import rows_of
+    from genbench.api import _registry as registry
+    from genbench.data.resolve import dataset_of
+    from genbench.features import reference as features_reference
+    from genbench.features.extraction import rows_of
+    from genbench.generators.load import locate
+    from genbench.runs.planning.plan import settle
+    from genbench.runs.planning.request import Request
+    from genbench.runs.sampling import setup
+    from genbench.runs.scoring import reference
 
     monkeypatch.setenv("GENBENCH_QUIET", "1")
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shelves, "_with", [])
+    monkeypatch.setattr(registry, "_with", [])
     (tmp_path / "rows.py").write_text(ROWS)
-    shelves.add_file(tmp_path / "rows.py")
+    registry.add_file(tmp_path / "rows.py")
     plan = settle(Request(protocols=("one", "two"), plugin="noise"), locate("noise"))
     digits, opened = dataset_of("digits"), []
 
@@ -418,7 +423,7 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
         for images, labels in digits.open(split):
             yield from zip(images.split(37), labels.split(37), strict=True)
 
-    loaded = reference.networks(plan)
+    loaded = setup.networks(plan)
     found = reference.real_features(plan, replace(digits, open=pieces), loaded)
     assert sorted(opened) == sorted(digits.splits)
     images, labels = (torch.cat(parts) for parts in zip(*digits.open("train"), strict=True))
@@ -426,7 +431,9 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
         rows_of(loaded["edges"], turned, ["right"])["right"] for turned in (images, images.flip(3))
     ]
     assert torch.equal(
-        torch.from_numpy(found["two"]["train"].features["edges.right" + reference.MIRRORED]),
+        torch.from_numpy(
+            found["two"]["train"].features["edges.right" + features_reference.MIRRORED]
+        ),
         torch.cat(wanted).double(),
     )
     assert torch.equal(
@@ -446,7 +453,7 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
 
     passes = []
     monkeypatch.setattr(
-        shards,
+        write_shards,
         "rows_of",
         lambda network, images, outputs, texts: (
             passes.append((len(images), sorted(outputs))) or rows_of(network, images, outputs)
@@ -462,7 +469,7 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
 FAULTS = """
 import contextlib, resource, sys
 import torch
-from genbench import heap
+from genbench._util import malloc as heap
 
 ARRAY, LARGE = 2**24, 2**28  # of 64 MiB, and of more than the body can leave on the heap's lists
 

@@ -12,16 +12,19 @@ import pytest
 import torch
 
 import genbench
-from genbench import draws, generator, given, shelves, stats
-from genbench.arrays import Arrays
-from genbench.probes import AT_ONCE, rows_of, sums_of, sums_of_rows
-from genbench.reference import Real, network
-from genbench.rows import source_of
-from genbench.weights import find
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.api.validation import source_of
+from genbench.features.extraction import AT_ONCE, network, rows_of, sums_of, sums_of_rows
+from genbench.features.reference import Real
+from genbench.generators import generator, load, seeded_noise
+from genbench.io.weights import find
+from genbench.runs.scoring import prepare_inputs
+from genbench.statistics import moments as stats
 
 OWN = """
-from genbench.lazy import torch
-from genbench.rows import Extractor, Measure, Pairs, Protocol
+from genbench.api import torch
+from genbench.api import Extractor, Measure, Pairs, Protocol
 
 def load(device):
     def extract(images):
@@ -70,7 +73,7 @@ def own(tmp_path_factory):
 @pytest.fixture
 def record(own, tmp_path):
     """record(protocols, ...) -> the record of 100 samples of the vae."""
-    shelves.add_file(own)
+    registry.add_file(own)
 
     def made(*protocols, plugin="vae", **rest):
         return genbench.evaluate(plugin, protocols=protocols, out=tmp_path / "runs", **rest)
@@ -91,8 +94,8 @@ def scores(record):
 @pytest.fixture
 def features(tmp_path, scores):
     """pool float64 [100, 64] of the run's samples and of the held-out images, computed here."""
-    dataset = shelves.find("datasets", "digits")
-    row = shelves.find("extractors", "digits")
+    dataset = registry.find("datasets", "digits")
+    row = registry.find("extractors", "digits")
     net = network("digits", "cpu", str(find(row.weights, source_of(row.load).parent, {}).path))
     real = torch.cat([images for images, _ in dataset.open("heldout")])
     return lambda images: net(images)["pool"].double().numpy(), real
@@ -123,7 +126,7 @@ def test_features_are_an_images_own_to_the_last_bit(n):
     """Every call of an extractor is of one size, so that an image has the same features at every
     place of every shard, and the filling is not kept.
     """
-    row = shelves.find("extractors", "digits")
+    row = registry.find("extractors", "digits")
     net = network("digits", "cpu", str(find(row.weights, source_of(row.load).parent, {}).path))
     sizes = []
 
@@ -148,7 +151,7 @@ def test_a_measure_takes_what_it_says(scores, features):
     under = scores("first")
     pool, real = features
     samples = pool(torch.from_numpy(drawn()))
-    fd = shelves.find("metrics", "fd")
+    fd = registry.find("metrics", "fd")
 
     def value(x, y):
         return fd.value(Arrays({"samples": x, "reference": y}))
@@ -169,12 +172,14 @@ def test_a_measure_takes_what_it_says(scores, features):
 
 def drawn():
     """The images of the run's samples, uint8 [100, 3, 32, 32]."""
-    description = generator.locate("vae")
-    checkpoint = generator.checkpoint_of(description, shelves.find("datasets", "digits"), None)
+    description = load.locate("vae")
+    checkpoint = load.checkpoint_of(description, registry.find("datasets", "digits"), None)
     made = generator.construct(
-        description, {}, checkpoint, "cpu", shelves.find("datasets", "digits")
+        description, {}, checkpoint, "cpu", registry.find("datasets", "digits")
     )
-    return made.draw(np.arange(100), draws.first_seed(0), np.arange(100) % 10, 50, "round").numpy()
+    return made.draw(
+        np.arange(100), seeded_noise.first_seed(0), np.arange(100) % 10, 50, "round"
+    ).numpy()
 
 
 def test_a_wide_output_gives_the_numbers_of_its_rows(scores):
@@ -194,7 +199,7 @@ def test_repeats_are_reduced_and_fit_only_whole(scores, features):
     """
     pool, real = features
     samples, held = pool(torch.from_numpy(drawn())), pool(real)
-    fd = shelves.find("metrics", "fd")
+    fd = registry.find("metrics", "fd")
     parts = [
         fd.value(Arrays({"samples": part, "reference": held}))
         for part in (samples[:50], samples[50:])
@@ -322,7 +327,7 @@ def test_a_part_of_a_sorted_reference_has_every_class():
         "precision": "float64",
         "batch": 0,
     }
-    assert sorted(given._held(measure, real)[0][:, 0].tolist()) == [
+    assert sorted(prepare_inputs._held(measure, real)[0][:, 0].tolist()) == [
         0,
         1,
         2,
@@ -336,7 +341,7 @@ def test_a_part_of_a_sorted_reference_has_every_class():
         91,
         92,
     ]
-    _, blocks = given._held({**measure, "mirrored": True, "reference_n": 0}, real)
+    _, blocks = prepare_inputs._held({**measure, "mirrored": True, "reference_n": 0}, real)
     np.testing.assert_array_equal(blocks[:120], blocks[120:])
 
 
@@ -344,7 +349,7 @@ def test_the_divisor_of_the_samples_leaves_a_files_covariance_alone():
     """fd of rows divided by n against moments of a file: the file's covariance as it stands."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(200, 5)), rng.normal(size=(300, 5)) + 0.2
-    fd = shelves.find("metrics", "fd")
+    fd = registry.find("metrics", "fd")
     by_rows = fd.value(Arrays({"samples": x, "reference": y}), divisor=0)
     moments = stats.Moments(2, y.mean(0), np.cov(y.T, bias=True))
     by_file = fd.value(Arrays({"samples": x}, {("moments", "reference"): moments}), divisor=0)

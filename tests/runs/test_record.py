@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from helpers.places import TESTS
 
-from genbench import record
-from genbench.files import Damaged, write_json
-from genbench.record import Record, Score
-from genbench.say import RunFailed, UserError
+from genbench._util.checksummed_files import Damaged, write_json
+from genbench._util.errors import RunFailed, UserError
+from genbench.runs.records import find, record
+from genbench.runs.records.record import Record, Score
 
-EXAMPLES = Path(__file__).parent / "data" / "records"
+EXAMPLES = TESTS / "data" / "records"
 
 OK = Score(
     "digits",
@@ -218,7 +218,7 @@ def _runs(out):
 def test_a_run_is_found_by_what_one_has_of_it(tmp_path, word, name):
     """A folder, a file, an id's beginning, or nothing for the newest lead to the record."""
     _runs(tmp_path)
-    assert record.find(word and word.replace("OUT", str(tmp_path)), tmp_path).id == name
+    assert find.find(word and word.replace("OUT", str(tmp_path)), tmp_path).id == name
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_run_that_is_not_there_is_said_so(tmp_path, word, line):
     """An unknown beginning, an ambiguous one and an unfinished folder each have their line."""
     _runs(tmp_path)
     with pytest.raises(UserError) as caught:
-        record.find(word.replace("OUT", str(tmp_path)), tmp_path)
+        find.find(word.replace("OUT", str(tmp_path)), tmp_path)
     assert line in str(caught.value)
 
 
@@ -246,7 +246,7 @@ def test_a_damaged_run_is_named_with_its_remedy(tmp_path):
     _runs(tmp_path)
     (tmp_path / "cc33" / "run.json").write_text("{")
     with pytest.raises(UserError, match="makes it again from its shards"):
-        record.find("cc", tmp_path)
+        find.find("cc", tmp_path)
 
 
 def test_scores_go_into_a_table_and_a_page():

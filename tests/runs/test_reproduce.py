@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.places import ROOT
 
-from genbench import record, standings
-from genbench.files import read_arrays, write_arrays
+from genbench._util.checksummed_files import read_arrays, write_arrays
+from genbench.leaderboards import entries
+from genbench.runs.records import record
 
 PLUGIN = """
 import torch, genbench
@@ -200,7 +202,7 @@ def test_what_is_missing_is_not_comparable(cli, here):
     status, _, err = cli("reproduce")
     assert (status, "there is no such file" in err) == (3, True)
     assert cli("reproduce", "--plugin", "moved.py")[0] == 0
-    entry = next((Path(__file__).parents[1] / "leaderboards" / "digits" / "entries").glob("*.json"))
+    entry = next((ROOT / "leaderboards" / "digits" / "entries").glob("*.json"))
     old = record.read(entry)
     record.write(
         Path("entry.json"),
@@ -291,8 +293,8 @@ def test_a_word_for_the_number_of_shards_is_refused(cli, run):
 @pytest.mark.parametrize("label", ["noise", "vae"])
 def test_the_committed_board_is_reproduced_from_its_entries(cli, here, label):
     """By the marks that they keep, to the bit or, on another machine, within tolerance."""
-    board = Path(__file__).parents[1] / "leaderboards" / "digits"
-    entry = next(one for one in standings.entries(board) if one.label == label)
+    board = ROOT / "leaderboards" / "digits"
+    entry = next(one for one in entries.entries(board) if one.label == label)
     status, found = verdict(cli, board / "entries" / f"{entry.id}.json")
     assert (status, found["verdict"], found["drawn"]) == (0, "reproduced", 3)
     assert seen(found, "shard") <= {"equal", "close"}

@@ -202,7 +202,7 @@ def test_a_metric_that_fails_leaves_the_others_and_exit_5(here, cli):
     no board is entered, exit 5.
     """
     (here / "bad.py").write_text(
-        "from genbench.rows import Metric\n\n\n"
+        "from genbench.api import Metric\n\n\n"
         "def value(arrays):\n    raise ArithmeticError('no luck')\n\n\n"
         "BAD = Metric('bad', 'raises', ('samples',), 'lower', (0, 1), 'jackknife', value, "
         "'nobody 2026')\n"
@@ -278,7 +278,7 @@ def test_a_full_disk_ends_in_exit_5_with_what_was_finished(cli, here):
     words = ["run", "--plugin", "noise", "--n", "100", "--metrics", "fd", "--leaderboards", "none"]
     full = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
-        "from genbench.cli import main; sys.exit(main())"
+        "from genbench.cli.main import main; sys.exit(main())"
     )
     # 5 images take 15 kB, samples.png more than 20
     done = subprocess.run(

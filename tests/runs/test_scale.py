@@ -7,16 +7,15 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
+from helpers.places import DOCS
 
-import genbench
-from genbench.shards import shards_of
+from genbench.runs.sampling.write_shards import shards_of
 
-PAGE = (Path(genbench.__file__).parent / "docs" / "scale.md").read_text()
+PAGE = (DOCS / "scale.md").read_text()
 SMALL = "--n 200 -o steps=2 --metrics fd --leaderboards none"
 HERE = {  # what a command of the page asks for -> what there is of it on this machine
     "--workers 8": "--workers 2",

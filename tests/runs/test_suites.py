@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from genbench import suites
-from genbench.cli import main
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.cli.main import main
+from genbench.runs.planning import suite as suites
 
 SHORT = ["--n", "20", "--metrics", "kd_digits", "--leaderboards", "none"]
 

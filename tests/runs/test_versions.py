@@ -16,23 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.places import ROOT
 
-from genbench import (
-    feature_versions,
-    generator,
-    intervals,
-    record,
-    reference,
-    shelves,
-    standings,
-    versions,
-)
-from genbench.files import code_sha256, file_sha256, read_arrays, write_arrays
+from genbench._util.checksummed_files import read_arrays, write_arrays
+from genbench._util.hashing import code_sha256, file_sha256
+from genbench.api import _registry as registry
+from genbench.features import reference
+from genbench.features import versions as feature_versions
+from genbench.generators import generator
+from genbench.leaderboards import entries
+from genbench.runs.records import record, versions
+from genbench.statistics import confidence_intervals, jackknife
 
-ROOT = Path(__file__).parents[1]
 BOARD = ROOT / "leaderboards" / "digits"
-OWN = """from genbench.lazy import torch
-from genbench.rows import Extractor, Metric
+OWN = """from genbench.api import torch
+from genbench.api import Extractor, Metric
 
 
 def load(device):
@@ -127,8 +125,8 @@ def test_renaming_a_local_variable_moves_no_board_and_no_baseline(copy):
     """With a variable renamed in the jackknife and in a metric a new run is ranked beside the
     committed entries, and passes against one of them.
     """
-    rename_a_local(file_in(copy.folder, intervals), intervals.jackknife)
-    kd = shelves.find("metrics", "kd").value
+    rename_a_local(file_in(copy.folder, confidence_intervals), jackknife.jackknife)
+    kd = registry.find("metrics", "kd").value
     rename_a_local(file_in(copy.folder, kd), inspect.getmodule(kd).kd_subsets)
     assert {"ddpm", "stylegan2", "dcgan", "vae", "vqgan", "noise"} <= ranked(copy)
     baseline = next(
@@ -144,7 +142,7 @@ def test_a_moved_number_needs_a_version_and_the_version_unranks_the_old_ones(cop
     """A change of 1e-6 in one metric fails the golden numbers and is not written over them;
     under version 2 it passes, and only what has it is ranked.
     """
-    kd = shelves.find("metrics", "kd").value
+    kd = registry.find("metrics", "kd").value
     path, guard = (
         file_in(copy.folder, kd),
         ("-m", "pytest", "-n0", "-p", "no:randomly", "tests/golden", "-k", "kd and not kd_"),
@@ -203,8 +201,8 @@ def test_strangers_rows_keep_the_hash_that_they_had(here, monkeypatch):
     version, so that records and features of then still count.
     """
     (here / "own.py").write_text(OWN)
-    shelves.add_file(here / "own.py")
-    metric, extractor = shelves.find("metrics", "spread"), shelves.find("extractors", "means")
+    registry.add_file(here / "own.py")
+    metric, extractor = registry.find("metrics", "spread"), registry.find("extractors", "means")
     now = (
         versions.formula_of(metric),
         feature_versions.version_of(extractor),
@@ -227,8 +225,8 @@ def test_a_strangers_imports_are_part_of_its_formula(here):
     (here / "helper.py").write_text("from mine.deep import SCALE\n")
     (here / "other.py").write_text("X = 1\n")
     (here / "own.py").write_text("from helper import SCALE\n" + OWN)
-    shelves.add_file(here / "own.py")
-    row = shelves.find("metrics", "spread")
+    registry.add_file(here / "own.py")
+    row = registry.find("metrics", "spread")
     before = versions.formula_of(row)
     (here / "other.py").write_text("X = 2\n")
     assert versions.formula_of(row) == before
@@ -241,11 +239,11 @@ def test_leave_outs_of_two_rules_are_not_paired():
     by one rule it is paired.
     """
     a, b, c = (
-        intervals.estimate(1.0, [0.9, 1.0, 1.1], [5, 5, 5], scheme)
+        confidence_intervals.estimate(1.0, [0.9, 1.0, 1.1], [5, 5, 5], scheme)
         for scheme in ("balanced/1", "balanced/1", "balanced/2")
     )
-    assert intervals.difference(a, b).paired
-    assert not intervals.difference(a, c).paired
+    assert confidence_intervals.difference(a, b).paired
+    assert not confidence_intervals.difference(a, c).paired
 
 
 @pytest.mark.parametrize("path", sorted(BOARD.glob("entries/*.json")), ids=lambda path: path.stem)
@@ -255,7 +253,7 @@ def test_every_entry_of_the_digits_board_has_its_id_today(path):
     """
     found = record.read(path)
     ((name, protocol),) = found.plan["protocols"].items()
-    assert standings.entry_of(found, name, protocol).id == path.stem
+    assert entries.entry_of(found, name, protocol).id == path.stem
     assert record.plan_of(found).id == found.id
 
 
@@ -263,8 +261,8 @@ def test_the_generators_of_the_board_have_the_code_that_their_entries_say():
     """A shipped generator's code is part of the ids of its entries:
     files in plugins/ change only together with their entries, drawn again.
     """
-    from genbench.generator import locate
-    from genbench.sources import code_of
+    from genbench.generators.identity import code_of
+    from genbench.generators.load import locate
 
     plans = [record.read(path).plan for path in BOARD.glob("entries/*.json")]
     assert {plan["identity"]["generator"]: plan["identity"]["code"] for plan in plans} == {

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import genbench
-from genbench import placing
-from genbench.files import read_arrays, write_arrays
-from genbench.say import UserError
+from genbench._util.checksummed_files import read_arrays, write_arrays
+from genbench._util.errors import UserError
+from genbench.cli import shared_options
 
 PLUGIN = """
 import os, signal
@@ -116,7 +116,7 @@ def test_a_generator_in_memory_has_one_worker(tmp_path):
 def test_workers_read_the_same_rows_of_ones_own(plugin, cli, tmp_path):
     """--with reaches every worker."""
     (tmp_path / "own.py").write_text(
-        "from genbench.rows import Measure, Protocol\n"
+        "from genbench.api import Measure, Protocol\n"
         'MINE = Protocol(name="mine", title="", dataset="digits", n=100, labels="balanced", '
         'quantise="round",\n'
         '                measures=(Measure("kd", "digits.pool", "heldout"),))\n'
@@ -253,4 +253,4 @@ def test_a_share_that_is_none_is_refused(word, plugin, cli):
 def test_launchers_say_which_share_it_is(variables, share, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert placing.share() == share
+    assert shared_options.share() == share

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from genbench.files import code_sha256
+from genbench._util.hashing import code_sha256
 
 HEAD = "import genbench\nimport torch\n\n"
 GOOD = (
@@ -21,7 +21,7 @@ GOOD = (
 )
 FEW = ("--n", "40", "--leaderboards", "none")
 METRIC = (
-    "from genbench.rows import Metric\n{}\n"
+    "from genbench.api import Metric\n{}\n"
     "ROW = Metric('mine', 'mine', ('samples',), 'lower', (0, 1), 'jackknife', value, 'nobody')\n"
 )
 
@@ -275,7 +275,7 @@ def test_a_wrong_rendering_of_latents_ends_in_its_line(body, line, cli, here):
 
 WIDE = (
     "import torch\n"
-    "from genbench.rows import Extractor, Measure, Pairs, Protocol\n\ndef load(device):\n"
+    "from genbench.api import Extractor, Measure, Pairs, Protocol\n\ndef load(device):\n"
     "    return lambda images: {'w': "
     "torch.nn.functional.adaptive_avg_pool2d(images.to(torch.float32) / 64, 2).flatten(1)}\n\n"
     "WIDE = Extractor('wide', 'wide', {'w': 0}, 32, 'none', None, 'nothing', load)\n"

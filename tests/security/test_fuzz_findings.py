@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from fuzz import targets, watch
 from fuzz.watch import Finding
+from helpers.places import TESTS
 
-KEPT = Path(__file__).parent / "data" / "fuzz"
+KEPT = TESTS / "data" / "fuzz"
 FINDINGS = sorted(path.relative_to(KEPT).as_posix() for path in KEPT.glob("*/*.bin"))
 
 

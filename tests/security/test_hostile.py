@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hostile_files import Evil, legacy
+from helpers.hostile_files import Evil, legacy
 
-from genbench.checkpoints import load_checkpoint, load_tensors
-from genbench.say import UserError
-from genbench.statistics import read_statistics
+from genbench._util.errors import UserError
+from genbench.io.checkpoints import load_checkpoint, load_tensors
+from genbench.io.reference_statistics import read_statistics
 
 MARKER = "owned.ed"
 SYSTEM = f"touch {MARKER}"
@@ -192,7 +192,7 @@ def test_a_hundred_tensors_of_which_each_may_be_are_together_refused(around, her
     """Of one storage or of one number: what each tensor may say of itself,
     a file may not a hundred times; ten of them are read.
     """
-    for module in ("genbench.checkpoints", "genbench.pickles"):
+    for module in ("genbench.io.checkpoints", "genbench.io.nvidia_pickles"):
         monkeypatch.setattr(f"{module}.LARGEST_VIEW", 2**20)
     one = torch.zeros(2**14)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from genbench.results import FORMS
+from genbench.leaderboards.export_results import FORMS
 
 NAMES = (
     "</script><script>alert(1)</script>",
@@ -24,8 +24,8 @@ NAMES = (
 )
 OWN = """
 import torch
-from genbench.rows import Dataset, Measure, Protocol
-from genbench.datasets import digits
+from genbench.api import Dataset, Measure, Protocol
+from genbench.data.datasets import digits
 
 def five(split):
     images, labels = next(digits.open_digits("train" if split == "train" else "heldout"))
@@ -38,7 +38,7 @@ POOL = Protocol(name="pool", title="", dataset="any", n=100, labels="balanced", 
 """  # noqa: E501
 DRAWN = """
 import torch, genbench
-from genbench.datasets import digits
+from genbench.data.datasets import digits
 
 @genbench.hookimpl
 def sample(n, seeds, labels):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genbench.decoding import decoded, heeded, is_picture
-from genbench.folders import dataset_of, open_images
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.data.resolve import dataset_of, open_images
+from genbench.io.image_decoding import decoded, heeded, is_picture
 
 DEEP = "more than 8 bits|has 16 bits to a channel"
 OUTCOMES = {
@@ -154,9 +154,9 @@ def test_a_zip_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path, monkeypatch):
     """A member larger than the cap is refused before it is unpacked,
     one whose header lies while it is, and a damaged one by its checksum.
     """
-    from genbench import pictures
+    from genbench.data import image_folder
 
-    monkeypatch.setattr(pictures, "LARGEST_FILE", 10_000)
+    monkeypatch.setattr(image_folder, "LARGEST_FILE", 10_000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(1_000_000))
     assert (tmp_path / "bomb.zip").stat().st_size < 2000
@@ -178,7 +178,7 @@ def test_a_zip_that_unfolds_to_gigabytes_is_not_unfolded(tmp_path, monkeypatch):
 
 
 PROTOCOL = """
-from genbench.rows import Measure, Protocol
+from genbench.api import Measure, Protocol
 
 MINE = Protocol("mine", "mine", "any", 0, "balanced", "round", (Measure("precision", "digits.pool", "train", {"k": 3}),))
 """  # noqa: E501

@@ -15,15 +15,17 @@ import json
 import pickle
 import struct
 import zipfile
-from pathlib import Path
 
 import pytest
 from fuzz import base, targets
+from helpers.places import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genbench import gate, gates, record, results, standings
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench.gate import config, judge
+from genbench.leaderboards import export_results, tables
+from genbench.runs.records import record
 
 LIES = [
     0,
@@ -378,7 +380,7 @@ LEAF = st.one_of(
     st.just({}),
     st.lists(st.integers(0, 3), max_size=2),
 )
-ENTRIES = Path(__file__).parents[1] / "leaderboards/digits/entries"
+ENTRIES = ROOT / "leaderboards/digits/entries"
 SOUND = next(
     content
     for path in sorted(ENTRIES.glob("*.json"))
@@ -411,12 +413,12 @@ def test_a_record_of_which_a_value_is_another_is_refused_or_serves(place, value)
             {key: one for key, one in content.items() if key != "digest"}, "changed"
         )
         if not record.lacking(found):
-            standings.result(found, ENTRIES / "none")
-            results.results_of(found)[0].notes()
+            tables.result(found, ENTRIES / "none")
+            export_results.results_of(found)[0].notes()
             for pair in ((found, sound), (sound, found)):
                 with contextlib.suppress(UserError):
-                    gate.check(
-                        pair[0], {"previous": pair[1]}, gates.Gate(), datetime.date(2026, 1, 1)
+                    judge.check(
+                        pair[0], {"previous": pair[1]}, config.Gate(), datetime.date(2026, 1, 1)
                     )
 
 

@@ -8,8 +8,9 @@ import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "genbench/docs/threats.md").read_text(encoding="utf-8")
+from helpers.places import ROOT
+
+PAGE = (ROOT / "docs/threats.md").read_text(encoding="utf-8")
 STRIDE = [
     "Spoofing",
     "Tampering",
@@ -46,8 +47,8 @@ HAZARDS = [
     "Old result files",
 ]
 READERS = {
-    "archives.py": "a reader whose find_class knows tensors, storages, lists and bags",
-    "pickles.py": "a reader of NVIDIA's files whose find_class knows what they hold",
+    "torch_archives.py": "a reader whose find_class knows tensors, storages, lists and bags",
+    "nvidia_pickles.py": "a reader of NVIDIA's files whose find_class knows what they hold",
     "checkpoints.py": "the name of an error",
 }
 CANARY = "hf_canary0123456789"
@@ -64,7 +65,7 @@ def rows(text):
 def named(row):
     """The tests that a row names, (file, function); `::test_x` is of the file before it."""
     file = ""
-    for one in re.findall(r"`((?:tests/\w+\.py)?::\w+)`", row):
+    for one in re.findall(r"`((?:tests/[\w/]+\.py)?::\w+)`", row):
         file = one.partition("::")[0] or file
         yield file, one.partition("::")[2]
 
@@ -97,7 +98,7 @@ def test_every_letter_and_every_hazard_is_there():
 
 def test_every_file_that_the_page_names_exists():
     """What defends is here: the modules, and the tables of tests/bench."""
-    for name in re.findall(r"`([a-z_]+\.py)`", PAGE):
+    for name in re.findall(r"`([a-z_/]+\.py)`", PAGE):
         assert (ROOT / "genbench" / name).is_file(), name
     for name in re.findall(r"`(tests/bench/\w+\.md)`", PAGE):
         assert (ROOT / name).is_file(), name

@@ -15,9 +15,9 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from genbench import anchors, reproductions, selftests
-from genbench.anchors import Anchor, NotRun
-from genbench.reference import network
+from genbench.features.extraction import network
+from genbench.selftest import published_results, reference_values, selftest
+from genbench.selftest.reference_values import Anchor, NotRun
 
 RIGHT = Anchor("right", "0.33", lambda: 1 / 3, "arithmetic")
 WRONG = Anchor("wrong", "0.34", lambda: 1 / 3, "arithmetic")
@@ -33,21 +33,21 @@ GONE = Anchor("gone", "1.5", gone, "elsewhere")
 # The anchors themselves
 
 
-@pytest.mark.parametrize("anchor", anchors.ARITHMETIC, ids=lambda anchor: anchor.name)
+@pytest.mark.parametrize("anchor", reference_values.ARITHMETIC, ids=lambda anchor: anchor.name)
 def test_arithmetic_is_that_of_the_published_codes(anchor):
     """Each metric gives the published code's answer on the seeded arrays,
     to the digits that were printed.
     """
-    check = selftests.measured(anchor)
+    check = selftest.measured(anchor)
     assert check.status == "pass", check
 
 
-@pytest.mark.parametrize("anchor", list(anchors.pixels()), ids=lambda anchor: anchor.name)
+@pytest.mark.parametrize("anchor", list(reference_values.pixels()), ids=lambda anchor: anchor.name)
 def test_resizes_are_those_of_the_published_codes(anchor):
     """Each resize gives the published code's grey levels on the seeded image,
     to the digits that were printed.
     """
-    check = selftests.measured(anchor)
+    check = selftest.measured(anchor)
     assert check.status == "pass", check
 
 
@@ -55,7 +55,7 @@ def test_the_seeded_data_are_the_ones_that_were_measured():
     """Two pixels and the mean of the image, the last draw of the stream,
     are those told with the anchors.
     """
-    image = anchors.seeded()["image"]
+    image = reference_values.seeded()["image"]
     assert image[0, 0].tolist() == [83, 147, 118]
     assert image[31, 31].tolist() == [251, 156, 22]
     assert image.mean() == pytest.approx(126.353516, abs=5e-7)
@@ -64,10 +64,10 @@ def test_the_seeded_data_are_the_ones_that_were_measured():
 def test_every_anchor_has_its_own_name_and_a_source():
     """No two checks share a name, and each says who printed its value."""
     every = [
-        *anchors.ARITHMETIC,
-        *anchors.pixels(),
-        *reproductions.CIFAR10,
-        *reproductions.adm_suite(),
+        *reference_values.ARITHMETIC,
+        *reference_values.pixels(),
+        *published_results.CIFAR10,
+        *published_results.adm_suite(),
     ]
     names = [one.name for one in every]
     assert len(names) == len(set(names))
@@ -86,20 +86,20 @@ def test_the_tolerance_is_half_a_unit_of_the_last_digit():
 
 def test_a_value_outside_the_tolerance_fails_and_one_inside_passes():
     """1/3 is 0.33 and is not 0.34."""
-    assert selftests.measured(RIGHT).status == "pass"
-    assert selftests.measured(WRONG).status == "FAIL"
-    assert selftests.measured(WRONG).difference == pytest.approx(1 / 3 - 0.34)
+    assert selftest.measured(RIGHT).status == "pass"
+    assert selftest.measured(WRONG).status == "FAIL"
+    assert selftest.measured(WRONG).difference == pytest.approx(1 / 3 - 0.34)
 
 
 def test_what_is_missing_is_no_failure_and_what_raises_is():
     """Missing weights are said; an exception and a NaN are failures with their reason,
     and keep no other check from being made.
     """
-    assert selftests.measured(GONE).status == "not run: weights missing"
-    assert not selftests.measured(GONE).failed
-    broken = selftests.measured(Anchor("x", "1.0", lambda: 1 / 0, ""))
+    assert selftest.measured(GONE).status == "not run: weights missing"
+    assert not selftest.measured(GONE).failed
+    broken = selftest.measured(Anchor("x", "1.0", lambda: 1 / 0, ""))
     assert broken.status == "FAIL: ZeroDivisionError: division by zero"
-    assert selftests.measured(Anchor("x", "1.0", lambda: math.nan, "")).status == "FAIL: it is nan"
+    assert selftest.measured(Anchor("x", "1.0", lambda: math.nan, "")).status == "FAIL: it is nan"
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ def few(monkeypatch, tmp_path):
     """Only a few checks: few(anchor, ...) sets them; no board, no data."""
 
     def only(*found):
-        monkeypatch.setattr(anchors, "ARITHMETIC", found)
-        monkeypatch.setattr(anchors, "pixels", lambda: iter(()))
-        monkeypatch.setattr(selftests, "committed", lambda: None)
+        monkeypatch.setattr(reference_values, "ARITHMETIC", found)
+        monkeypatch.setattr(reference_values, "pixels", lambda: iter(()))
+        monkeypatch.setattr(selftest, "committed", lambda: None)
         monkeypatch.delenv("GENBENCH_DATA", raising=False)
         monkeypatch.setenv("GENBENCH_WEIGHTS", str(tmp_path))
 
@@ -167,10 +167,10 @@ def test_a_shipped_model_gives_the_committed_board_again(tmp_path):
     """Every number of the vae on the committed board is measured again to 1e-3,
     and the three shipped models have a row each number.
     """
-    found = list(selftests.digits(selftests.committed() / "digits", tmp_path))
+    found = list(selftest.digits(selftest.committed() / "digits", tmp_path))
     models = {one.name.split(", ")[1] for one in found}
-    assert models == set(selftests.SHIPPED)
-    checks = [selftests.measured(one) for one in found if ", vae, " in one.name]
+    assert models == set(selftest.SHIPPED)
+    checks = [selftest.measured(one) for one in found if ", vae, " in one.name]
     assert len(checks) >= 8
     assert {one.status for one in checks} == {"pass"}, checks
 
@@ -179,13 +179,13 @@ def test_a_board_that_says_something_else_is_found_out(tmp_path, monkeypatch):
     """A number that differs by more than 1e-3 of itself fails."""
     found = next(
         one
-        for one in selftests.digits(selftests.committed() / "digits", tmp_path)
+        for one in selftest.digits(selftest.committed() / "digits", tmp_path)
         if one.name == "digits, vae, fd_digits"
     )
     monkeypatch.setattr(
-        selftests, "_run", lambda name, folder: {"fd_digits": found.expected * 1.002}
+        selftest, "_run", lambda name, folder: {"fd_digits": found.expected * 1.002}
     )
-    assert selftests.measured(found).status == "FAIL"
+    assert selftest.measured(found).status == "FAIL"
 
 
 # The published numbers of real data, on made-up features: what is chosen, in which order, and
@@ -209,7 +209,7 @@ def made_up(monkeypatch):
         )
 
     monkeypatch.setattr(
-        reproductions,
+        published_results,
         "_features",
         lambda data, split, extractor, output: features(split, extractor, output),
     )
@@ -217,7 +217,7 @@ def made_up(monkeypatch):
 
 
 def of_name(name):
-    return next(one for one in reproductions.CIFAR10 if one.name == name).measure()
+    return next(one for one in published_results.CIFAR10 if one.name == name).measure()
 
 
 def chosen(rows, count):
@@ -293,7 +293,7 @@ def test_noise_is_drawn_after_the_choice_and_wraps_around():
         image += rng.randn(4, 4, 3) * 64
         slow[i] = np.trunc(image).astype(np.int64) % 256
     np.testing.assert_array_equal(
-        reproductions.noisy(images, 10), np.stack([slow[i] for i in sorted(slow)])
+        published_results.noisy(images, 10), np.stack([slow[i] for i in sorted(slow)])
     )
 
 
@@ -316,7 +316,7 @@ def test_the_adm_suite_takes_moments_from_the_file_and_rows_from_its_images(tmp_
         "logits_unbiased": rng.normal(size=(400, 10)),
     }
     monkeypatch.setattr(
-        reproductions,
+        published_results,
         "_features",
         lambda data, split, extractor, output: rows[output][
             : 40 if data().splits["train"] == 5 else 400
@@ -324,7 +324,7 @@ def test_the_adm_suite_takes_moments_from_the_file_and_rows_from_its_images(tmp_
     )
     found = {
         one.name: one.measure()
-        for one in reproductions.adm_suite()
+        for one in published_results.adm_suite()
         if one.name.startswith("ADM 256")
     }
     for name, output, mean, variance in (("fid", "pool", 1.0, 2.0), ("sfid", "spatial", 0.0, 1.0)):
@@ -347,23 +347,23 @@ def test_features_of_cifar10_are_the_networks_of_its_images_in_their_order(monke
     }
     monkeypatch.setenv("GENBENCH_DATA", str(tmp_path))
     with pytest.raises(NotRun, match="data missing"):
-        reproductions._cifar10(tmp_path, True)
+        published_results._cifar10(tmp_path, True)
     monkeypatch.setattr(
-        reproductions,
+        published_results,
         "_cifar10",
         lambda folder, train: (images[train], np.zeros(6000, dtype=np.int64)),
     )
-    reproductions._features.cache_clear()
+    published_results._features.cache_clear()
     found = {
-        split: reproductions._features(reproductions._cifar10_row, split, "digits", "pool")
+        split: published_results._features(published_results._cifar10_row, split, "digits", "pool")
         for split in ("train", "heldout", "noisy")
     }
-    reproductions._features.cache_clear()
-    eyes = network("digits", "cpu", reproductions._weights("digits"))
+    published_results._features.cache_clear()
+    eyes = network("digits", "cpu", published_results._weights("digits"))
     for split, of in (
         ("train", images[True]),
         ("heldout", images[False]),
-        ("noisy", reproductions.noisy(images[False], 5000)),
+        ("noisy", published_results.noisy(images[False], 5000)),
     ):
         assert len(found[split]) == len(of)
         some = torch.from_numpy(of[[0, 7, -1]].transpose(0, 3, 1, 2).copy())

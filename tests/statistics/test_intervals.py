@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from genbench.intervals import (
+from genbench.statistics.confidence_intervals import (
     Estimate,
     difference,
     estimate,
-    holm,
     interval,
-    jackknife,
-    rank_ranges,
     t_interval,
     wilson,
 )
+from genbench.statistics.jackknife import jackknife
+from genbench.statistics.rank_ranges import holm, rank_ranges
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.intervals import estimate
-from genbench.noninferiority import (
+from genbench.statistics.confidence_intervals import estimate
+from genbench.statistics.noninferiority import (
     Change,
     benjamini_hochberg,
     change,

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import pytest
 
-from genbench import permutations
+from genbench.statistics import permutation_tests
 
 
 def _pooled(n, m, d=6, shift=0.0, seed=0):
@@ -24,7 +24,7 @@ def test_an_arrangement_takes_as_many_rows_as_there_are_samples():
     """Row 0 is the arrangement at hand; every other takes n of the n + m rows,
     each equally often.
     """
-    chosen = permutations.arrangements(7, 12, 4000, seed=3)
+    chosen = permutation_tests.arrangements(7, 12, 4000, seed=3)
     assert chosen.shape == (4001, 19)
     assert chosen[0].tolist() == [1.0] * 7 + [0.0] * 12
     assert (chosen.sum(1) == 7).all()
@@ -34,8 +34,8 @@ def test_an_arrangement_takes_as_many_rows_as_there_are_samples():
 def test_means_are_those_of_a_loop_over_pairs():
     """The mean within, within the rest, and between, over all pairs of different rows."""
     kernel, _ = _pooled(4, 5)
-    chosen = permutations.arrangements(4, 5, 6)
-    found = np.stack(permutations.means(kernel, chosen), 1)
+    chosen = permutation_tests.arrangements(4, 5, 6)
+    found = np.stack(permutation_tests.means(kernel, chosen), 1)
     for row, own in zip(chosen, found, strict=True):
         inside, outside = np.flatnonzero(row == 1), np.flatnonzero(row == 0)
         loops = [
@@ -55,13 +55,17 @@ def test_the_log_spread_is_that_of_the_traces_of_covariance():
     rng = np.random.default_rng(1)
     rows = rng.standard_normal((9, 3))
     squares = ((rows[:, None] - rows[None]) ** 2).sum(2)
-    found = permutations.log_spreads(squares, permutations.arrangements(4, 5, 2))[0]
+    found = permutation_tests.log_spreads(squares, permutation_tests.arrangements(4, 5, 2))[0]
     assert found == pytest.approx(
         np.log(np.cov(rows[:4].T).trace() / np.cov(rows[4:].T).trace()), rel=1e-12
     )
     rows[:4] = rows[0]
     squares = ((rows[:, None] - rows[None]) ** 2).sum(2)
-    assert -40 < permutations.log_spreads(squares, permutations.arrangements(4, 5, 2))[0] < -20
+    assert (
+        -40
+        < permutation_tests.log_spreads(squares, permutation_tests.arrangements(4, 5, 2))[0]
+        < -20
+    )
 
 
 def test_p_is_the_share_of_all_arrangements():
@@ -73,10 +77,10 @@ def test_p_is_the_share_of_all_arrangements():
     every[0, :4] = 1
     for row, places in zip(every[1:], itertools.combinations(range(9), 4), strict=True):
         row[list(places)] = 1
-    distances = permutations.kernel_distances(kernel, every)
+    distances = permutation_tests.kernel_distances(kernel, every)
     exact = (distances[1:] >= distances[0] - 1e-9).mean()
-    drawn = permutations.p_value(
-        permutations.kernel_distances(kernel, permutations.arrangements(4, 5, 20000))
+    drawn = permutation_tests.p_value(
+        permutation_tests.kernel_distances(kernel, permutation_tests.arrangements(4, 5, 20000))
     )
     assert drawn == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 20000))
 
@@ -89,8 +93,10 @@ def test_p_is_uniform_where_both_samples_are_of_one_law():
     for seed in range(400):
         kernel, _ = _pooled(12, 15, seed=seed)
         found.append(
-            permutations.p_value(
-                permutations.kernel_distances(kernel, permutations.arrangements(12, 15, 499, seed))
+            permutation_tests.p_value(
+                permutation_tests.kernel_distances(
+                    kernel, permutation_tests.arrangements(12, 15, 499, seed)
+                )
             )
         )
     for level in (0.05, 0.01):
@@ -105,13 +111,17 @@ def test_the_tails_fit_agrees_with_very_many_permutations(shift):
     """
     kernel, _ = _pooled(20, 25, d=8, shift=shift, seed=5)
     parts = [
-        permutations.kernel_distances(kernel, permutations.arrangements(20, 25, 40000, seed))
+        permutation_tests.kernel_distances(
+            kernel, permutation_tests.arrangements(20, 25, 40000, seed)
+        )
         for seed in range(10)
     ]
     true = np.mean([(part[1:] >= part[0]).mean() for part in parts])
     fits = [
-        permutations.p_value(
-            permutations.kernel_distances(kernel, permutations.arrangements(20, 25, seed=seed))
+        permutation_tests.p_value(
+            permutation_tests.kernel_distances(
+                kernel, permutation_tests.arrangements(20, 25, seed=seed)
+            )
         )
         for seed in range(20, 28)
     ]
@@ -124,8 +134,8 @@ def test_no_p_is_0_and_none_of_equal_rows_is_small():
     where no permutation differs, p is 1 and z is 0.
     """
     kernel, _ = _pooled(20, 25, shift=9.0)
-    found = permutations.kernel_distances(kernel, permutations.arrangements(20, 25))
-    assert 0 < permutations.p_value(found) < 1 / 2000
-    assert permutations.p_value(np.zeros(2000)) == 1.0
-    assert (permutations.standardised(np.full(2000, 3.0)) == 0).all()
-    assert permutations.least_p(3, 3) == 1 / 20
+    found = permutation_tests.kernel_distances(kernel, permutation_tests.arrangements(20, 25))
+    assert 0 < permutation_tests.p_value(found) < 1 / 2000
+    assert permutation_tests.p_value(np.zeros(2000)) == 1.0
+    assert (permutation_tests.standardised(np.full(2000, 3.0)) == 0).all()
+    assert permutation_tests.least_p(3, 3) == 1 / 20

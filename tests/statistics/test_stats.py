@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from genbench import shelves, stats
-from genbench.arrays import Arrays
-from genbench.draws import blocks_of
+from genbench.api import _registry as registry
+from genbench.api.metric_inputs import Arrays
+from genbench.statistics import blocks as statistics_blocks
+from genbench.statistics import matrix_sqrt, moments
+from genbench.statistics.blocks import blocks_of
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def rng():
 
 
 def value(name: str, constants: dict[str, float] | None = None, **arrays: np.ndarray) -> float:
-    return shelves.find("metrics", name).value(Arrays(arrays), **(constants or {}))
+    return registry.find("metrics", name).value(Arrays(arrays), **(constants or {}))
 
 
 def two_sets(rng: np.random.Generator, n: int, m: int, d: int) -> dict[str, np.ndarray]:
@@ -42,17 +44,17 @@ def test_merged_moments_equal_numpys(rng):
     deviations away.
     """
     x = rng.normal(size=(501, 6)) + 1e6
-    parts = [stats.moments(part) for part in np.array_split(x, 7)]
-    whole = stats.merge_all(parts)
+    parts = [moments.moments(part) for part in np.array_split(x, 7)]
+    whole = moments.merge_all(parts)
     assert whole.count == 501
     np.testing.assert_allclose(whole.mean, x.mean(0), rtol=1e-14)
-    np.testing.assert_allclose(stats.covariance(whole), np.cov(x, rowvar=False), atol=1e-9)
+    np.testing.assert_allclose(moments.covariance(whole), np.cov(x, rowvar=False), atol=1e-9)
     np.testing.assert_allclose(
-        stats.covariance(whole, lost=0), np.cov(x, rowvar=False, ddof=0), atol=1e-9
+        moments.covariance(whole, lost=0), np.cov(x, rowvar=False, ddof=0), atol=1e-9
     )
 
 
-@pytest.mark.parametrize("kind", [stats.moments, stats.diagonal_moments])
+@pytest.mark.parametrize("kind", [moments.moments, moments.diagonal_moments])
 @pytest.mark.parametrize("count", [2, 3, 20])
 def test_moments_without_each_part(rng, kind, count):
     """The others' moments are the same whether merged or computed from their rows,
@@ -61,7 +63,7 @@ def test_moments_without_each_part(rng, kind, count):
     parts = np.split(
         rng.normal(size=(90, 4)), np.sort(rng.choice(np.arange(1, 90), count - 1, replace=False))
     )
-    rest = list(stats.without_each([kind(part) for part in parts]))
+    rest = list(moments.without_each([kind(part) for part in parts]))
     assert len(rest) == count
     for left, one in enumerate(rest):
         slow = kind(np.concatenate([part for place, part in enumerate(parts) if place != left]))
@@ -78,10 +80,12 @@ def test_leaving_an_outlier_out_keeps_the_others_digits(rng):
     x[0] = 1e9
     blocks = np.arange(40) % 4
     kept = blocks != 0
-    rest = next(iter(stats.without_each([stats.moments(x[blocks == b]) for b in range(4)])))
-    np.testing.assert_allclose(rest.scatter, stats.moments(x[kept]).scatter, rtol=1e-12)
-    np.testing.assert_allclose(stats.means_without(x, blocks)[0], x[kept].mean(0), rtol=1e-12)
-    kd = shelves.find("metrics", "kd")
+    rest = next(iter(moments.without_each([moments.moments(x[blocks == b]) for b in range(4)])))
+    np.testing.assert_allclose(rest.scatter, moments.moments(x[kept]).scatter, rtol=1e-12)
+    np.testing.assert_allclose(
+        statistics_blocks.means_without(x, blocks)[0], x[kept].mean(0), rtol=1e-12
+    )
+    kd = registry.find("metrics", "kd")
     arrays = Arrays({"samples": x, "reference": rng.normal(size=(30, 3))})
     assert kd.left_out(arrays, blocks, "samples")[0] == pytest.approx(
         kd.value(arrays.keep("samples", kept)), abs=1e-12
@@ -97,10 +101,10 @@ def test_symmetric_root_squares_to_the_matrix(rng):
     """
     x = rng.normal(size=(5, 8))
     c = x.T @ x
-    r = stats.root(c)
+    r = matrix_sqrt.root(c)
     np.testing.assert_allclose(r, r.T, atol=1e-12)
     np.testing.assert_allclose(r @ r, c, atol=1e-12)
-    assert stats.trace_of_root(c) == pytest.approx(stats.nuclear_norm(x), rel=1e-12)
+    assert matrix_sqrt.trace_of_root(c) == pytest.approx(matrix_sqrt.nuclear_norm(x), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_fd_of_known_gaussians(rng):
     """
     x = rng.normal(size=(50, 4))
     x -= x.mean(0)
-    x = x @ np.linalg.inv(stats.root(np.cov(x, rowvar=False)))
+    x = x @ np.linalg.inv(matrix_sqrt.root(np.cov(x, rowvar=False)))
     assert value("fd", samples=3 * x + 0.5, reference=x) == pytest.approx(
         4 * 0.25 + 4 * (3 - 1) ** 2, abs=1e-10
     )
@@ -229,7 +233,7 @@ def test_is_leave_out_keeps_the_splits(rng):
     nobody else.
     """
     logits, blocks = 2 * rng.normal(size=(40, 3)), blocks_of(np.zeros(40, dtype=int))
-    metric = shelves.find("metrics", "is")
+    metric = registry.find("metrics", "is")
     split = np.arange(40) // 20
     for b, found in enumerate(
         metric.left_out(Arrays({"logits": logits}), blocks, "samples", splits=2)
@@ -246,7 +250,7 @@ def test_leave_outs_that_leave_too_little_are_undefined(rng, name):
     sets = {"samples": rng.normal(size=(7, 2)), "reference": rng.normal(size=(7, 2))}
     blocks = np.array([0, 0, 0, 0, 0, 0, 1])
     side = "reference" if name == "coverage" else "samples"
-    found = shelves.find("metrics", name).left_out(Arrays(sets), blocks, side)
+    found = registry.find("metrics", name).left_out(Arrays(sets), blocks, side)
     assert np.isnan(found[0])
     assert np.isfinite(found[1])
 
@@ -260,18 +264,20 @@ def test_a_wide_nuclear_norm_is_that_of_the_singular_values(
     """At 300 x 400, where squares are taken if they may be:
     of few decades of spectrum, of many, of lower rank; nothing is tried where it could not hold.
     """
-    taken, eigenvalues = [], stats._eigenvalues
-    monkeypatch.setattr(stats, "_eigenvalues", lambda c: taken.append(c) or eigenvalues(c))
+    taken, eigenvalues = [], matrix_sqrt._eigenvalues
+    monkeypatch.setattr(matrix_sqrt, "_eigenvalues", lambda c: taken.append(c) or eigenvalues(c))
     left, right = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (300, 400))
     values = 10 ** np.linspace(0, -decades, rank)
-    assert stats.nuclear_norm((left * values) @ right.T) == pytest.approx(values.sum(), rel=1e-11)
+    assert matrix_sqrt.nuclear_norm((left * values) @ right.T) == pytest.approx(
+        values.sum(), rel=1e-11
+    )
     assert bool(taken) is by_squares
 
 
 def test_contrasts_have_the_scatter_of_the_rows(rng):
     """One row fewer, the same scatter, and no mean left in it."""
     x = rng.normal(size=(7, 12)) + 5
-    found = stats.contrasts(x)
+    found = matrix_sqrt.contrasts(x)
     assert found.shape == (6, 12)
     assert np.allclose(found.T @ found, np.cov(x, rowvar=False) * 6, rtol=0, atol=1e-12)
 
@@ -281,10 +287,10 @@ def test_both_libraries_give_the_same_distance(monkeypatch, rng, n, m):
     """torch's and scipy's LAPACK, of which a processor gets the quicker,
     agree to rounding with and without each block: full rank, few rows, one side few.
     """
-    arrays, blocks, fd = two_sets(rng, n, m, 320), np.arange(n) % 5, shelves.find("metrics", "fd")
+    arrays, blocks, fd = two_sets(rng, n, m, 320), np.arange(n) % 5, registry.find("metrics", "fd")
     found = []
     for mkl in (True, False):
-        monkeypatch.setattr(stats, "_mkl", lambda mkl=mkl: mkl)
+        monkeypatch.setattr(matrix_sqrt, "_mkl", lambda mkl=mkl: mkl)
         found.append(
             [
                 fd.value(Arrays(arrays)),

@@ -37,10 +37,10 @@ def save(run: str | None, name: str, force: bool, out: Path, baselines: Path) ->
 
     RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest.
     """
-    from genbench.baselines import save as keep
-    from genbench.class_parts import with_classes
-    from genbench.record import find
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.gate.baselines import save as keep
+    from genbench.per_class.record_scores import with_classes
+    from genbench.runs.records.find import find
 
     path = keep(with_classes(find(run, out)), name, baselines, force=force)
     answer(f"{path}: {path.stat().st_size} bytes")
@@ -50,7 +50,7 @@ def save(run: str | None, name: str, force: bool, out: Path, baselines: Path) ->
 @BASELINES
 def listing(baselines: Path) -> None:
     """The baselines that are here."""
-    from genbench.baselines import listed
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.gate.baselines import listed
 
     answer(listed(baselines))

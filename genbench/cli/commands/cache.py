@@ -26,10 +26,11 @@ def where(as_json: bool = False) -> None:
     """
     import json
 
-    from genbench import caches
-    from genbench.say import answer, table
+    from genbench._util.console import answer
+    from genbench._util.formatting import table
+    from genbench.runs import cache_upkeep
 
-    found = caches.places()
+    found = cache_upkeep.places()
     if as_json:
         plain = [
             {
@@ -64,10 +65,12 @@ def verify(as_json: bool) -> None:
     """
     import json
 
-    from genbench import caches
-    from genbench.say import RunFailed, answer, clean
+    from genbench._util.console import answer
+    from genbench._util.errors import RunFailed
+    from genbench._util.formatting import clean
+    from genbench.runs import cache_upkeep
 
-    count, damaged = caches.verify()
+    count, damaged = cache_upkeep.verify()
     if as_json:
         answer(
             json.dumps(
@@ -116,12 +119,13 @@ def gc(yes: bool, everything: bool, downloads: bool, as_json: bool) -> None:
     """
     import json
 
-    from genbench import caches
-    from genbench.say import answer, clean, table, tell
+    from genbench._util.console import answer, tell
+    from genbench._util.formatting import clean, table
+    from genbench.runs import cache_upkeep
 
-    found, busy = caches.waste(everything=everything, downloads=downloads)
+    found, busy = cache_upkeep.waste(everything=everything, downloads=downloads)
     if yes:
-        caches.remove([one.path for one in found])
+        cache_upkeep.remove([one.path for one in found])
     if as_json:
         plain = [{"path": str(one.path), "bytes": one.bytes, "why": one.why} for one in found]
         answer(

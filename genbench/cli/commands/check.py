@@ -95,11 +95,13 @@ def command(
     """
     import json
 
-    from genbench import false_alarms, gate_run, shelves
-    from genbench.say import UserError, answer
+    from genbench._util.console import answer
+    from genbench._util.errors import UserError
+    from genbench.api import _registry as registry
+    from genbench.gate import check, false_alarm_rate
 
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     if not words["baseline"]:
         raise UserError(
             "against what? --baseline PATH, a name of genbench baseline list, "
@@ -108,16 +110,16 @@ def command(
     if self_test:
         if candidate is not None:
             raise UserError("--self-test looks at the baseline alone: leave the candidate out")
-        found = gate_run.self_tested(
+        found = check.self_tested(
             words["baseline"], words["gate"], words["out"], words["baselines"]
         )
         answer(
-            json.dumps(found, indent=1, ensure_ascii=False) if as_json else false_alarms.text(found)
+            json.dumps(found, indent=1, ensure_ascii=False)
+            if as_json
+            else false_alarm_rate.text(found)
         )
         return
-    checked = gate_run.checked(candidate, **words)
-    said = gate_run.publish(
-        checked, None if to == "none" else Path(to), gate_run.again(candidate, words)
-    )
+    checked = check.checked(candidate, **words)
+    said = check.publish(checked, None if to == "none" else Path(to), check.again(candidate, words))
     answer(said["json"] if as_json else said["text"])
     ctx.exit(checked.status)

@@ -106,36 +106,38 @@ def command(
     """
     from dataclasses import replace
 
-    from genbench import classes_read, classes_shown, classes_taught, shelves
-    from genbench.classes import ORDERS
-    from genbench.classes_over import WORST
-    from genbench.record import find
-    from genbench.say import UserError, answer, choices, tell
+    from genbench._util.console import answer, tell
+    from genbench._util.errors import UserError, choices
+    from genbench.api import _registry as registry
+    from genbench.per_class import cas_of_run, from_run, render
+    from genbench.per_class.aggregates import WORST
+    from genbench.per_class.table import ORDERS
+    from genbench.runs.records.find import find
 
     if by not in ORDERS:
         raise UserError(f"--sort {by}: {choices(by, ORDERS)}")
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     found = [find(word, out) for word in runs] or [find(None, out)]
-    classes_read.refuse(found, protocol)
+    from_run.refuse(found, protocol)
     for one in found if cas else ():
-        classes_taught.refuse(one)
+        cas_of_run.refuse(one)
     tables = [
-        classes_read.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups)
+        from_run.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups)
         for one in found
     ]
     if cas:
         tables = [
-            replace(made, over={**made.over, "cas": classes_taught.taught(one, cas, rule)})
+            replace(made, over={**made.over, "cas": cas_of_run.taught(one, cas, rule)})
             for one, made in zip(found, tables, strict=True)
         ]
     for one, made in zip(found, tables, strict=True):
-        tell("wrote " + ", ".join(map(str, classes_read.leave(one, made, by, worst or WORST))))
+        tell("wrote " + ", ".join(map(str, from_run.leave(one, made, by, worst or WORST))))
     if as_json:
         plain = [
             {"run": one.id, **row}
             for one, made in zip(found, tables, strict=True)
-            for row in classes_shown.as_rows(made, by, worst)
+            for row in render.as_rows(made, by, worst)
         ]
         over = {
             one.id: {**made.over, "tests": made.tests}
@@ -143,7 +145,5 @@ def command(
         }
         answer(json.dumps({"classes": plain, "over": over}, indent=1, ensure_ascii=False))
         return
-    named = [
-        (classes_read.heading(one, made), made) for one, made in zip(found, tables, strict=True)
-    ]
-    answer(classes_shown.as_text(named, by, worst))
+    named = [(from_run.heading(one, made), made) for one, made in zip(found, tables, strict=True)]
+    answer(render.as_text(named, by, worst))

@@ -68,18 +68,18 @@ def command(
     genbench run --plugin ddpm --protocol pytorch-fid --protocol clean --protocol torch-fidelity
     genbench compare
     """
-    from genbench import compared, comparisons, rulers
-    from genbench.class_parts import with_classes
-    from genbench.files import write
-    from genbench.record import find
-    from genbench.say import NotComparable, UserError
+    from genbench._util.atomic_write import write
+    from genbench._util.errors import NotComparable, UserError
+    from genbench.leaderboards import comparison, comparison_tables, protocols_side_by_side
+    from genbench.per_class.record_scores import with_classes
+    from genbench.runs.records.find import find
 
     try:
         named = [find(word, out) for word in runs] or [find(None, out)]
     except UserError as error:
         raise NotComparable(str(error)) from None
     chosen = tuple(part.strip() for word in metrics for part in word.split(",") if part.strip())
-    if rulers.of_one_model(named):
+    if protocols_side_by_side.of_one_model(named):
         if metrics or picture:
             raise UserError(
                 "--metrics and --picture are for several models; runs of one model are shown with "
@@ -87,25 +87,25 @@ def command(
             )
         if how not in ("table", "json"):
             raise UserError(f"--format {how}: runs of one model are shown as table or json")
-        found = rulers.readings(named)
+        found = protocols_side_by_side.readings(named)
         said(
-            json.dumps(rulers.as_plain(found), indent=1, ensure_ascii=False)
+            json.dumps(protocols_side_by_side.as_plain(found), indent=1, ensure_ascii=False)
             if as_json or how == "json"
-            else rulers.as_table(found),
+            else protocols_side_by_side.as_table(found),
             to,
         )
         return
-    blocks = comparisons.blocks([with_classes(one) for one in named], chosen, by=by)
-    comparisons.refuse(blocks)
+    blocks = comparison.blocks([with_classes(one) for one in named], chosen, by=by)
+    comparison.refuse(blocks)
     if picture:
-        write(picture, compared.picture(blocks[0]))
-    said(compared.shown(blocks, "json" if as_json else how), to)
+        write(picture, comparison_tables.picture(blocks[0]))
+    said(comparison_tables.shown(blocks, "json" if as_json else how), to)
 
 
 def said(text: str, to: Path | None) -> None:
     """Print an answer, or write it to a file and say where."""
-    from genbench.files import write
-    from genbench.say import answer
+    from genbench._util.atomic_write import write
+    from genbench._util.console import answer
 
     if to is None:
         answer(text)

@@ -45,7 +45,7 @@ def command(source: Path, out: Path, plugin: str | None, network: str | None, fo
     genbench convert network-snapshot-025000.pkl cats.safetensors
     genbench convert --plugin ddpm ckpt.pt cbdm.safetensors
     """
-    from genbench.say import answer
+    from genbench._util.console import answer
 
     answer(convert(source, out, plugin, network, force=force))
 
@@ -64,9 +64,13 @@ def convert(
     """
     import json
 
-    from genbench.files import SEAL, content_sha256, file_sha256, folder_to_write, write
-    from genbench.lazy import safetensors_torch
-    from genbench.say import VERSION, UserError, clean
+    from genbench._util.atomic_write import folder_to_write, write
+    from genbench._util.checksummed_files import SEAL
+    from genbench._util.errors import UserError
+    from genbench._util.formatting import clean
+    from genbench._util.hashing import content_sha256, file_sha256
+    from genbench._util.lazy_imports import safetensors_torch
+    from genbench._util.version import VERSION
 
     if out.suffix != ".safetensors":
         raise UserError(
@@ -116,8 +120,8 @@ def _nvidias(
     """(what it is, tensors, metadata) of a network in a pickle, by the names that it has there."""
     import json
 
-    from genbench.files import SEAL
-    from genbench.pickles import load_network
+    from genbench._util.checksummed_files import SEAL
+    from genbench.io.nvidia_pickles import load_network
 
     name = network or "G_ema"
     found = load_network(source, name)
@@ -134,10 +138,12 @@ def _state(
     """(what it is, tensors, metadata) of a checkpoint as the generator that reads it would
     save it.
     """
-    from genbench.files import SEAL
-    from genbench.generator import construct, locate
-    from genbench.lazy import torch
-    from genbench.say import PluginFailed, UserError, clean
+    from genbench._util.checksummed_files import SEAL
+    from genbench._util.errors import PluginFailed, UserError
+    from genbench._util.formatting import clean
+    from genbench._util.lazy_imports import torch
+    from genbench.generators.generator import construct
+    from genbench.generators.load import locate
 
     description = locate(plugin or NVIDIAS)
     name = description.name

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.listings import plain, show_shelf
-from genbench.placing import data_options
+from genbench.cli.listings import plain, show_shelf
+from genbench.cli.shared_options import data_options
 
 if TYPE_CHECKING:
-    from genbench.rows import Dataset
+    from genbench.api.dataset import Dataset
 
 ROWS, COLUMNS = 20, 10  # of the picture: a class to a row
 NAMED = 20  # classes whose names and counts go into a line; of more the first and last
@@ -57,14 +57,15 @@ def command(name: str | None, picture: Path | None, rule: str, as_json: bool) ->
     genbench datasets digits --picture digits.png
     genbench datasets path/to/folder
     """
-    from genbench.say import UserError, answer
+    from genbench._util.console import answer
+    from genbench._util.errors import UserError
 
     if name is None:
         if picture is not None:
             raise UserError("--picture shows one data set: give its name")
         show_shelf("datasets", None, as_json)
         return
-    from genbench.folders import dataset_of
+    from genbench.data.resolve import dataset_of
 
     row = dataset_of(name)
     page = (
@@ -81,7 +82,7 @@ def _counted(row: Dataset, rule: str) -> dict[str, Any]:
     """Images of each class of the first split, and the groups of classes by them;
     or what is missing.
     """
-    from genbench import cuts, longtail
+    from genbench.data import long_tail, subsets
 
     reader = getattr(row, "reader", None)
     if reader is not None and (missing := reader.missing()):
@@ -90,8 +91,8 @@ def _counted(row: Dataset, rule: str) -> dict[str, Any]:
     found: dict[str, Any] = {"left_out": list(left_out)} if left_out else {}
     if "train" not in row.splits or len(row.classes) == 1:
         return found
-    counts = cuts.train_counts(row)
-    groups = longtail.groups(counts, rule)
+    counts = subsets.train_counts(row)
+    groups = long_tail.groups(counts, rule)
     return {
         **found,
         "train_counts": list(counts),
@@ -103,8 +104,8 @@ def _counted(row: Dataset, rule: str) -> dict[str, Any]:
 
 
 def _shown(page: dict[str, Any]) -> str:
-    from genbench.listings import words
-    from genbench.say import fields
+    from genbench._util.formatting import fields
+    from genbench.cli.listings import words
 
     names, counts = page["classes"], page.get("train_counts")
     shown = (
@@ -132,10 +133,10 @@ def _some(names: list[str]) -> str:
 
 def _drawn(row: Dataset, picture: Path) -> str:
     """Write the picture: the first images of each class, or of the set where it has one class."""
-    from genbench.files import write
-    from genbench.images import grid_png
-    from genbench.lazy import np
-    from genbench.say import UserError
+    from genbench._util.atomic_write import write
+    from genbench._util.errors import UserError
+    from genbench._util.lazy_imports import np
+    from genbench.data.image_grid import grid_png
 
     if picture.suffix != ".png":
         raise UserError(f"--picture {picture}: a name that ends in .png")

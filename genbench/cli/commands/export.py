@@ -70,17 +70,23 @@ def command(
     genbench run --plugin images --checkpoint samples-d8f70eaa.zip --dataset digits
     genbench export --to hf-results --dataset-id me/digits --out .eval_results/digits.yaml
     """
-    from genbench import exports, results
-    from genbench.record import find
-    from genbench.say import UserError, answer
+    from genbench._util.console import answer
+    from genbench._util.errors import UserError
+    from genbench.leaderboards import export_results
+    from genbench.runs import export_samples
+    from genbench.runs.records.find import find
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     if form in RESULTS:
-        answer(results.export(find(run, runs), form, to, results.Named(dataset_id, source_url)))
+        answer(
+            export_results.export(
+                find(run, runs), form, to, export_results.Named(dataset_id, source_url)
+            )
+        )
         return
     for word, value in (("--dataset-id", dataset_id), ("--source-url", source_url)):
         if value:
             raise UserError(f"{word} belongs to numbers: --to {', '.join(RESULTS)}")
-    path, name, count = exports.export(find(run, runs), form, to)
+    path, name, count = export_samples.export(find(run, runs), form, to)
     answer(f"{path}: {count} images; as a data set {name}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genbench.placing import data_options
+from genbench.cli.shared_options import data_options
 
 
 @click.command()
@@ -77,10 +77,12 @@ def command(
     """
     import json
 
-    from genbench import boards, extending, standings
-    from genbench.record import find, plan_of
-    from genbench.run import execute, failed
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.leaderboards import board_files, tables
+    from genbench.runs import extend
+    from genbench.runs.records.find import find
+    from genbench.runs.records.record import plan_of
+    from genbench.runs.run import execute, failed
 
     found = find(run, out)
     words = {
@@ -90,16 +92,16 @@ def command(
         "prompts": prompts,
         "device": device,
     }
-    plan, description, request = extending.longer(found, n, words)
+    plan, description, request = extend.longer(found, n, words)
     if (Path(found.folder) / "shards").is_dir():
-        extending.take_over(plan_of(found), plan, Path(found.folder), out)
+        extend.take_over(plan_of(found), plan, Path(found.folder), out)
     done = execute(plan, description, request, out)
     root = None if leaderboards == "none" else Path(leaderboards)
     if root is not None and all(score.status != "failed" for score in done.scores):
-        boards.enter(done, root)
+        board_files.enter(done, root)
     answer(
         json.dumps(done.to_json(), indent=1, ensure_ascii=False)
         if as_json
-        else standings.result(done, root)
+        else tables.result(done, root)
     )
     failed(done)

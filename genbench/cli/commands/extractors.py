@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from genbench.listings import show_shelf
+from genbench.cli.listings import show_shelf
 
 
 @click.command()

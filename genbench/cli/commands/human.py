@@ -81,11 +81,11 @@ def new(
     """Make a study: pictures of finished runs and real ones, blind,
     and the design as it is registered.
     """
-    from genbench.human_kinds import KINDS as KNOWN
-    from genbench.human_kinds import questions_of
-    from genbench.human_new import Words, made
-    from genbench.record import find
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.human.create_study import Words, made
+    from genbench.human.study_kinds import KINDS as KNOWN
+    from genbench.human.study_kinds import questions_of
+    from genbench.runs.records.find import find
 
     named = [word for one in runs for word in ([one] if Path(one).exists() else one.split(","))]
     asked = questions_of(KNOWN[kind], questions)
@@ -131,17 +131,17 @@ def serve(study: Path, port: int, host: str, unsafe_expose: bool) -> None:
     """Show a study to raters: the link that is printed leads in. Ctrl-C ends it;
     nothing is lost, and the same command goes on.
     """
-    from genbench.human_store import Store
-    from genbench.say import UserError
+    from genbench._util.errors import UserError
+    from genbench.human.store import Store
 
     store = Store(study)
     try:
-        from genbench import human_serve
+        from genbench.human import server
     except ImportError as error:
         raise UserError(
             f'genbench human serve needs pip install "genbench[human]" ({error.name} is missing)'
         ) from None
-    human_serve.serve(store, host, port, exposed=unsafe_expose)
+    server.serve(store, host, port, exposed=unsafe_expose)
 
 
 @command.command()
@@ -171,25 +171,26 @@ def results(study: Path, recorded: bool, out: Path, leaderboards: str, as_json: 
     """What the raters said: errors, d' and criterion, preferences or ratings,
     each with an interval over raters and pictures.
     """
-    from genbench import human_pairs, human_read, human_results, human_told
-    from genbench.human_store import Store
-    from genbench.say import answer, tell
+    from genbench._util.console import answer, tell
+    from genbench.human import answers, paired_comparison, render
+    from genbench.human import results as human_results
+    from genbench.human.store import Store
 
-    read = human_read.read(Store(study))
+    read = answers.read(Store(study))
     if read.design["kind"] in ("which-is-better", "rating"):
-        human_pairs.present()
+        paired_comparison.present()
     found = human_results.found(read)
     if recorded:
-        from genbench import human_entered
+        from genbench.human import record_results
 
-        for line in human_entered.enter(
+        for line in record_results.enter(
             read.design, found, out, None if leaderboards == "none" else Path(leaderboards)
         ):
             tell(line)
     answer(
         json.dumps(human_results.plain(found), indent=1, ensure_ascii=False, allow_nan=False)
         if as_json
-        else human_told.as_text(str(study), found)
+        else render.as_text(str(study), found)
     )
 
 
@@ -200,8 +201,8 @@ def import_(file: Path, study: Path | None) -> None:
     """A study made elsewhere, in the columns of the published study of 41 models:
     id, model, num_correct, err_rt, f_err_rt, r_err_rt, ...
     """
-    from genbench.human_csv import imported
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.human.csv_formats import imported
 
     to = study or file.with_suffix(".db")
     count = imported(file, to)
@@ -215,9 +216,9 @@ def export(study: Path, file: Path) -> None:
     """A real-or-fake study in the columns of the published study of 41 models,
     one row to a rater and model.
     """
-    from genbench.human_csv import exported
-    from genbench.human_read import read
-    from genbench.human_store import Store
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.human.answers import read
+    from genbench.human.csv_formats import exported
+    from genbench.human.store import Store
 
     answer(f"{file}: {exported(read(Store(study)), file)} rows")

@@ -53,10 +53,11 @@ def command(
     that the protocol's papers report, and those of reported.csv in the board's folder
     (generator,metric,value,source).
     """
-    from genbench import compared, comparisons, standings
-    from genbench.say import UserError, answer, choices
+    from genbench._util.console import answer
+    from genbench._util.errors import UserError, choices
+    from genbench.leaderboards import comparison, comparison_tables, entries, ranking, tables
 
-    names = standings.boards(leaderboards)
+    names = entries.boards(leaderboards)
     if board is None and len(names) != 1:
         if not names:
             raise UserError(f"there is no board in {leaderboards}: genbench run writes one")
@@ -67,21 +68,21 @@ def command(
     if board is not None and board not in names:
         raise UserError(f"no board {board!r} in {leaderboards}: {choices(board, names)}")
     folder = leaderboards / (board or names[0])
-    found = standings.entries(folder, every=every)
+    found = entries.entries(folder, every=every)
     if not found:
         raise UserError(f"the board {board or names[0]} has no entries: genbench run writes one")
     if methods:
         answer(
-            compared.shown(
-                comparisons.blocks_of(found, [sort] if sort else ()), "json" if as_json else how
+            comparison_tables.shown(
+                comparison.blocks_of(found, [sort] if sort else ()), "json" if as_json else how
             )
         )
         return
     answer(
-        standings.shown(
+        tables.shown(
             found,
-            standings.sorting(found, sort),
+            ranking.sorting(found, sort),
             "json" if as_json else how,
-            standings.others_of(folder, found),
+            entries.others_of(folder, found),
         )
     )

@@ -29,8 +29,9 @@ def command(folders: tuple[str, ...], out: Path) -> None:
     genbench run --plugin ddpm --shard 2/2 --out there
     genbench merge here there && genbench run --plugin ddpm
     """
-    from genbench.merging import merged
-    from genbench.say import NotComparable, answer
+    from genbench._util.console import answer
+    from genbench._util.errors import NotComparable
+    from genbench.runs.merge_shards import merged
 
     found = merged(folders, out)
     for one in found:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from genbench import shelves
-from genbench.listings import show_shelf
+from genbench.api import _registry as registry
+from genbench.cli.listings import show_shelf
 
 
 @click.command()
@@ -22,7 +22,7 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None:
         show_shelf(
             "measures"
-            if name in shelves.standing("measures") and name not in shelves.standing("metrics")
+            if name in registry.standing("measures") and name not in registry.standing("metrics")
             else "metrics",
             name,
             as_json,

@@ -33,7 +33,7 @@ def command(name: str, package: bool, out: Path) -> None:
     genbench new-plugin mine && genbench run --plugin mine.py --dataset digits
     genbench new-plugin mine --package && pip install -e mine && genbench run --plugin mine --dataset digits
     """  # noqa: E501
-    from genbench.say import answer
+    from genbench._util.console import answer
 
     answer(begin(name, out, package))
 
@@ -47,9 +47,10 @@ def begin(name: str, out: Path, package: bool) -> str:
     import keyword
     import re
 
-    from genbench import shelves
-    from genbench.files import folder_to_write, write
-    from genbench.say import UserError, clean
+    from genbench._util.atomic_write import folder_to_write, write
+    from genbench._util.errors import UserError
+    from genbench._util.formatting import clean
+    from genbench.api import _registry as registry
 
     word = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", word) or keyword.iskeyword(word):
@@ -57,7 +58,7 @@ def begin(name: str, out: Path, package: bool) -> str:
             f"{clean(name)!r} cannot be a plugin's name: a small letter first, then small letters, "
             "digits and _, at most 40, as in my_gan"
         )
-    if word in shelves.standing("generators"):
+    if word in registry.standing("generators"):
         raise UserError(
             f"there is a generator {word} already (genbench plugins); choose another name"
         )
@@ -183,11 +184,10 @@ packages = ["{word}"]
     "{word}/__init__.py": '"""A generator of images for genbench: model.py."""\n',
     "tests/test_{word}.py": '''"""The generator does what its hooks promise; needs `pip install -e .`, which makes its name known."""
 
-from genbench.conformance import check
-from genbench.generator import locate
+import genbench
 
 
 def test_conformance():
-    assert [result for result in check(locate("{word}")) if result.verdict == "fail"] == []
+    assert [result for result in genbench.check_plugin("{word}") if result.verdict == "fail"] == []
 ''',  # noqa: E501
 }

@@ -75,15 +75,13 @@ def command(
     """
     import json
 
-    from genbench import samples_needed
-    from genbench.record import find
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.gate import sample_size
+    from genbench.runs.records.find import find
 
     found = (
-        samples_needed.stated(metric, margin, sd, at, power, alpha)
+        sample_size.stated(metric, margin, sd, at, power, alpha)
         if sd
-        else samples_needed.of_run(find(run, out), metric, margin, power, alpha)
+        else sample_size.of_run(find(run, out), metric, margin, power, alpha)
     )
-    answer(
-        json.dumps(found, indent=1, ensure_ascii=False) if as_json else samples_needed.text(found)
-    )
+    answer(json.dumps(found, indent=1, ensure_ascii=False) if as_json else sample_size.text(found))

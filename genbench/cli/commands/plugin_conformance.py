@@ -49,12 +49,14 @@ def command(plugin: str, with_files: tuple[Path, ...], as_json: bool, **words: A
 
     A line per check: pass, fail or skip, what came, the remedy. Exit 5 when one fails.
     """
-    from genbench import conformance, shelves
-    from genbench.generator import locate
-    from genbench.say import answer, clean
+    from genbench._util.console import answer
+    from genbench._util.formatting import clean
+    from genbench.api import _registry as registry
+    from genbench.generators import conformance
+    from genbench.generators.load import locate
 
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     results = conformance.check(locate(plugin), **words)
     if as_json:
         answer(json.dumps([asdict(result) for result in results], indent=1, ensure_ascii=False))

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from genbench import shelves
-from genbench.say import answer, fields, listing
+from genbench._util.console import answer
+from genbench._util.formatting import fields, listing
+from genbench.api import _registry as registry
 
 
 @click.command()
@@ -21,14 +22,14 @@ def command(name: str | None, as_json: bool) -> None:
     licence, published weights.
     """
     if name is None:
-        rows = [(one.name, one.origin) for one in shelves.standing("generators").values()]
+        rows = [(one.name, one.origin) for one in registry.standing("generators").values()]
         answer(
             json.dumps([{"name": a, "origin": b} for a, b in rows], indent=1)
             if as_json
             else listing(rows)
         )
         return
-    from genbench.generator import locate
+    from genbench.generators.load import locate
 
     told = _told(locate(name))
     answer(

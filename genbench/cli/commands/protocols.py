@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import click
 
-from genbench import shelves
-from genbench.listings import show_shelf
-from genbench.rows import Measure, Protocol
-from genbench.say import answer, listing, table
+from genbench._util.console import answer
+from genbench._util.formatting import listing, table
+from genbench.api import _registry as registry
+from genbench.api.metric import Measure
+from genbench.api.protocol import Protocol
+from genbench.cli.listings import show_shelf
 
 HEADINGS = (
     "protocol",
@@ -32,7 +34,7 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None or as_json:
         show_shelf("protocols", name, as_json)
         return
-    there = shelves.standing("protocols").values()
+    there = registry.standing("protocols").values()
     answer(side_by_side(one.target for one in there if isinstance(one.target, Protocol)))
     strangers = [
         (one.name, f"({one.origin})") for one in there if not isinstance(one.target, Protocol)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.placing import data_options
-from genbench.statistics import FORMS
+from genbench.cli.shared_options import data_options
+from genbench.io.reference_statistics import FORMS
 
 if TYPE_CHECKING:
-    from genbench.rows import Dataset
+    from genbench.api.dataset import Dataset
 
 # by form, the network and resize of the codes that read it
 USUAL = {"mu-sigma": "inception-tf1", "adm": "inception-tf1", "clean-fid": "inception-clean"}
@@ -81,18 +81,21 @@ def command(
     genbench reference path/to/folder --to stats.npz
     genbench reference digits --extractor digits --split heldout --to digits.npz
     """
-    from genbench import shelves, stats
-    from genbench.files import file_sha256, folder_to_write
-    from genbench.folders import dataset_of
-    from genbench.generator import device_of
-    from genbench.reference import features_of
-    from genbench.say import UserError, answer, choices, tell
-    from genbench.statistics import write_statistics
+    from genbench._util.atomic_write import folder_to_write
+    from genbench._util.console import answer, tell
+    from genbench._util.errors import UserError, choices
+    from genbench._util.hashing import file_sha256
+    from genbench.api import _registry as registry
+    from genbench.data.resolve import dataset_of
+    from genbench.features.reference import features_of
+    from genbench.generators.load import device_of
+    from genbench.io.reference_statistics import write_statistics
+    from genbench.statistics import moments as stats
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     if to.suffix != ".npz" or to.is_dir():
         raise UserError(
             f"--to {to}: name a file that ends in .npz, by which other programs know it"
@@ -126,11 +129,12 @@ def _outputs(word: str, form: str) -> tuple[str, list[str]]:
     """The extractor and what is taken of it: pool unless another is named, or its first;
     for adm pool and spatial.
     """
-    from genbench import shelves
-    from genbench.say import UserError, choices, clean
+    from genbench._util.errors import UserError, choices
+    from genbench._util.formatting import clean
+    from genbench.api import _registry as registry
 
     name, _, output = word.partition(".")
-    row = shelves.find("extractors", name)
+    row = registry.find("extractors", name)
     if form == "adm":
         if output or not {"pool", "spatial"} <= set(row.outputs):
             raise UserError(
@@ -154,11 +158,11 @@ def _outputs(word: str, form: str) -> tuple[str, list[str]]:
 
 def _weights(name: str, words: tuple[str, ...]) -> str:
     """The weights file of an extractor, "" where it has none; fetched where it is missing."""
-    from genbench import shelves
-    from genbench import weights as found
-    from genbench.rows import source_of
+    from genbench.api import _registry as registry
+    from genbench.api.validation import source_of
+    from genbench.io import weights as found
 
-    row = shelves.find("extractors", name)
+    row = registry.find("extractors", name)
     named = found.words(words)
     found.known(named, [row.weights.name] if row.weights else [])
     return (
@@ -168,8 +172,8 @@ def _weights(name: str, words: tuple[str, ...]) -> str:
 
 def _images(row: Dataset, split: str, count: int) -> Any:
     """The first images of a split, uint8 [count, 3, h, w]; None where none are wanted."""
-    from genbench.lazy import torch
-    from genbench.say import UserError
+    from genbench._util.errors import UserError
+    from genbench._util.lazy_imports import torch
 
     parts: list[Any] = []
     for images, _ in row.open(split):

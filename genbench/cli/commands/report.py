@@ -57,18 +57,19 @@ def command(
     genbench run --plugin ddpm --dataset digits
     genbench report -o report.html
     """
-    from genbench import evidence, report, shelves
-    from genbench.drawing import deterministic
-    from genbench.files import folder_to_write, write
-    from genbench.record import find
-    from genbench.say import answer, complain, tell
+    from genbench._util.atomic_write import folder_to_write, write
+    from genbench._util.console import answer, complain, tell
+    from genbench.api import _registry as registry
+    from genbench.report import html_page, run_data
+    from genbench.runs.records.find import find
+    from genbench.runs.sampling.setup import deterministic
 
     for file in with_files:
-        shelves.add_file(file)
-    found = evidence.runs_of([find(word, out) for word in runs] or [find(None, out)], checkpoints)
+        registry.add_file(file)
+    found = run_data.runs_of([find(word, out) for word in runs] or [find(None, out)], checkpoints)
     folder_to_write(output.parent, "-o")
     with deterministic():
-        page = report.written(found, complain)
+        page = html_page.written(found, complain)
     write(output, page)
     tell(f"{len(found)} run{'s' if len(found) > 1 else ''}, {len(page) / 1e6:.2f} MB")
     answer(str(output))

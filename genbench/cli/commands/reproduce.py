@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options
+from genbench.cli.shared_options import data_options
 
 STATUS = {"reproduced": 0, "not reproduced": 1, "not comparable": 3}
 WORDS = {
@@ -114,19 +114,22 @@ def command(
     \b
     genbench reproduce leaderboards/digits/entries/1d185d63ac285cb4.json --attach
     """
-    from genbench import boards, redrawn, shelves
-    from genbench.record import find
-    from genbench.say import NotComparable, UserError, answer, tell
+    from genbench._util.console import answer, tell
+    from genbench._util.errors import NotComparable, UserError
+    from genbench.api import _registry as registry
+    from genbench.leaderboards import board_files
+    from genbench.runs import reproduce
+    from genbench.runs.records.find import find
 
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     try:
         found = find(entry, out)
     except UserError as error:
         raise NotComparable(str(error)) from None
-    verdict = redrawn.reproduced(found, redrawn.Wish(**words), out)
+    verdict = reproduce.reproduced(found, reproduce.Wish(**words), out)
     if attach:
-        at = boards.attach(found, verdict, leaderboards)
+        at = board_files.attach(found, verdict, leaderboards)
         if not at:
             raise UserError(
                 f"--attach: no board in {leaderboards} has an entry that says what the run "
@@ -139,7 +142,7 @@ def command(
 
 def shown(verdict: dict[str, Any]) -> str:
     """The verdict for people: what it is first, then a line to each thing that was looked at."""
-    from genbench.say import clean, table
+    from genbench._util.formatting import clean, table
 
     machine = (
         "a machine of the same kind (bits are expected)"

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options, prompt_options
+from genbench.cli.shared_options import data_options, prompt_options
 
 
 @click.command()
@@ -147,7 +147,7 @@ from genbench.placing import data_options, prompt_options
     "--on",
     default="",
     metavar="ENGINE",
-    help="Who draws: local, ray, ray://host:port, slurm (genbench/docs/scale.md).",
+    help="Who draws: local, ray, ray://host:port, slurm (docs/scale.md).",
 )
 @click.option("--partition", default="", metavar="NAME", help="SLURM's partition, with --on slurm.")
 @click.option(
@@ -236,14 +236,15 @@ def command(
 
     The same command again goes on where it was stopped; finished, it prints the result at once.
     """  # noqa: E501
-    from genbench import shelves, suites
-    from genbench.drawing import constructed
-    from genbench.say import UserError
+    from genbench._util.errors import UserError
+    from genbench.api import _registry as registry
+    from genbench.runs.planning import suite as suites
+    from genbench.runs.sampling.setup import constructed
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     if bool(plugin) == bool(suite):
         raise UserError(
             "--plugin and --suite: give one of them"
@@ -289,7 +290,7 @@ def jobs_of(words: dict[str, Any]) -> list[tuple[Any, Any, Any]]:
     """A job for each checkpoint; of several each says which method it is a training of."""
     from dataclasses import replace
 
-    from genbench.methods import named, same_recipe
+    from genbench.leaderboards.methods import named, same_recipe
 
     given = words.get("checkpoint") or ()
     paths = [given] if isinstance(given, str | Path) else list(given) or [None]
@@ -305,10 +306,12 @@ def jobs_of(words: dict[str, Any]) -> list[tuple[Any, Any, Any]]:
 
 def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
     """(plan, description, request) of one run's words."""
-    from genbench import longtail, placing
-    from genbench.generator import locate
-    from genbench.plan import Request, settle
-    from genbench.say import UserError
+    from genbench._util.errors import UserError
+    from genbench.cli import shared_options
+    from genbench.data import long_tail
+    from genbench.generators.load import locate
+    from genbench.runs.planning.plan import settle
+    from genbench.runs.planning.request import Request
 
     words = dict(words)
     description = locate(words["plugin"])
@@ -322,13 +325,15 @@ def job(words: dict[str, Any]) -> tuple[Any, Any, Any]:
                 "leave it out for the default"
             )
         words[name] = parts
-    words["shard"] = placing.share() if words.get("shard") == "auto" else words.get("shard", "")
+    words["shard"] = (
+        shared_options.share() if words.get("shard") == "auto" else words.get("shard", "")
+    )
     words |= {
         name: Path(words[name])
         for name in ("checkpoint", "reference", "prompts")
         if words[name] is not None
     }
-    words["dataset"] = longtail.worded(
+    words["dataset"] = long_tail.worded(
         words["dataset"],
         *[words.pop(name) for name in ("imbalance", "class_order", "imbalance_kind")],
     )
@@ -348,22 +353,25 @@ def go(
     """Execute each plan, enter the boards, print the answers;
     where one of several fails, the others are done all the same.
     """
-    from genbench import boards, compared, costs, profiles, standings
-    from genbench.files import folder_to_write
-    from genbench.run import execute, failed
-    from genbench.say import RunFailed, answer, tell
-    from genbench.stores import whereabouts
+    from genbench._util.atomic_write import folder_to_write
+    from genbench._util.console import answer, tell
+    from genbench._util.errors import RunFailed
+    from genbench.io.remote_storage import whereabouts
+    from genbench.leaderboards import board_files, comparison_tables, tables
+    from genbench.runs import time_profile
+    from genbench.runs.run import execute, failed
+    from genbench.runs.sampling import cost
 
     if root is not None:
         folder_to_write(root, "--leaderboards")
     done, wrong = [], []
-    since: float | None = costs.process_began()  # of the first: its start is the program's
+    since: float | None = cost.process_began()  # of the first: its start is the program's
     for plan, description, request in jobs:
         try:
             since, found = None, execute(plan, description, request, out, fresh=fresh, since=since)
             done.append(found)
             whole = all(score.status != "failed" for score in found.scores)
-            entered = boards.enter(found, root) if root is not None and whole else []
+            entered = board_files.enter(found, root) if root is not None and whole else []
             tell(
                 f"run {found.id}: {whereabouts(out, found.folder)}"
                 + "".join(f" · board {root}/{name}" for name in entered)
@@ -371,8 +379,8 @@ def go(
             if not as_json:
                 answer(
                     "\n" * (len(done) > 1)
-                    + standings.result(found, root)
-                    + (f"\n\n{profiles.text(found.cost)}" if profile else "")
+                    + tables.result(found, root)
+                    + (f"\n\n{time_profile.text(found.cost)}" if profile else "")
                 )
             elif len(jobs) == 1:
                 answer(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
@@ -384,12 +392,15 @@ def go(
     if as_json and len(jobs) > 1:
         answer(
             json.dumps(
-                {"runs": [one.to_json() for one in done], "methods": compared.methods_plain(done)},
+                {
+                    "runs": [one.to_json() for one in done],
+                    "methods": comparison_tables.methods_plain(done),
+                },
                 indent=1,
                 ensure_ascii=False,
             )
         )
-    elif text := compared.methods_text(done):
+    elif text := comparison_tables.methods_text(done):
         answer(f"\n{text}")
     if wrong:
         raise RunFailed(f"{len(wrong)} of {len(jobs)} runs failed: {'; '.join(wrong)}")
@@ -397,9 +408,9 @@ def go(
 
 def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: str) -> None:
     """Draw the share of each run, and say what is to be done when all are there."""
-    from genbench.run import share
-    from genbench.say import answer
-    from genbench.stores import whereabouts
+    from genbench._util.console import answer
+    from genbench.io.remote_storage import whereabouts
+    from genbench.runs.run import share
 
     for plan, description, request in jobs:
         folder, count = share(plan, description, request, out)
@@ -414,7 +425,8 @@ def draw_shares(jobs: Sequence[tuple[Any, Any, Any]], out: str) -> None:
 
 def show_plan(plan: Any, out: str, as_json: bool) -> None:
     """What would be done."""
-    from genbench.say import answer, fields
+    from genbench._util.console import answer
+    from genbench._util.formatting import fields
 
     plain = plan.written()
     if as_json:

@@ -16,13 +16,13 @@ def command(as_json: bool) -> int:
     minute). With published weights and with CIFAR-10 or the ADM suite's files in $GENBENCH_DATA
     also the published numbers of real data. Exit 5 when something differs by more than is allowed.
     """
-    from genbench import selftests
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.selftest import selftest
 
-    found = list(selftests.checks())
+    found = list(selftest.checks())
     answer(
-        json.dumps(selftests.plain(found), indent=1, ensure_ascii=False, allow_nan=False)
+        json.dumps(selftest.plain(found), indent=1, ensure_ascii=False, allow_nan=False)
         if as_json
-        else selftests.shown(found)
+        else selftest.shown(found)
     )
     return 5 if any(one.failed for one in found) else 0

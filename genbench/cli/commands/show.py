@@ -30,13 +30,13 @@ def command(run: str | None, out: Path, leaderboards: Path, as_json: bool) -> No
 
     RUN is a run folder, the beginning of an id, an entry file, or nothing for the newest.
     """
-    from genbench import standings
-    from genbench.record import find
-    from genbench.say import answer
+    from genbench._util.console import answer
+    from genbench.leaderboards import tables
+    from genbench.runs.records.find import find
 
     found = find(run, out)
     answer(
         json.dumps(found.to_json(), indent=1, ensure_ascii=False)
         if as_json
-        else standings.result(found, leaderboards)
+        else tables.result(found, leaderboards)
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options, prompt_options
+from genbench.cli.shared_options import data_options, prompt_options
 
 PICTURE = "tradeoff.png"
 
@@ -136,14 +136,16 @@ def command(
     images (DATASET-even), measures the best on the other (DATASET-odd) with the next range of
     seeds, and its record says so.
     """
-    from genbench import shelves, tradeoffs
-    from genbench.generator import locate
-    from genbench.plan import Request, settle
+    from genbench.api import _registry as registry
+    from genbench.experiments import option_grid
+    from genbench.generators.load import locate
+    from genbench.runs.planning.plan import settle
+    from genbench.runs.planning.request import Request
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     for name in ("protocols", "metrics"):
         words[name] = tuple(
             part.strip() for word in words[name] for part in word.split(",") if part.strip()
@@ -154,7 +156,7 @@ def command(
             Request(options=options, **words), description, tune, trials, out, leaderboards, as_json
         )
         return
-    values, points = tradeoffs.grid(options)
+    values, points = option_grid.grid(options)
     requests = [Request(options=point, **words) for point in points]
     # what is wrong with any point is heard before the first is drawn
     plans = [settle(request, description) for request in requests]
@@ -173,10 +175,11 @@ def run_all(
     """Execute every point, enter its boards, draw the pictures, print the boards;
     a point that fails is named at the end, the others stand.
     """
-    from genbench import boards
-    from genbench.files import folder_to_write
-    from genbench.run import execute, failed
-    from genbench.say import RunFailed, tell
+    from genbench._util.atomic_write import folder_to_write
+    from genbench._util.console import tell
+    from genbench._util.errors import RunFailed
+    from genbench.leaderboards import board_files
+    from genbench.runs.run import execute, failed
 
     folder_to_write(root, "--leaderboards")
     entered: dict[str, None] = {}
@@ -189,7 +192,7 @@ def run_all(
         except RunFailed as error:
             wrong.append(f"{plan.label}: {error}")
             continue
-        entered |= dict.fromkeys(boards.enter(found, root))
+        entered |= dict.fromkeys(board_files.enter(found, root))
     runs = {plan.id for plan, _ in points}
     show([root / name for name in entered], runs, swept, as_json)
     if wrong:
@@ -202,16 +205,19 @@ def search(
     """Search the options, enter the board of the other half,
     print what the best of them scored there.
     """
-    from genbench import boards, standings, tuning
-    from genbench.files import folder_to_write
-    from genbench.run import failed
-    from genbench.say import answer, tell
+    from genbench._util.atomic_write import folder_to_write
+    from genbench._util.console import answer, tell
+    from genbench.experiments import tune_options
+    from genbench.leaderboards import board_files, tables
+    from genbench.runs.run import failed
 
-    wanted = tuning.search_of(request, description, metric, trials)
-    notes = tuning.notes_of(wanted, folder_to_write(root, "--leaderboards"))
-    found = tuning.tuned(wanted, request.metrics, out, notes)
+    wanted = tune_options.search_of(request, description, metric, trials)
+    notes = tune_options.notes_of(wanted, folder_to_write(root, "--leaderboards"))
+    found = tune_options.tuned(wanted, request.metrics, out, notes)
     entered = (
-        boards.enter(found, root) if all(score.status != "failed" for score in found.scores) else []
+        board_files.enter(found, root)
+        if all(score.status != "failed" for score in found.scores)
+        else []
     )
     tell(
         f"run {found.id}: {found.folder} · trials {notes}"
@@ -220,7 +226,7 @@ def search(
     answer(
         json.dumps(found.to_json(), indent=1, ensure_ascii=False)
         if as_json
-        else standings.result(found, root)
+        else tables.result(found, root)
     )
     failed(found)
 
@@ -229,21 +235,21 @@ def show(places: Sequence[Path], runs: set[str], swept: Sequence[str], as_json: 
     """Each board's entries of this sweep: the table to standard output,
     the picture beside the board.
     """
-    from genbench import standings, tradeoffs
-    from genbench.files import write
-    from genbench.say import answer, tell
+    from genbench._util.atomic_write import write
+    from genbench._util.console import answer, tell
+    from genbench.leaderboards import entries, ranking, tables, tradeoff_plots
 
     told = {}
     for board in places:
-        found = [entry for entry in standings.entries(board) if entry.record.id in runs]
+        found = [entry for entry in entries.entries(board) if entry.record.id in runs]
         label = (
             f"{found[0].record.plan['identity']['generator']} on {board.name}, "
             f"n = {found[0].record.plan['identity']['n']}; bars: 95 %"
         )
-        write(board / PICTURE, tradeoffs.picture(found, swept, label))
+        write(board / PICTURE, tradeoff_plots.picture(found, swept, label))
         tell(f"{len(found)} points: {board} · {board / PICTURE}")
-        told[board.name] = standings.shown(
-            found, standings.sorting(found, None), "json" if as_json else "table"
+        told[board.name] = tables.shown(
+            found, ranking.sorting(found, None), "json" if as_json else "table"
         )
     if as_json:
         answer(

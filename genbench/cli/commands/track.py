@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options
+from genbench.cli.shared_options import data_options
 
 
 @click.command()
@@ -111,16 +111,20 @@ def command(
     genbench train --plugin ddpm --every 500 --out training/ddpm.safetensors
     genbench track training --plugin ddpm
     """
-    from genbench import boards, shelves, tracks
-    from genbench.files import folder_to_write, write, write_json
-    from genbench.generator import locate
-    from genbench.plan import Request
-    from genbench.say import UserError, answer, tell
+    from genbench._util.atomic_write import folder_to_write, write
+    from genbench._util.checksummed_files import write_json
+    from genbench._util.console import answer, tell
+    from genbench._util.errors import UserError
+    from genbench.api import _registry as registry
+    from genbench.experiments import track_checkpoints
+    from genbench.generators.load import locate
+    from genbench.leaderboards import board_files
+    from genbench.runs.planning.request import Request
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
-        shelves.add_file(file)
+        registry.add_file(file)
     for name in ("protocols", "metrics"):
         words[name] = tuple(
             part.strip() for word in words[name] for part in word.split(",") if part.strip()
@@ -128,16 +132,20 @@ def command(
     if by == "all" or "," in by:
         raise UserError("--by: name one number (genbench metrics)")
     words["metrics"] = tuple(dict.fromkeys([*words["metrics"], *([by] if by else [])]))
-    track = tracks.Track(
-        tracks.checkpoints(folder), Request(**words), locate(plugin), by, halves=not whole
+    track = track_checkpoints.Track(
+        track_checkpoints.checkpoints(folder),
+        Request(**words),
+        locate(plugin),
+        by,
+        halves=not whole,
     )
     place = folder_to_write(to, "--to") / f"{folder.resolve().name}-{Path(words['dataset']).name}"
-    said, chosen = tracks.tracked(track, out)
+    said, chosen = track_checkpoints.tracked(track, out)
     folder_to_write(place, "--to")
     write_json(place / "track.json", said)
-    write(place / "track.png", tracks.picture(said, track.description.name))
+    write(place / "track.png", track_checkpoints.picture(said, track.description.name))
     entered = (
-        boards.enter(chosen, to)
+        board_files.enter(chosen, to)
         if chosen is not None and all(score.status != "failed" for score in chosen.scores)
         else []
     )
@@ -148,5 +156,5 @@ def command(
     answer(
         json.dumps(said, indent=1, ensure_ascii=False)
         if as_json
-        else tracks.shown(said, track.description.name)
+        else track_checkpoints.shown(said, track.description.name)
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genbench.placing import data_options
+from genbench.cli.shared_options import data_options
 
 
 @click.command()
@@ -139,15 +139,18 @@ def command(
     """
     import os
 
-    from genbench import longtail, shelves, train
-    from genbench.say import UserError, answer
-    from genbench.tails import Tail
+    from genbench._util.console import answer
+    from genbench._util.errors import UserError
+    from genbench.api import _registry as registry
+    from genbench.data import long_tail
+    from genbench.generators.training import train
+    from genbench.generators.training.long_tail_sampling import Tail
 
     if quiet:
         os.environ["GENBENCH_QUIET"] = "1"
     for file in with_files:
-        shelves.add_file(file)
-    word = longtail.worded(
+        registry.add_file(file)
+    word = long_tail.worded(
         dataset, *(words.pop(name) for name in ("imbalance", "class_order", "imbalance_kind"))
     )
     mode = words.pop("mode")

@@ -13,8 +13,12 @@ from typing import Any
 
 import click
 
-from genbench import rows, used, weights
-from genbench.say import UserError, answer, choices, fields, table, tell
+from genbench._util.console import answer, tell
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import fields, table
+from genbench.api import extractor
+from genbench.features import identity
+from genbench.io import weights
 
 
 class Words(click.Group):
@@ -41,7 +45,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    found = [_plain(*one) for one in used.all_weights().values()]
+    found = [_plain(*one) for one in identity.all_weights().values()]
     if as_json:
         answer(
             json.dumps(
@@ -136,16 +140,16 @@ def _hashes(one: dict[str, str]) -> str:
     )
 
 
-def _chosen(names: tuple[str, ...]) -> list[tuple[rows.Weights, Path, list[str]]]:
+def _chosen(names: tuple[str, ...]) -> list[tuple[extractor.Weights, Path, list[str]]]:
     """Those of these names; all of them where none is named."""
-    there = used.all_weights()
+    there = identity.all_weights()
     for name in names:
         if name not in there:
             raise UserError(f"unknown weights {name!r}: {choices(name, there)}")
     return [there[name] for name in names or there]
 
 
-def _plain(row: rows.Weights, beside: Path, needing: list[str]) -> dict[str, Any]:
+def _plain(row: extractor.Weights, beside: Path, needing: list[str]) -> dict[str, Any]:
     """Weights as plain data, with the state of each file: "" where it is missing, else the place,
     with "wrong" before it where its hash is not the row's.
     """

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genbench.lazy import F, np, sklearn_datasets, torch
-from genbench.rows import Batch, Dataset
+from genbench._util.lazy_imports import F, np, sklearn_datasets, torch
+from genbench.api.dataset import Batch, Dataset
 
 # indices into scikit-learn's order, written by tests/bench/split_digits.py
 SPLIT = Path(__file__).with_name("digits.json")

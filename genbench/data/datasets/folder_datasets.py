@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from genbench.lazy import Image, lmdb, np
-from genbench.named import NONE_STATED, Make, Named, Preparation, published
-from genbench.pictures import listed
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import Image, lmdb, np
+from genbench.data.image_folder import listed
+from genbench.data.published_datasets import NONE_STATED, Make, Named, Preparation, published
 
 _STYLES = """
 Abstract_Expressionism Action_painting Analytical_Cubism Art_Nouveau_Modern Baroque \

@@ -7,10 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genbench import idx
-from genbench.lazy import Image, np, torchvision_datasets
-from genbench.named import NONE_STATED, Make, Preparation, published
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import Image, np, torchvision_datasets
+from genbench.data.published_datasets import NONE_STATED, Make, Preparation, published
+from genbench.io import idx
 
 _TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _STL = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")

@@ -4,7 +4,7 @@ of two forms.
 
 from __future__ import annotations
 
-from genbench.rows import File, Weights
+from genbench.api.extractor import File, Weights
 
 FORMS = ("torch-fidelity and pytorch-fid", "NVIDIA")
 CONVERTED = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.bpe import CONTEXT, Vocabulary
-from genbench.bpe import read as read_vocabulary
-from genbench.checkpoints import load_tensors
-from genbench.lazy import F, torch
-from genbench.networks import CLIP, fill, standardised, vision_transformer
-from genbench.resizes import centre_square, clip_crop, resize
-from genbench.rows import Extractor, File, Weights
+from genbench._util.lazy_imports import F, torch
+from genbench.api.extractor import Extractor, File, Weights
+from genbench.features.clip_tokenizer import CONTEXT, Vocabulary
+from genbench.features.clip_tokenizer import read as read_vocabulary
+from genbench.features.load_network import CLIP, fill, standardised, vision_transformer
+from genbench.features.resize import centre_square, clip_crop, resize
+from genbench.io.checkpoints import load_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

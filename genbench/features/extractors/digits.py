@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.checkpoints import load_checkpoint
-from genbench.lazy import F, torch
-from genbench.networks import fill
-from genbench.rows import Extractor, File, Weights
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import F, torch
+from genbench.api.extractor import Extractor, File, Weights
+from genbench.features.load_network import fill
+from genbench.io.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -14,13 +14,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genbench.checkpoints import load_tensors
-from genbench.inception_weights import FORMS, WEIGHTS
-from genbench.lazy import F, torch
-from genbench.precision import compiled, dtype_of, says_slow, with_tf32, worth_compiling
-from genbench.resizes import RESIZES, resize
-from genbench.rows import PRECISIONS, Extractor
-from genbench.say import UserError
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import F, torch
+from genbench.api.extractor import PRECISIONS, Extractor
+from genbench.features.extractors._inception_files import FORMS, WEIGHTS
+from genbench.features.numeric_precision import (
+    compiled,
+    dtype_of,
+    says_slow,
+    with_tf32,
+    worth_compiling,
+)
+from genbench.features.resize import RESIZES, resize
+from genbench.io.checkpoints import load_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

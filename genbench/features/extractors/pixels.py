@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import torch
-from genbench.rows import Extractor
+from genbench._util.lazy_imports import torch
+from genbench.api.extractor import Extractor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.checkpoints import load_checkpoint
-from genbench.lazy import torch, torchvision_models
-from genbench.networks import IMAGENET, fill, standardised
-from genbench.resizes import resize
-from genbench.rows import Extractor, File, Weights
+from genbench._util.lazy_imports import torch, torchvision_models
+from genbench.api.extractor import Extractor, File, Weights
+from genbench.features.load_network import IMAGENET, fill, standardised
+from genbench.features.resize import resize
+from genbench.io.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from genbench.lazy import F, torch
+from genbench._util.lazy_imports import F, torch
 
 if TYPE_CHECKING:
     from torch import Tensor

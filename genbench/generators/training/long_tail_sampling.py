@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import longtail
-from genbench.lazy import torch
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import torch
+from genbench.data import long_tail
 
 if TYPE_CHECKING:
-    from genbench.longtail import Groups
+    from genbench.data.long_tail import Groups
 
 MODES = ("natural", "drop", "oversample", "staged")
 STAGES = ("deferred", "curriculum")
@@ -105,7 +106,7 @@ def draws(
             itertools.islice(_class_aware(labels, size, generator), steps - late),
         )
     if tail.mode == "staged":
-        return _curriculum(labels, longtail.groups(counts), steps, size, generator)
+        return _curriculum(labels, long_tail.groups(counts), steps, size, generator)
     out = dropped(counts, tail)
     members = [c for c in range(len(counts)) if c not in out]
     if not any(counts[c] for c in members):

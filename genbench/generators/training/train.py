@@ -10,20 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import augment, options
-from genbench.abilities import Description
-from genbench.cuts import BALANCED_TRAIN
-from genbench.draws import LARGEST_SEED
-from genbench.files import SEAL, file_sha256, folder_to_write, write
-from genbench.folders import dataset_of
-from genbench.generator import Generator, construct, device_of, locate, seed_everything
-from genbench.lazy import safetensors_torch, torch
-from genbench.say import VERSION, PluginFailed, UserError, clean, progress, tell
-from genbench.sources import code_of
-from genbench.tails import Tail, draws, dropped, last_stage
+from genbench._util.atomic_write import folder_to_write, write
+from genbench._util.checksummed_files import SEAL
+from genbench._util.console import progress, tell
+from genbench._util.errors import PluginFailed, UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import file_sha256
+from genbench._util.lazy_imports import safetensors_torch, torch
+from genbench._util.version import VERSION
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import BALANCED_TRAIN
+from genbench.generators import options
+from genbench.generators.description import Description
+from genbench.generators.generator import Generator, construct, seed_everything
+from genbench.generators.identity import code_of
+from genbench.generators.load import device_of, locate
+from genbench.generators.seeded_noise import LARGEST_SEED
+from genbench.generators.training import augmentation
+from genbench.generators.training.long_tail_sampling import Tail, draws, dropped, last_stage
 
 if TYPE_CHECKING:
-    from genbench.rows import Batch, Dataset
+    from genbench.api.dataset import Batch, Dataset
 
 # bytes of training images: all of them are held in memory, and on the device, for a strategy for
 # the tail draws any of them at any time
@@ -116,12 +123,12 @@ def train(plugin: str, wish: Training) -> str:
         raise UserError(f"--init {wish.init}: there is no such file")
     folder_to_write(wish.out.absolute().parent, "the folder of --out")
     dataset = dataset_of(wish.dataset)
-    can = [kind for kind in augment.KINDS if kind in description.abilities["train"]]
+    can = [kind for kind in augmentation.KINDS if kind in description.abilities["train"]]
     if wish.augment and wish.augment not in can:
         why = (
             f"its train hook names {can[0]}"
             if can
-            else f"its train hook names none of {', '.join(augment.KINDS)}"
+            else f"its train hook names none of {', '.join(augmentation.KINDS)}"
         )
         raise UserError(f"--augment {clean(wish.augment)}: {description.name} cannot; {why}")
     if not 0 <= wish.seed <= LARGEST_SEED:
@@ -265,7 +272,7 @@ def kept_at(out: Path, step: int) -> Path:
 
 
 def _step_through(generator: Generator, batches: Batches, wish: Training, made: Made) -> None:
-    given: dict[str, Any] = {wish.augment: augment.KINDS[wish.augment]} if wish.augment else {}
+    given: dict[str, Any] = {wish.augment: augmentation.KINDS[wish.augment]} if wish.augment else {}
     if (begins := last_stage(wish.tail, len(batches))) < len(batches):
         given["late"] = lambda: batches.drawn() > begins
     with (

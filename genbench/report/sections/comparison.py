@@ -8,11 +8,21 @@ import math
 import statistics
 from typing import Any
 
-from genbench.alike import BOUGHT, short
-from genbench.comparisons import Block, Row, Unit, differences, grouped, kept_apart, ranks
-from genbench.say import plus_minus
-from genbench.section import Section
-from genbench.standings import ARROW, Entry, direction, metrics_of, rank_text
+from genbench._util.formatting import plus_minus
+from genbench.api.report_section import Section
+from genbench.leaderboards.comparison import (
+    Block,
+    Row,
+    Unit,
+    differences,
+    grouped,
+    kept_apart,
+    ranks,
+)
+from genbench.leaderboards.entries import Entry
+from genbench.leaderboards.ranking import direction, metrics_of
+from genbench.leaderboards.tables import ARROW, rank_text
+from genbench.runs.records.comparability import BOUGHT, short
 
 MOST = 4  # runs of which every pair is shown; of more, each against the first
 TEMPLATE = """

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals
-from genbench.evidence import reasons
-from genbench.lazy import np
-from genbench.plots import FAINT, INK, marker
-from genbench.probes import one_repeat, width_of
-from genbench.say import UserError, plus_minus
-from genbench.section import Section
+from genbench._util.errors import UserError
+from genbench._util.formatting import plus_minus
+from genbench._util.lazy_imports import np
+from genbench.api.report_section import Section
+from genbench.report.run_data import reasons
+from genbench.report.svg_plots import FAINT, INK, marker
+from genbench.runs.planning.outputs import one_repeat, width_of
+from genbench.statistics import confidence_intervals, jackknife
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -143,8 +144,8 @@ def fitted(blocks: Array, value: Callable[[Array], float], least: int, bounded: 
             _line(_less(sizes, groups, blocks, b), _taken(blocks, value, groups, b))[1]
             for b in range(count)
         ]
-        se = intervals.jackknife(np.array(without), np.bincount(blocks, minlength=count), intercept)
-        low, high = intervals.t_interval(intercept, se, count)
+        se = jackknife.jackknife(np.array(without), np.bincount(blocks, minlength=count), intercept)
+        low, high = confidence_intervals.t_interval(intercept, se, count)
     return Line(sizes, tuple(map(tuple, whole)), intercept, slope, low, high)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.section import Section
+from genbench.api.report_section import Section
 
 TEMPLATE = """
 <p class="quiet">Measured once, on the machine of the run, while it ran; \

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import images, paths
-from genbench.evidence import reasons
-from genbench.lazy import np, torch
-from genbench.say import PluginFailed, UserError, plus_minus
-from genbench.section import Section
+from genbench._util.errors import PluginFailed, UserError
+from genbench._util.formatting import plus_minus
+from genbench._util.lazy_imports import np, torch
+from genbench.api.report_section import Section
+from genbench.data import image_checks
+from genbench.generators import latent_paths
+from genbench.report.run_data import reasons
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -119,14 +121,14 @@ def _drawn(generator: Any, run: Any, ends: list[tuple[int, int]], space: str, pa
         )
         steps = []
         for at in np.linspace(0, 1, STEPS):
-            latents = paths.point(
+            latents = latent_paths.point(
                 a, b, torch.full((len(ends),), float(at), device=generator.device), path
             )
             answer = generator.call(
                 "synthesize", latents=latents, labels=labels, seeds=firsts, space=space
             )
             steps.append(
-                images.checked(answer.clamp(-1, 1), len(ends), (-1.0, 1.0), "round")[0]
+                image_checks.checked(answer.clamp(-1, 1), len(ends), (-1.0, 1.0), "round")[0]
                 .cpu()
                 .numpy()
             )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import nearest
-from genbench.evidence import reasons
-from genbench.lazy import np
-from genbench.plots import FAINT, INK
-from genbench.say import UserError, plus_minus
-from genbench.section import Section
+from genbench._util.errors import UserError
+from genbench._util.formatting import plus_minus
+from genbench._util.lazy_imports import np
+from genbench.api.report_section import Section
+from genbench.report.run_data import reasons
+from genbench.report.svg_plots import FAINT, INK
+from genbench.statistics import nearest_neighbours
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -104,16 +105,18 @@ def _found(report: Any, run: Any) -> dict[str, Any]:
     samples, (train, _) = run.samples[:LARGEST], run.real(run.train)
     if len(train) < NEAR + 1:
         raise UserError(f"{len(train)} training images are too few")
-    squares, places = nearest.nearest(samples, train, NEAR)
+    squares, places = nearest_neighbours.nearest(samples, train, NEAR)
     held = run.real(run.reference)[0] if run.reference != run.train else None
     usual = np.sqrt(
-        (nearest.nearest_others(train, 1) if held is None else nearest.nearest(held, train, 1))[0][
-            :, 0
-        ]
+        (
+            nearest_neighbours.nearest_others(train, 1)
+            if held is None
+            else nearest_neighbours.nearest(held, train, 1)
+        )[0][:, 0]
     )
     apart = np.sqrt(squares[:, 0])
     ratio = (
-        apart / np.maximum(np.sqrt(nearest.nearest(samples, held, 1)[0][:, 0]), 1e-12)
+        apart / np.maximum(np.sqrt(nearest_neighbours.nearest(samples, held, 1)[0][:, 0]), 1e-12)
         if held is not None
         else apart
     )
@@ -167,7 +170,9 @@ def _fair(samples: Array, train: Array, held: Array) -> tuple[Array, Array]:
         one if len(one) == count else one[rng.choice(len(one), count, replace=False)]
         for one in (train, held)
     ]
-    return tuple(np.sqrt(nearest.nearest(samples, one, 1)[0][:, 0]) for one in sides)  # type: ignore[return-value]
+    return tuple(  # type: ignore[return-value]
+        np.sqrt(nearest_neighbours.nearest(samples, one, 1)[0][:, 0]) for one in sides
+    )
 
 
 def _says(curves: dict[str, Array]) -> str:

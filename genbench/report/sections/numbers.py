@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench import shelves
-from genbench.against_real import against_real
-from genbench.say import plus_minus
-from genbench.section import Section
-from genbench.standings import ARROW
+from genbench._util.formatting import plus_minus
+from genbench.api import _registry as registry
+from genbench.api.report_section import Section
+from genbench.leaderboards.tables import ARROW
+from genbench.leaderboards.versus_real import against_real
 
 WIDE, TALL = 150, 13  # of a picture of intervals: its width, and the height of a run's line
 TEMPLATE = """
@@ -116,7 +116,9 @@ def _title(measure: Any) -> str:
         return str(measure["title"])
     metric = measure.get("metric", "")
     return (
-        str(shelves.find("metrics", metric).title) if metric in shelves.standing("metrics") else ""
+        str(registry.find("metrics", metric).title)
+        if metric in registry.standing("metrics")
+        else ""
     )
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench import classes_read
-from genbench.evidence import reasons
-from genbench.files import Damaged, read_json
-from genbench.lazy import np
-from genbench.plots import FAINT, INK, marker
-from genbench.say import UserError, plus_minus
-from genbench.section import Section
+from genbench._util.checksummed_files import Damaged, read_json
+from genbench._util.errors import UserError
+from genbench._util.formatting import plus_minus
+from genbench._util.lazy_imports import np
+from genbench.api.report_section import Section
+from genbench.per_class import from_run
+from genbench.report.run_data import reasons
+from genbench.report.svg_plots import FAINT, INK, marker
 
 # of a run whose table is made here, where `genbench classes` has made none
 LARGEST_N, LARGEST_C = 20_000, 100
@@ -115,7 +116,7 @@ def _table(run: Any) -> dict[str, Any]:
             f"{run.record.id[:8]}, then the report again"
         )
     run.has_shards()
-    made = classes_read.table_of(run.record)
+    made = from_run.table_of(run.record)
     return {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests}
 
 

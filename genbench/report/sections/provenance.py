@@ -8,10 +8,10 @@ import contextlib
 import shlex
 from typing import Any
 
-from genbench import shelves
-from genbench.draws import LARGEST_SEED, first_seed
-from genbench.say import UserError
-from genbench.section import Section
+from genbench._util.errors import UserError
+from genbench.api import _registry as registry
+from genbench.api.report_section import Section
+from genbench.generators.seeded_noise import LARGEST_SEED, first_seed
 
 TEMPLATE = """
 {% for one in found %}
@@ -97,7 +97,7 @@ def _metrics(protocols: Any) -> list[str]:
     words: list[str] = []
     own: set[str] = set()
     for name, under in protocols.items():
-        row = shelves.find("protocols", name) if name in shelves.standing("protocols") else None
+        row = registry.find("protocols", name) if name in registry.standing("protocols") else None
         own |= {one.name for one in row.measures} if row else set()
         words += [_word(one, row) for one in under["measures"]]
     return [] if set(words) == own else list(dict.fromkeys(words))
@@ -107,7 +107,7 @@ def _word(measure: Any, row: Any) -> str:
     placed = measure["name"] in {one.name for one in row.measures} if row else False
     return str(
         measure["name"]
-        if placed or measure["name"] in shelves.standing("measures")
+        if placed or measure["name"] in registry.standing("measures")
         else measure.get("metric", measure["name"])
     )
 
@@ -200,8 +200,8 @@ def _licences(run: Any, extractors: list[str]) -> str:
     found = []
     with contextlib.suppress(UserError):
         found.append(f"{run.dataset.name}: {run.dataset.licence}")
-    known = shelves.standing("extractors")
-    rows = [shelves.find("extractors", name) for name in extractors if name in known]
+    known = registry.standing("extractors")
+    rows = [registry.find("extractors", name) for name in extractors if name in known]
     return "; ".join(
         [*found, *(f"{row.name}: {row.weights.licence}" for row in rows if row.weights)]
     )

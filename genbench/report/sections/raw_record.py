@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.say import VERSION
-from genbench.section import Section
+from genbench._util.version import VERSION
+from genbench.api.report_section import Section
 
 TEMPLATE = """
 <p class="quiet">The whole record of each run lies in this page as JSON, \

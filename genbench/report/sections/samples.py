@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench.evidence import reasons
-from genbench.lazy import np
-from genbench.say import UserError
-from genbench.section import Section
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api.report_section import Section
+from genbench.report.run_data import reasons
 
 if TYPE_CHECKING:
     from numpy import ndarray

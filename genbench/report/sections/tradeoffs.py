@@ -7,10 +7,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from genbench.lazy import mpl_ticker
-from genbench.plots import FAINT, INK, points
-from genbench.section import Section
-from genbench.standings import ARROW, direction, metrics_of
+from genbench._util.lazy_imports import mpl_ticker
+from genbench.api.report_section import Section
+from genbench.leaderboards.ranking import direction, metrics_of
+from genbench.leaderboards.tables import ARROW
+from genbench.report.svg_plots import FAINT, INK, points
 
 FAR = 30  # times the least: from there on distances stand on a logarithmic scale
 TEMPLATE = """

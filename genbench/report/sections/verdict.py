@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench.against_real import against_real
-from genbench.section import Section
+from genbench.api.report_section import Section
+from genbench.leaderboards.versus_real import against_real
 
 TEMPLATE = """
 {% for run in runs %}

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genbench import gaussians, nearest
-from genbench.evidence import reasons
-from genbench.influence import influence
-from genbench.lazy import np
-from genbench.say import UserError
-from genbench.section import Section
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import np
+from genbench.api.report_section import Section
+from genbench.report.run_data import reasons
+from genbench.statistics import frechet_distance, nearest_neighbours
+from genbench.statistics.influence_function import influence
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -99,7 +99,7 @@ def _worst(report: Any, run: Any) -> dict[str, Any]:
 
 def _far(rows: Array, held: Array) -> tuple[Array, Array]:
     """Each sample's distance to its nearest real image, and the places of the farthest."""
-    value = np.sqrt(nearest.nearest(rows, held, 1)[0][:, 0])
+    value = np.sqrt(nearest_neighbours.nearest(rows, held, 1)[0][:, 0])
     return value, np.lexsort((np.arange(len(value)), -value))[:SHOWN]
 
 
@@ -123,13 +123,13 @@ def _costly(rows: Array, held: Array) -> tuple[Array, Array]:
 
 def _without(run: Any, rows: Array, held: Array, places: Array) -> str:
     """What the distance is with and without the worst, and without as many drawn at random."""
-    still = gaussians.fit(held)
+    still = frechet_distance.fit(held)
     whole, less = (
-        gaussians.distance(rows, still),
-        gaussians.distance(np.delete(rows, places, 0), still),
+        frechet_distance.distance(rows, still),
+        frechet_distance.distance(np.delete(rows, places, 0), still),
     )
     chance = np.random.default_rng(0).choice(len(rows), len(places), replace=False)
-    usual = gaussians.distance(np.delete(rows, chance, 0), still)
+    usual = frechet_distance.distance(np.delete(rows, chance, 0), still)
     told = (
         f"The worst {len(places)} of {len(rows)}. The Fréchet distance of all is {whole:.3g}; "
         f"without these {less:.3g}"

@@ -1,3 +1,3 @@
 """The shelf of engines: who computes a run's shards,
-a file each with a row genbench.engine.Engine.
+a file each with a row genbench.api.engine.Engine.
 """

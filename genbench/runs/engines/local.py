@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
 from typing import Any
 
-from genbench.engine import Engine, Wanted, take_gpu
-from genbench.lazy import torch
+from genbench._util.lazy_imports import torch
+from genbench.api.engine import Engine, Wanted, take_gpu
 
 PLACE = "GENBENCH_WORKER"  # of a worker among its fellows, in its environment
 

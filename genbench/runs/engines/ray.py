@@ -13,8 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from genbench.engine import Engine, Wanted, whole
-from genbench.say import RunFailed, UserError
+from genbench._util.errors import RunFailed, UserError
+from genbench.api.engine import Engine, Wanted, whole
 
 RETRIES = 3  # of a task whose process or node was lost
 STORE = 100 << 20  # bytes of a local cluster's store of objects: tasks pass words, never images

@@ -10,8 +10,9 @@ from concurrent.futures import Executor, Future
 from threading import Thread
 from typing import Any
 
-from genbench.engine import Engine, Wanted, whole
-from genbench.say import RunFailed, UserError, clean
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench.api.engine import Engine, Wanted, whole
 
 HOURS = 4  # of a job, where nothing was said
 # option -> submitit's name

@@ -10,14 +10,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from genbench import shelves, weights
-from genbench.arrays import NEEDS, RECONSTRUCTED
-from genbench.large import first_of
-from genbench.probes import one_repeat, width_of
-from genbench.rows import Dataset, Extractor, Measure, Metric, Pairs, Protocol, source_of
-from genbench.say import UserError, choices
-from genbench.used import FOREIGN, Asked, Used, used
-from genbench.versions import of_measure
+from genbench._util.errors import UserError, choices
+from genbench.api import _registry as registry
+from genbench.api.dataset import Dataset
+from genbench.api.extractor import Extractor
+from genbench.api.metric import Measure, Metric, Pairs
+from genbench.api.metric_inputs import NEEDS, RECONSTRUCTED
+from genbench.api.protocol import Protocol
+from genbench.api.validation import source_of
+from genbench.features.identity import Used
+from genbench.io import weights
+from genbench.metrics._large_runs import first_of
+from genbench.runs.planning.extractors import FOREIGN, Asked, used
+from genbench.runs.planning.outputs import one_repeat, width_of
+from genbench.runs.records.versions import of_measure
 
 # a distance outside Inception's space, beside every fid whose board can have one
 OUTSIDE = ("fd_dinov2", "fd_clip")
@@ -39,7 +45,7 @@ def unplaced(metrics: Sequence[str], protocols: Sequence[Protocol]) -> list[str]
     placed = {
         word for p in protocols for measure in p.measures for word in (measure.name, measure.metric)
     }
-    there = {**shelves.standing("metrics"), **shelves.standing("measures")}
+    there = {**registry.standing("metrics"), **registry.standing("measures")}
     for word in metrics:
         if word not in placed and word != "all" and word not in there:
             raise UserError(f"unknown metric {word!r}: {choices(word, placed | set(there))}")
@@ -71,7 +77,7 @@ def taken(
         why = _unfit(measure, protocol, asked)
         name = measure.features.partition(".")[0]
         if not why and name not in extractors:
-            found = used(shelves.find("extractors", name), asked)
+            found = used(registry.find("extractors", name), asked)
             if isinstance(found, str):
                 why = found
             else:
@@ -126,7 +132,7 @@ def _plain(measure: Measure, skip: str, flags: list[str], n: int, labels: str) -
 
     n: 0 where no rule holds.
     """
-    metric: Metric = shelves.find("metrics", measure.metric)
+    metric: Metric = registry.find("metrics", measure.metric)
     plain = {
         **asdict(measure),
         "constants": dict(measure.constants),
@@ -167,9 +173,9 @@ def _chosen(protocol: Protocol, asked: Asked, others: Sequence[str]) -> Iterator
         for measure in (
             _usual(name, protocol, asked.dataset)
             for name in OUTSIDE
-            if name in shelves.standing("measures")
+            if name in registry.standing("measures")
         ):
-            row = shelves.find("extractors", measure.features.partition(".")[0])
+            row = registry.find("extractors", measure.features.partition(".")[0])
             if weights.find(row.weights, source_of(row.load).parent, asked.weights) is not None:
                 yield measure
                 return
@@ -180,15 +186,15 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
     measure of a set; a metric without a published name in that measure's space, or in the
     recogniser's.
     """
-    rows = {measure.name: shelves.find("metrics", measure.metric) for measure in protocol.measures}
+    rows = {measure.name: registry.find("metrics", measure.metric) for measure in protocol.measures}
     held = next(
         (m for m in protocol.measures if m.reference and "samples" in rows[m.name].needs),
         protocol.measures[0],
     )
-    if name in shelves.standing("measures"):
-        measure: Measure = shelves.find("measures", name)
+    if name in registry.standing("measures"):
+        measure: Measure = registry.find("measures", name)
     else:
-        metric: Metric = shelves.find("metrics", name)
+        metric: Metric = registry.find("metrics", name)
         features = (
             (dataset.recogniser or NO_RECOGNISER)
             if {"logits", "reference_logits"} & set(metric.needs)
@@ -197,14 +203,14 @@ def _usual(name: str, protocol: Protocol, dataset: Dataset) -> Measure:
         measure = Measure(metric.name, features, pairs=Pairs() if "pairs" in metric.needs else None)
     against = any(
         NEEDS[need] == "reference" or need in RECONSTRUCTED
-        for need in shelves.find("metrics", measure.metric).needs
+        for need in registry.find("metrics", measure.metric).needs
     )
     return replace(measure, reference=measure.reference or (held.reference if against else ""))
 
 
 def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     """Why a measure cannot be taken of this data set and generator, or ""."""
-    metric: Metric = shelves.find("metrics", measure.metric)
+    metric: Metric = registry.find("metrics", measure.metric)
     known = list(inspect.signature(metric.value).parameters)[1:]
     for name in sorted(set(measure.constants) - set(known)):
         raise UserError(
@@ -220,7 +226,7 @@ def _unfit(measure: Measure, protocol: Protocol, asked: Asked) -> str:
     if measure.features == NO_RECOGNISER:
         return f"the data set {asked.dataset.name} has no recogniser, which tells its classes"
     extractor, _, output = measure.features.partition(".")
-    row: Extractor = shelves.find("extractors", extractor)
+    row: Extractor = registry.find("extractors", extractor)
     outputs = row.outputs
     splits = asked.dataset.splits
     train = protocol.train or "train"
@@ -356,5 +362,5 @@ def _splits(protocol: Protocol, asked: Asked, measures: Sequence[Mapping[str, An
             f"protocol {protocol.name} names the split {split!r} of {asked.dataset.name}: "
             f"{choices(split, asked.dataset.splits)}"
         )
-    train = any("train" in shelves.find("metrics", m["metric"]).needs for m in taken)
+    train = any("train" in registry.find("metrics", m["metric"]).needs for m in taken)
     return sorted(used | ({protocol.train or "train"} if train else set()))

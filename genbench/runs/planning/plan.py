@@ -8,81 +8,38 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genbench import options, shelves
-from genbench.abilities import Description
-from genbench.conditions import Wish, conditions
-from genbench.cuts import REFERENCES, whole
-from genbench.draws import LARGEST_N, LARGEST_SEED, first_seed
-from genbench.files import SEAL, content_sha256
-from genbench.folders import dataset_of
-from genbench.generator import checkpoint_of, device_of, options_of, usual_of
-from genbench.measures import taken, unplaced, wanted_n
-from genbench.precision import possible
-from genbench.prompts import COLUMN, TEMPLATE
-from genbench.record import Plan
-from genbench.rows import Dataset, Protocol
-from genbench.say import UserError, clean
-from genbench.sources import code_of, held_of, seal_of
-from genbench.statistics import read_statistics
-from genbench.used import Asked, needed
-from genbench.weights import known, words
+from genbench._util.checksummed_files import SEAL
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import content_sha256
+from genbench.api import _registry as registry
+from genbench.api.dataset import Dataset
+from genbench.api.protocol import Protocol
+from genbench.data.resolve import dataset_of
+from genbench.data.subsets import REFERENCES, whole
+from genbench.features.identity import needed
+from genbench.features.numeric_precision import possible
+from genbench.generators import options
+from genbench.generators.conditions import Wish, conditions
+from genbench.generators.description import Description
+from genbench.generators.identity import code_of, held_of, seal_of
+from genbench.generators.load import checkpoint_of, device_of, options_of, usual_of
+from genbench.generators.seeded_noise import LARGEST_N, LARGEST_SEED, first_seed
+from genbench.io.reference_statistics import read_statistics
+from genbench.io.weights import known, words
+from genbench.runs.planning.extractors import Asked
+from genbench.runs.planning.measures import taken, unplaced, wanted_n
+from genbench.runs.planning.request import Request, _positive
+from genbench.runs.records.record import Plan
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB
 AUTO = 0  # the batch size of a plan that is to find its own
 # of what a checkpoint says of itself, into the record
 TRAINED = ("dataset", "steps", "batch_size", "seed")
-
-
-@dataclass(frozen=True)
-class Request:
-    """The words of the user about one run."""
-
-    dataset: str = "digits"
-    protocols: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-    n: int | None = None
-    seed: int = 0
-    seeds: str = ""
-    labels: str = ""
-    options: tuple[str, ...] = ()
-    checkpoint: Path | None = None
-    trust: str = ""
-    batch_size: int | str = 50  # or "auto"
-    memory_cap: float | None = None  # GB, for "auto"
-    device: str = "auto"
-    save_samples: bool = False
-    weights: tuple[str, ...] = ()
-    reference: Path | None = None
-    feature_precision: str = "float32"
-    prompts: Path | None = None
-    prompt_column: str = COLUMN
-    template: str = TEMPLATE
-    method: str = ""
-    plugin: str = ""  # the generator's word; "" of one in memory
-    workers: int | None = None  # processes that draw; None: as many as the engine has
-    on: str = ""  # the engine, NAME or NAME://ADDRESS
-    on_options: tuple[str, ...] = ()
-    partition: str = ""
-    shard_timeout: float | None = None  # seconds
-    shard: str = ""  # K/N: a share of the run, drawn and not scored
-
-    def __post_init__(self) -> None:
-        _positive(1 if self.workers is None else self.workers, "--workers")
-        if self.shard_timeout is not None and not 0 < self.shard_timeout < 1e9:
-            raise UserError(f"--shard-timeout {self.shard_timeout}: seconds, more than 0")
-        if (self.partition or self.on_options) and not self.on:
-            raise UserError(
-                "--partition and --on-option are words to an engine: name it too, as in --on slurm"
-            )
-        if self.shard and (self.on or self.shard_timeout):
-            raise UserError(
-                "--shard draws in this process: leave out --on and --shard-timeout, or --shard"
-            )
-        divided(self.shard or "1/1")
 
 
 def settle(request: Request, description: Description) -> Plan:
@@ -167,7 +124,7 @@ def _keeps(request: Request, n: int, dataset: Dataset, first: Protocol) -> bool:
 
 
 def _protocol(name: str, dataset: Dataset) -> Protocol:
-    row: Protocol = shelves.find("protocols", name)
+    row: Protocol = registry.find("protocols", name)
     if row.dataset not in (dataset.name, whole(dataset).name, "any"):
         raise UserError(
             f"protocol {name} is for the data set {row.dataset}, not {dataset.name}: "
@@ -194,7 +151,7 @@ def _weights(request: Request) -> dict[str, Path]:
         known(
             named,
             sorted(
-                {one.name for row in shelves.every("extractors").values() for one in needed(row)}
+                {one.name for row in registry.every("extractors").values() for one in needed(row)}
             ),
         )
     return named
@@ -238,12 +195,6 @@ def _statistics(path: Path | None) -> dict[str, Any] | None:
     }
 
 
-def _positive(value: int, word: str) -> int:
-    if value < 1:
-        raise UserError(f"{word} {value}: at least 1")
-    return value
-
-
 def _batch(request: Request) -> int:
     """--batch-size as a number, AUTO where the run is to find it."""
     word = str(request.batch_size)
@@ -267,18 +218,6 @@ def _batch(request: Request) -> int:
 
 def _wrong_batch(word: str) -> int:
     raise UserError(f"--batch-size {clean(word)}: a whole number, at least 1, or auto")
-
-
-def divided(word: str) -> tuple[int, int]:
-    """K and N of --shard K/N, 1 <= K <= N."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", word)
-    place, of = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= place <= of:
-        raise UserError(
-            f"--shard {clean(word)}: write K/N, from 1/N to N/N, or auto, which reads torchrun's "
-            "or SLURM's variables"
-        )
-    return place, of
 
 
 def _seeds(request: Request, usual: int) -> tuple[int, int]:
@@ -322,7 +261,7 @@ def _said(checkpoint: Path | None, method: str) -> dict[str, Any]:
     """
     if checkpoint is None or checkpoint.suffix != ".safetensors":
         return {"method": method}
-    from genbench.lazy import safetensors
+    from genbench._util.lazy_imports import safetensors
 
     try:
         with safetensors.safe_open(checkpoint, "np") as file:

@@ -22,8 +22,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genbench import tomls
-from genbench.say import UserError, choices, clean
+from genbench._util.errors import UserError, choices
+from genbench._util.formatting import clean
+from genbench.io import toml
 
 TEXTS = (
     "plugin",
@@ -58,7 +59,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"--suite {shown} is larger than a megabyte; it is no list of runs")
-        content = tomls.loads(path.read_bytes())
+        content = toml.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"--suite {shown}: there is no such file") from None
     except (OSError, ValueError) as error:

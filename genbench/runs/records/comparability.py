@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from genbench.feature_versions import same
-from genbench.files import digest
-from genbench.record import Record, Score
-from genbench.say import NotComparable, clean
+from genbench._util.errors import NotComparable
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench.features.versions import same
+from genbench.runs.records.record import Record, Score
 
 # of a protocol: what decides its numbers
 RULED = ("dataset", "splits", "quantise", "repeats", "reducer", "train", "statistics", "extractors")

@@ -7,21 +7,18 @@ and refuses newer ones with the way out.
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench.files import Damaged, digest, read_json, write_json
-from genbench.lazy import pd, torch
-from genbench.record_upgrades import UPGRADES
-from genbench.say import RunFailed, UserError, clean
-from genbench.shapes import tree, wrong
-from genbench.stores import is_url, opened
+from genbench._util.checksummed_files import Damaged, read_json, write_json
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import pd
+from genbench.io.plain_data import tree, wrong
+from genbench.runs.records.upgrade import UPGRADES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -316,108 +313,3 @@ def write(path: Path, record: Record) -> Record:
     if digest(again.to_json()) != digest(record.to_json()):
         raise RunFailed(f"{path} was written but reads back differently; is the disk sound?")
     return again
-
-
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pandas",
-    "scikit-learn",
-    "pluggy",
-    "safetensors",
-)
-
-
-def environment(device: str) -> dict[str, Any]:
-    """Where the run was made: versions, device, processors,
-    the git commit of the folder one stands in.
-
-    No variables, no command line: they hold secrets.
-    """
-    versions = {name: _version(name) for name in PACKAGES}
-    cuda = device.startswith("cuda")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": versions,
-        "device": torch.cuda.get_device_name()
-        if cuda
-        else platform.processor() or platform.machine(),
-        "cuda": torch.version.cuda if cuda else None,
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        **_git(),
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git() -> dict[str, Any]:
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *words], capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = ask("rev-parse", "HEAD")
-    return {
-        "git_commit": commit,
-        "git_dirty": bool(ask("status", "--porcelain")) if commit else None,
-    }
-
-
-def find(word: str | None, out: Path) -> Record:
-    """The record behind RUN: a run folder, its URL, an entry file, an id's beginning,
-    or the newest in `out` for None.
-    """
-    if word is not None and is_url(word):
-        root, _, run = word.rstrip("/").rpartition("/")
-        place = opened(root, run)
-        place.pull(mend=False)
-        paths = [place.folder / "run.json"]
-    elif word is not None and Path(word).exists():
-        paths = [Path(word) / "run.json" if Path(word).is_dir() else Path(word)]
-    else:
-        paths = sorted(
-            (p for p in out.glob("*/run.json") if p.parent.name.startswith(word or "")),
-            key=lambda path: path.stat().st_mtime,
-        )
-    if not paths or (word and len({path.parent for path in paths}) > 1):
-        near = (
-            ", ".join(sorted(path.parent.name for path in paths or out.glob("*/run.json"))[:8])
-            or "there is none"
-        )
-        if word is None:
-            raise UserError(f"there is no finished run in {out}: genbench run makes one")
-        raise UserError(
-            f"{'several runs begin' if paths else 'no finished run begins'} with "
-            f"{clean(word or 'anything')} in {out}: {near}"
-        )
-    try:
-        found = read(paths[-1])
-    except FileNotFoundError:
-        raise UserError(
-            f"{paths[-1].parent} has no finished run: give genbench run the same words again, "
-            "and it goes on"
-        ) from None
-    except Damaged as error:
-        raise UserError(
-            f"{error}; genbench run with the same words makes it again from its shards"
-        ) from None
-    if why := lacking(found):
-        raise UserError(
-            f"{paths[-1]} {why}; genbench run --fresh with the same words makes it again"
-        )
-    return found

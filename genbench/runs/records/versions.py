@@ -13,15 +13,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genbench.feature_versions import bare, is_ours, of_hash
-from genbench.files import digest
-from genbench.rows import Metric, source_of
-from genbench.source_files import code_of_files
+from genbench._util.hashing import digest
+from genbench._util.source_files import code_of_files
+from genbench.api.metric import Metric
+from genbench.api.validation import source_of
+from genbench.features.versions import bare, is_ours, of_hash
 
 # label policy -> version of the rule which sample lies in which block
 BLOCKS = {"balanced": 1, "iid": 1, "training": 1}
 LEAVE_OUTS = "exact"  # how the values without each block are computed; that parts no two records
-REAL_VS_REAL = "splits/1"  # random splits of the pool of real images, as real.py makes them
+REAL_VS_REAL = "splits/1"  # random splits of the pool of real images, as real_vs_real.py makes them
 PAIRS = "pairs/1"  # how latent pairs are rendered and compared
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genbench import shards
-from genbench.fitting import OutOfMemory, allowed, in_use, largest, most_used, noticed
-from genbench.generator import PER_CALL, Generator
-from genbench.lazy import np
-from genbench.plan import AUTO, Request
-from genbench.probes import PAIRS_AT_ONCE, probes_of
-from genbench.record import Plan
-from genbench.say import complain, tell
+from genbench._util.console import complain, tell
+from genbench._util.lazy_imports import np
+from genbench.generators.generator import PER_CALL, Generator
+from genbench.runs.planning.outputs import PAIRS_AT_ONCE, probes_of
+from genbench.runs.planning.plan import AUTO
+from genbench.runs.planning.request import Request
+from genbench.runs.records.record import Plan
+from genbench.runs.sampling import write_shards
+from genbench.runs.sampling.memory import OutOfMemory, allowed, in_use, largest, most_used, noticed
 
 
 def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
@@ -24,11 +25,11 @@ def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
     if plan.batch_size != AUTO:
         return plan
     # of a shard; no call is for more
-    most = len(shards.shards_of(np.zeros(plan.n, dtype=np.int64))[0].indices)
+    most = len(write_shards.shards_of(np.zeros(plan.n, dtype=np.int64))[0].indices)
     if plan.seeding == "per call":
         return replace(plan, batch_size=PER_CALL)
     cap = int(request.memory_cap * 1e9) if request.memory_cap else allowed(plan.device)
-    labels, places = shards.labels_for(plan), shards.prompt_places(plan)
+    labels, places = write_shards.labels_for(plan), write_shards.prompt_places(plan)
 
     def peak(batch: int) -> int:
         indices = np.arange(batch)
@@ -45,7 +46,7 @@ def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
     return replace(plan, batch_size=found)
 
 
-def halved(work: shards.Work, error: OutOfMemory) -> shards.Work:
+def halved(work: write_shards.Work, error: OutOfMemory) -> write_shards.Work:
     """The work at half the batch size, without the shards that were drawn in other calls than it
     would draw them in; the error at a batch of 1.
 
@@ -53,7 +54,7 @@ def halved(work: shards.Work, error: OutOfMemory) -> shards.Work:
     the same again.
     """
     plan = work.plan
-    parts = shards.shards_of(shards.run_blocks(plan))
+    parts = write_shards.shards_of(write_shards.run_blocks(plan))
     smaller = min(plan.batch_size, max(len(shard.indices) for shard in parts)) // 2
     if smaller < 1 or plan.seeding == "per call":
         raise error
@@ -61,7 +62,7 @@ def halved(work: shards.Work, error: OutOfMemory) -> shards.Work:
     for shard in parts:
         for probe in probes_of(plan).values():
             together = min(PAIRS_AT_ONCE, plan.batch_size) if probe.pairs else plan.batch_size
-            path = shards.path_of(work.folder, shard, probe.name)
+            path = write_shards.path_of(work.folder, shard, probe.name)
             if min(len(shard.indices), together) > smaller and path.exists():
                 path.unlink()
                 gone += 1

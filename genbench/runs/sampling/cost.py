@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.abilities import HELD
-from genbench.lazy import np, torch
-from genbench.say import PluginFailed, complain
+from genbench._util.console import complain
+from genbench._util.errors import PluginFailed
+from genbench._util.lazy_imports import np, torch
+from genbench.generators.description import HELD
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.generator import Generator
+    from genbench.generators.generator import Generator
 
 CALLS = range(3, 21)  # of one image each, for the latency: at least 3, at most 20,
 IMAGES = ("sample", "features", "write", "wait")  # the stages that every image goes through

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from genbench.lazy import torch
-from genbench.say import PluginFailed
+from genbench._util.errors import PluginFailed
+from genbench._util.lazy_imports import torch
 
 # of the memory that is free, which a run may take unless it is told how much
 SHARE = {"cpu": 0.5, "cuda": 0.9}

@@ -4,22 +4,39 @@ and what the files say of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import stats
-from genbench.given import Drawn, NotFinite
-from genbench.lazy import np
-from genbench.probes import Probe, held_rows, kept_images, probe_name, probes_of, rounded
-from genbench.say import RunFailed, progress
-from genbench.shards import Shard, labels_for, parts, path_of, read_probe, run_blocks, shards_of
-from genbench.stats import Moments
+from genbench._util.console import progress
+from genbench._util.errors import RunFailed
+from genbench._util.lazy_imports import np
+from genbench.runs.planning.outputs import (
+    Probe,
+    held_rows,
+    kept_images,
+    probe_name,
+    probes_of,
+    rounded,
+)
+from genbench.runs.sampling.write_shards import (
+    Shard,
+    labels_for,
+    parts,
+    path_of,
+    read_probe,
+    run_blocks,
+    shards_of,
+)
+from genbench.statistics import moments as stats
+from genbench.statistics.moments import Moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.record import Plan
+    from genbench.runs.records.record import Plan
+    from genbench.statistics.moments import Moments
 
 
 def drawn(plan: Plan, folder: Path) -> Drawn:
@@ -153,3 +170,22 @@ def told(plan: Plan, folder: Path) -> dict[str, dict[str, str]]:
         for shard in shards_of(run_blocks(plan))
         if probe and (found := read_probe(folder, shard, probe))
     }
+
+
+class NotFinite(ArithmeticError):
+    """Features of the samples that are streamed hold NaN or infinite values."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run drew, by probe: rows float64 [n, d], distances of pairs (of the first so many
+    samples that were asked for) or within classes, row i for sample i, or sums by block
+    [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n].
+
+    moments(measure, n): of the first n samples' rows by block, where they are not held.
+    """
+
+    probes: Mapping[str, ndarray[Any, Any]]
+    labels: ndarray[Any, Any] | None
+    blocks: ndarray[Any, Any]
+    moments: Callable[[Mapping[str, Any], int], list[Moments]] | None = None

@@ -9,17 +9,26 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from genbench import shards
-from genbench.abilities import Description
-from genbench.files import Damaged, read_json
-from genbench.folders import dataset_of
-from genbench.generator import Generator, checkpoint_of, construct, options_of
-from genbench.lazy import torch
-from genbench.locks import taken
-from genbench.plan import AUTO, Request, divided, with_settled
-from genbench.record import Plan
-from genbench.say import UserError, complain
+from genbench._util.checksummed_files import Damaged, read_json
+from genbench._util.console import complain
+from genbench._util.errors import UserError
+from genbench._util.lazy_imports import torch
+from genbench._util.locks import taken
+from genbench.data.resolve import dataset_of
+from genbench.features.extraction import network
+from genbench.features.identity import place_of_vocabulary
+from genbench.generators.description import Description
+from genbench.generators.generator import Generator, construct
+from genbench.generators.load import checkpoint_of, options_of
+from genbench.runs.planning.plan import AUTO, with_settled
+from genbench.runs.planning.request import Request, divided
+from genbench.runs.records.record import Plan
+from genbench.runs.sampling import write_shards
+
+if TYPE_CHECKING:
+    from genbench.runs.records.record import Plan
 
 # the variable that torch's compiler reads when it is imported
 INDUCTOR = "TORCHINDUCTOR_DETERMINISTIC"
@@ -119,7 +128,24 @@ def share_of(plan: Plan, word: str) -> list[str]:
     if not word:
         return []
     place, of = divided(word)
-    names = [shard.name for shard in shards.shards_of(shards.run_blocks(plan))]
+    names = [shard.name for shard in write_shards.shards_of(write_shards.run_blocks(plan))]
     if of > len(names):
         raise UserError(f"--shard {word}: the run has {len(names)} shards to share out")
     return names[place - 1 :: of]
+
+
+def networks(plan: Plan) -> dict[str, Any]:
+    """Every extractor that the plan names, loaded on its device."""
+    used = {
+        name: one
+        for protocol in plan.protocols.values()
+        for name, one in protocol["extractors"].items()
+    }
+    files = {
+        name: (plan.places.get(name, ""), plan.places.get(place_of_vocabulary(name), ""))
+        for name in sorted(used)
+    }
+    return {
+        name: network(name, plan.device, one, used[name].get("precision", "float32"), plan.n, more)
+        for name, (one, more) in files.items()
+    }

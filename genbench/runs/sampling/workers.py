@@ -21,18 +21,31 @@ from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genbench import heap, shards, shelves, stores
-from genbench.batches import halved
-from genbench.costs import Clock
-from genbench.drawing import constructed, deterministic, drawn_some, share_of, shared, stored
-from genbench.engine import Engine, Wanted, options_of
-from genbench.files import write_json
-from genbench.fitting import OutOfMemory
-from genbench.generator import locate
-from genbench.plan import Request, settle
-from genbench.record import Plan
-from genbench.reference import networks
-from genbench.say import RunFailed, UserError, aside, clean, complain, progress
+from genbench._util import malloc
+from genbench._util.checksummed_files import write_json
+from genbench._util.console import aside, complain, progress
+from genbench._util.errors import RunFailed, UserError
+from genbench._util.formatting import clean
+from genbench.api import _registry as registry
+from genbench.api.engine import Engine, Wanted, options_of
+from genbench.generators.load import locate
+from genbench.io import remote_storage
+from genbench.runs.planning.plan import settle
+from genbench.runs.planning.request import Request
+from genbench.runs.records.record import Plan
+from genbench.runs.sampling import write_shards
+from genbench.runs.sampling.batch_size import halved
+from genbench.runs.sampling.cost import Clock
+from genbench.runs.sampling.memory import OutOfMemory
+from genbench.runs.sampling.setup import (
+    constructed,
+    deterministic,
+    drawn_some,
+    networks,
+    share_of,
+    shared,
+    stored,
+)
 
 # the folder of a file for each shard that is being drawn, with the traceback of what ended it
 DRAWING = "drawing"
@@ -65,7 +78,9 @@ class Drew:
     wrong: UserError | None = None
 
 
-def draw(work: shards.Work, request: Request, place: stores.Place) -> tuple[Plan, int]:
+def draw(
+    work: write_shards.Work, request: Request, place: remote_storage.Place
+) -> tuple[Plan, int]:
     """Compute every probe of every shard that is not there and whole, of a share only its own:
     the plan as it was carried out, how many drew at once.
 
@@ -74,7 +89,7 @@ def draw(work: shards.Work, request: Request, place: stores.Place) -> tuple[Plan
     """
     while True:
         try:
-            with heap.kept():
+            with malloc.kept():
                 return work.plan, _draw(work, request, place)
         except OutOfMemory as error:
             if request.shard or place.root or shared(work.folder):
@@ -88,7 +103,7 @@ def draw(work: shards.Work, request: Request, place: stores.Place) -> tuple[Plan
         write_json(place.folder / "plan.json", work.plan.written())
 
 
-def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
+def _draw(work: write_shards.Work, request: Request, place: remote_storage.Place) -> int:
     only = share_of(work.plan, request.shard)
     count = 1
     if request.on or request.shard_timeout or (request.workers or 1) > 1:
@@ -100,12 +115,12 @@ def _draw(work: shards.Work, request: Request, place: stores.Place) -> int:
             work.clock.seconds["workers"] = work.clock.seconds.get("workers", 0.0) + max(
                 0.0, beside
             )
-    shards.draw(work, only, place.push)
+    write_shards.draw(work, only, place.push)
     return count
 
 
 def _by_engine(
-    work: shards.Work, request: Request, place: stores.Place, only: Sequence[str]
+    work: write_shards.Work, request: Request, place: remote_storage.Place, only: Sequence[str]
 ) -> int:
     """The same by workers; RunFailed names the shards that they could not draw,
     after all others were.
@@ -116,13 +131,14 @@ def _by_engine(
             "put it into a file and name that"
         )
     name, _, address = request.on.partition("://")
-    engine: Engine = shelves.find("engines", name or "local")
+    engine: Engine = registry.find("engines", name or "local")
     options = options_of(
         engine,
         (*request.on_options, *([f"partition={request.partition}"] if request.partition else [])),
     )
     sizes = {
-        shard.name: len(shard.indices) for shard, _ in shards.lacking(work.plan, work.folder, only)
+        shard.name: len(shard.indices)
+        for shard, _ in write_shards.lacking(work.plan, work.folder, only)
     }
     if not sizes:
         return 1
@@ -132,7 +148,7 @@ def _by_engine(
     )
     job = Job(
         request,
-        shelves.files(),
+        registry.files(),
         place.root or str(work.folder.resolve().parent),
         work.plan.id,
         str(Path.cwd()),
@@ -189,13 +205,13 @@ def _by_engine(
     if _missing(work, place, sizes, PATIENCE):
         raise RunFailed(
             f"what the workers drew is not in {work.folder}: it must be one folder for all of "
-            "them; else --out URL (genbench/docs/scale.md)"
+            "them; else --out URL (docs/scale.md)"
         )
     return count
 
 
 def _missing(
-    work: shards.Work, place: stores.Place, names: Collection[str], patience: int = 0
+    work: write_shards.Work, place: remote_storage.Place, names: Collection[str], patience: int = 0
 ) -> set[str]:
     """Which of these shards are not there; for so many seconds,
     since a folder of the network may show late what others have written.
@@ -203,7 +219,9 @@ def _missing(
     for _ in range(patience + 1):
         place.pull()
         if not (
-            missing := {shard.name for shard, _ in shards.lacking(work.plan, work.folder, names)}
+            missing := {
+                shard.name for shard, _ in write_shards.lacking(work.plan, work.folder, names)
+            }
         ):
             break
         time.sleep(min(1, patience))
@@ -211,7 +229,7 @@ def _missing(
 
 
 def _turn(
-    work: shards.Work,
+    work: write_shards.Work,
     engine: Engine,
     wanted: Wanted,
     job: Job,
@@ -304,7 +322,7 @@ def _ended(folder: Path, name: str) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _ready(job: Job) -> tuple[shards.Work, stores.Place]:
+def _ready(job: Job) -> tuple[write_shards.Work, remote_storage.Place]:
     """Everything that the shards of a run are computed with, and where they lie."""
     os.environ.update(dict(job.variables), GENBENCH_QUIET="1")
     try:
@@ -315,9 +333,9 @@ def _ready(job: Job) -> tuple[shards.Work, stores.Place]:
             "the same place on every machine"
         ) from None
     for file in job.files:
-        shelves.add_file(Path(file))
+        registry.add_file(Path(file))
     description = locate(job.request.plugin)
-    place = stores.opened(job.out, job.run)
+    place = remote_storage.opened(job.out, job.run)
     place.pull(mend=False)
     plan = stored(settle(job.request, description), place.folder)
     if plan.id != job.run:
@@ -325,7 +343,7 @@ def _ready(job: Job) -> tuple[shards.Work, stores.Place]:
             f"a worker would draw the run {plan.id}, not {job.run}: was {job.request.plugin}, "
             "or its checkpoint, changed just now?"
         )
-    return shards.Work.of(
+    return write_shards.Work.of(
         plan,
         constructed(description, job.request, plan.device),
         networks(plan),
@@ -340,12 +358,12 @@ def drawn(job: Job, names: tuple[str, ...]) -> Drew:
     What goes wrong is returned: engines lose what an exception was.
     """
     try:
-        with deterministic(), aside(), heap.kept():
+        with deterministic(), aside(), malloc.kept():
             work, place = _ready(job)
             before, images = dict(work.clock.seconds), work.clock.images
-            for shard, lacks in shards.lacking(work.plan, work.folder, names):
+            for shard, lacks in write_shards.lacking(work.plan, work.folder, names):
                 with _watched(work.folder, shard.name, job.request.shard_timeout):
-                    shards.compute(work, shard, lacks)
+                    write_shards.compute(work, shard, lacks)
                 place.push([shard.name])
         return Drew(
             work.clock.images - images,

@@ -14,32 +14,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import costs, prompts, shelves
-from genbench.behind import Behind, fetched
-from genbench.costs import Clock
-from genbench.draws import BLOCKS, blocks_of, labels_of
-from genbench.files import Damaged, read_arrays, sha256, write_arrays
-from genbench.fitting import noticed
-from genbench.images import sketch
-from genbench.lazy import np, torch
-from genbench.probes import (
-    PAIRS_AT_ONCE,
-    Probe,
-    ahead_of,
-    kept_images,
-    probes_of,
-    rows_of,
-    sums_of,
-    wide_at_once,
-)
-from genbench.say import RunFailed, complain, progress
-from genbench.versions import agrees
+from genbench._util.background_thread import Behind, fetched
+from genbench._util.checksummed_files import Damaged, read_arrays, write_arrays
+from genbench._util.console import complain, progress
+from genbench._util.errors import RunFailed
+from genbench._util.hashing import sha256
+from genbench._util.lazy_imports import np, torch
+from genbench.api import _registry as registry
+from genbench.data import prompts
+from genbench.data.image_checks import sketch
+from genbench.features.extraction import ahead_of, rows_of, sums_of, wide_at_once
+from genbench.generators.seeded_noise import labels_of
+from genbench.runs.planning.outputs import PAIRS_AT_ONCE, Probe, kept_images, probes_of
+from genbench.runs.records.versions import agrees
+from genbench.runs.sampling import cost
+from genbench.runs.sampling.cost import Clock
+from genbench.runs.sampling.memory import noticed
+from genbench.statistics.blocks import BLOCKS, blocks_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.generator import Generator
-    from genbench.record import Plan
+    from genbench.generators.generator import Generator
+    from genbench.runs.records.record import Plan
 
 
 @dataclass(frozen=True)
@@ -240,7 +237,7 @@ def _written(seconds: dict[str, float], *steps: Callable[[], None]) -> None:
     then = time.monotonic()
     for step in steps:
         step()
-    costs.add(seconds, "write", then)
+    cost.add(seconds, "write", then)
 
 
 def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
@@ -357,7 +354,7 @@ def _seen(
         if rows:
             network, given = (
                 work.loaded[name],
-                work.texts(shard) if shelves.find("extractors", name).wants else None,
+                work.texts(shard) if registry.find("extractors", name).wants else None,
             )
             found |= {
                 rows[output]: values

@@ -5,32 +5,31 @@ prepared as its row says, and the blocks that leave-outs leave out.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench.arrays import NEEDS, Arrays, Side
-from genbench.draws import blocks_of, rank_in_class
-from genbench.lazy import np
-from genbench.probes import (
-    ahead_of_rows,
+from genbench._util.lazy_imports import np
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import NEEDS, Arrays, Side
+from genbench.features.extraction import ahead_of_rows, sums_of_rows
+from genbench.features.reference import MIRRORED
+from genbench.runs.planning.outputs import (
     one_repeat,
     probe_name,
     reconstructs,
     rounded,
     streamed,
-    sums_of_rows,
     taken_n,
 )
-from genbench.reconstructions import view
-from genbench.reference import MIRRORED
-from genbench.rows import Metric
+from genbench.runs.sampling.read_shards import Drawn
+from genbench.runs.scoring.reconstructions import view
+from genbench.statistics.blocks import blocks_of, rank_in_class
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.reference import Real
-    from genbench.stats import Moments
+    from genbench.features.reference import Real
 
 # what decides a measure's arrays
 PREPARED = (
@@ -43,25 +42,6 @@ PREPARED = (
     "batch",
     "pairs",
 )
-
-
-class NotFinite(ArithmeticError):
-    """Features of the samples that are streamed hold NaN or infinite values."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a run drew, by probe: rows float64 [n, d], distances of pairs (of the first so many
-    samples that were asked for) or within classes, row i for sample i, or sums by block
-    [B, C, d + 2]; labels int64 [n] or None, blocks int64 [n].
-
-    moments(measure, n): of the first n samples' rows by block, where they are not held.
-    """
-
-    probes: Mapping[str, ndarray[Any, Any]]
-    labels: ndarray[Any, Any] | None
-    blocks: ndarray[Any, Any]
-    moments: Callable[[Mapping[str, Any], int], list[Moments]] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves
-from genbench.arrays import NEEDS, Arrays
-from genbench.feature_versions import earlier
-from genbench.files import cache, cached, digest, home
-from genbench.lazy import np
-from genbench.probes import ahead_of_rows, rounded, sums_of_rows
-from genbench.rows import Metric
-from genbench.say import complain, progress
-from genbench.versions import earlier_measure
+from genbench._util.cache import cache, cached, home
+from genbench._util.console import complain, progress
+from genbench._util.hashing import digest
+from genbench._util.lazy_imports import np
+from genbench.api import _registry as registry
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import NEEDS, Arrays
+from genbench.features.extraction import ahead_of_rows, sums_of_rows
+from genbench.features.versions import earlier
+from genbench.runs.planning.outputs import rounded
+from genbench.runs.records.versions import earlier_measure
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -119,7 +121,7 @@ def real_lines(
             continue
         values = _values(of_it, pool, used)
         for measure in of_it:
-            factor = scale(shelves.find("metrics", measure["metric"]), ask, used)
+            factor = scale(registry.find("metrics", measure["metric"]), ask, used)
             found = values[measure["name"]] * factor
             if not np.isfinite(found).all():
                 complain(
@@ -138,7 +140,7 @@ def real_lines(
 def _wanted(
     measure: Mapping[str, Any], counts: ndarray[Any, Any], sizes: Mapping[str, int], train: str
 ) -> Roles:
-    needs = shelves.find("metrics", measure["metric"]).needs
+    needs = registry.find("metrics", measure["metric"]).needs
     held = (
         sizes.get(measure["reference"], 0) if {NEEDS[need] for need in needs} & {"reference"} else 0
     )
@@ -153,7 +155,7 @@ def _quadratic(measure: Mapping[str, Any]) -> bool:
     """Whether a metric looks at every pair of a sample and a real image:
     those that do not do with mean and covariance.
     """
-    metric: Metric = shelves.find("metrics", measure["metric"])
+    metric: Metric = registry.find("metrics", measure["metric"])
     return not metric.from_moments and any(NEEDS[need] != "samples" for need in metric.needs)
 
 
@@ -288,7 +290,7 @@ def _one_split(
     shared: dict[Any, Arrays] = {}
     values = []
     for measure in measures:
-        metric: Metric = shelves.find("metrics", measure["metric"])
+        metric: Metric = registry.find("metrics", measure["metric"])
         key = (measure["features"], measure["precision"], metric.needs)
         if key not in shared:
             rows = rounded(pool.features[measure["features"]], measure)

@@ -12,23 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench import shelves
-from genbench.files import Damaged, read_arrays, write_arrays
-from genbench.generator import seed_everything
-from genbench.images import checked
-from genbench.lazy import np, torch
-from genbench.probes import AT_ONCE, calls, reconstructs, rows_of, wide_at_once
-from genbench.rows import Metric
-from genbench.say import PluginFailed, complain, progress
-from genbench.versions import agrees, between_of
+from genbench._util.checksummed_files import Damaged, read_arrays, write_arrays
+from genbench._util.console import complain, progress
+from genbench._util.lazy_imports import np, torch
+from genbench.api import _registry as registry
+from genbench.api.metric import Metric
+from genbench.features.extraction import AT_ONCE, calls, rows_of, wide_at_once
+from genbench.generators.reconstruct import reconstruct
+from genbench.runs.planning.outputs import reconstructs
+from genbench.runs.records.versions import agrees, between_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.generator import Generator
-    from genbench.record import Plan
-    from genbench.reference import Real
-    from genbench.rows import Batch, Dataset
+    from genbench.api.dataset import Batch, Dataset
+    from genbench.features.reference import Real
+    from genbench.generators.generator import Generator
+    from genbench.runs.records.record import Plan
 
 PART = 1000  # images to a file: the unit of resuming
 VIEW = "rows"  # the name of the array in it
@@ -38,7 +38,7 @@ def view(measure: Mapping[str, Any]) -> str:
     """What a measure of reconstructions is taken of, as a name among a split's features:
     rows of their features, or numbers between images and them.
     """
-    metric: Metric = shelves.find("metrics", measure["metric"])
+    metric: Metric = registry.find("metrics", measure["metric"])
     return f"{measure['features']}~{metric.name if 'between' in metric.needs else 'reconstructed'}"
 
 
@@ -91,7 +91,7 @@ def _says(plan: Plan, protocol: Mapping[str, Any], measure: Mapping[str, Any]) -
     return {
         **common,
         **protocol["extractors"][extractor],
-        "between": between_of(shelves.find("metrics", measure["metric"])),
+        "between": between_of(registry.find("metrics", measure["metric"])),
     }
 
 
@@ -170,41 +170,6 @@ def _read(
     )
 
 
-def reconstruct(
-    generator: Generator, images: torch.Tensor, labels: torch.Tensor, batch_size: int, quantise: str
-) -> torch.Tensor | None:
-    """The generator's reconstructions of images uint8 [n, 3, h, w] of these classes int64 [n],
-    of their shape; None where its hook answers so.
-    """
-    found, name = [], generator.description.name
-    for at in range(0, len(images), batch_size):
-        batch = images[at : at + batch_size]
-        seed_everything(0)  # a hook that draws all the same gives the same again
-        with torch.no_grad():
-            answer = generator.call(
-                "reconstruct", images=batch.clone(), labels=labels[at : at + batch_size]
-            )
-            if answer is None:
-                return None
-            try:
-                ours, _ = checked(
-                    answer, len(batch), generator.description.attributes.get("range"), quantise
-                )
-            except PluginFailed as error:
-                # the contract of both hooks is one
-                raise PluginFailed(
-                    f"{name}: {str(error).replace('sample', 'reconstruct')}"
-                ) from None
-        if ours.shape != batch.shape:
-            came = "x".join(map(str, ours.shape[2:]))
-            raise PluginFailed(
-                f"{name}: reconstruct returned images of {came}, "
-                f"given {images.shape[2]}x{images.shape[3]}; return the size of the originals"
-            )
-        found.append(ours.to(images.device))
-    return torch.cat(found)
-
-
 def _seen(
     measure: Mapping[str, Any],
     loaded: Mapping[str, Any],
@@ -214,7 +179,7 @@ def _seen(
     """A view of reconstructions [n, 3, h, w]: float32 [n, d],
     or float64 [n] between each and its original.
     """
-    metric: Metric = shelves.find("metrics", measure["metric"])
+    metric: Metric = registry.find("metrics", measure["metric"])
     extractor, _, output = measure["features"].partition(".")
     network = loaded[extractor]
     if "between" not in metric.needs:

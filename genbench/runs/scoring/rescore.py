@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genbench import intervals, readback, reconstructions, shelves
-from genbench.lazy import np
-from genbench.record import RATERS, Plan, Record, Score
-from genbench.reference import networks, real_features
-from genbench.say import UserError, clean
-from genbench.scoring import score
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np
+from genbench.api import _registry as registry
+from genbench.runs.records.record import RATERS, Plan, Record, Score
+from genbench.runs.sampling import read_shards
+from genbench.runs.sampling.setup import networks
+from genbench.runs.scoring import reconstructions
+from genbench.runs.scoring.reference import real_features
+from genbench.runs.scoring.score import score
+from genbench.statistics import confidence_intervals
 
 if TYPE_CHECKING:
-    from genbench.generator import Generator
-    from genbench.rows import Dataset
+    from genbench.api.dataset import Dataset
+    from genbench.generators.generator import Generator
 
 # of two machines' numbers, relative to the value or its standard error; of features, relative to
 # their length
@@ -80,7 +85,7 @@ def _rescored(
     real = reconstructions.added(
         real_features(plan, dataset, loaded), plan, dataset, generator, loaded, folder
     )
-    return score(plan, readback.drawn(plan, folder), real)[0]
+    return score(plan, read_shards.drawn(plan, folder), real)[0]
 
 
 def _number(stored: Score, again: Score | None, close: float) -> Check:
@@ -137,8 +142,8 @@ def of_leave_outs(found: Record, plan: Plan) -> Iterator[Check]:
             "",
         )
         try:
-            again = intervals.interval(
-                shelves.find("metrics", kind).interval,
+            again = confidence_intervals.interval(
+                registry.find("metrics", kind).interval,
                 one.value,
                 np.asarray(one.left_out),
                 np.asarray(sizes),

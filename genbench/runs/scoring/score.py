@@ -9,22 +9,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from genbench import intervals, shelves
-from genbench.arrays import NEEDS, Arrays, Side, Sighting
-from genbench.given import PREPARED, Drawn, Given, NotFinite, given_of
-from genbench.lazy import np
-from genbench.probes import one_repeat, probe_name, reconstructs, width_of
-from genbench.real import Pool, RealLine, counts_per_class, real_lines
-from genbench.reconstructions import view
-from genbench.record import Score
-from genbench.rows import Metric
-from genbench.say import UserError, clean, complain
+from genbench._util.console import complain
+from genbench._util.errors import UserError
+from genbench._util.formatting import clean
+from genbench._util.lazy_imports import np
+from genbench.api import _registry as registry
+from genbench.api.metric import Metric
+from genbench.api.metric_inputs import NEEDS, Arrays, Side, Sighting
+from genbench.runs.planning.outputs import one_repeat, probe_name, reconstructs, width_of
+from genbench.runs.records.record import Score
+from genbench.runs.sampling.read_shards import Drawn, NotFinite
+from genbench.runs.scoring.prepare_inputs import PREPARED, Given, given_of
+from genbench.runs.scoring.real_vs_real import Pool, RealLine, counts_per_class, real_lines
+from genbench.runs.scoring.reconstructions import view
+from genbench.statistics import confidence_intervals, jackknife
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.record import Plan
-    from genbench.reference import Real
+    from genbench.features.reference import Real
+    from genbench.runs.records.record import Plan
 
 SLACK = 1e-9  # beyond a metric's range, for rounding
 REDUCE = {
@@ -68,7 +72,7 @@ def _under(
     # measures of the same features and reference share what they derive from them
     shared: dict[Any, Given] = {}
     for measure in protocol["measures"]:
-        metric: Metric = shelves.find("metrics", measure["metric"])
+        metric: Metric = registry.find("metrics", measure["metric"])
         blank = Score(name, measure["name"], n=plan.n, method=metric.interval, better=metric.better)
         why = measure["skip"] or _unfit(metric, measure, plan, drawn, real)
         if why:
@@ -98,7 +102,7 @@ def _under(
             taken.append(measure)
             shown += _closest(blank, metric, protocol["train"], shared[key])
     lines = _lines(taken, protocol, real, drawn)
-    metrics = {measure["name"]: shelves.find("metrics", measure["metric"]) for measure in taken}
+    metrics = {measure["name"]: registry.find("metrics", measure["metric"]) for measure in taken}
     widths = {measure["name"]: _width(measure, drawn, real) for measure in taken}
     return [
         _beside(one, lines.get(one.metric), metrics[one.metric], widths[one.metric])
@@ -204,7 +208,7 @@ def _measured(
                 blank, status="undefined", reason=f"{metric.name} of these samples is {value}"
             )
         left_out = leave_outs(metric, given, "samples", constants, reducer)
-        se, low, high = intervals.interval(
+        se, low, high = confidence_intervals.interval(
             metric.interval, value, left_out, given.sizes / given.parts
         )
         if not all(map(math.isfinite, (low, high, *left_out))):
@@ -213,7 +217,7 @@ def _measured(
                 status="skipped",
                 reason=f"{blank.n} samples are too few for its interval; --n with more",
             )
-        flags = (*blank.flags, *intervals.few_blocks(metric.interval, len(left_out)))
+        flags = (*blank.flags, *confidence_intervals.few_blocks(metric.interval, len(left_out)))
         ours = replace(
             blank,
             value=value,
@@ -360,7 +364,7 @@ def _reference_error(
     for side in sides:
         sizes = np.unique(given.blocks[side], return_counts=True)[1]
         found += (
-            intervals.jackknife(
+            jackknife.jackknife(
                 leave_outs(metric, given, side, measure["constants"], reducer), sizes, value
             )
             ** 2
@@ -379,7 +383,7 @@ def _lines(
     compared = [
         m
         for m in taken
-        if "pairs" not in shelves.find("metrics", m["metric"]).needs
+        if "pairs" not in registry.find("metrics", m["metric"]).needs
         and not m["mirrored"]
         and not reconstructs(m)
     ]

@@ -1,0 +1,4 @@
+"""Train a generator through its `train` hook (`genbench train`).
+
+Augmentation, long-tail sampling, checkpoints.
+"""

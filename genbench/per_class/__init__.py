@@ -1,0 +1,16 @@
+"""Compute the numbers of every class: the long tail.
+
+Per-class metrics with their intervals and exact tests, aggregates over classes, plots and tables
+(`genbench classes`).
+
+May import: runs, generators, protocols, metrics, features, data, io, statistics, api, _util.
+
+Public names, by file:
+
+    aggregates: WORST
+    cas_of_run: refuse, taught
+    from_run: heading, leave, refuse, table_of
+    record_scores: with_classes
+    render: as_rows, as_text
+    table: ORDERS
+"""
