@@ -83,13 +83,13 @@ def test_a_record_of_then_has_its_numbers_today(name):
 
 
 def test_records_of_all_times_stand_on_one_board_and_are_shown(tmp_path, cli):
-    """Entered one after the other they are one label, of which the newest stands;
-    `genbench show` prints the oldest.
+    """Entered one after the other they are one label, of which the newest stands (the last agrees
+    with it, under the same entry id, and leaves it as it is); `genbench show` prints the oldest.
     """
     for name in RECORDS:
         board_files.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
     found = entries.entries(tmp_path / "digits")
-    assert [(one.label, one.record.created[:10]) for one in found] == [("vae", "2026-12-01")]
+    assert [(one.label, one.record.created[:10]) for one in found] == [("vae", "2026-11-28")]
     status, out, _ = cli("show", EXAMPLES / "schema-1-2026-11-21-first.json")
     assert (status, "1.12 ± 0.14" in out) == (0, True)
 
