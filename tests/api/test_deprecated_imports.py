@@ -15,8 +15,23 @@ import genbench.api
 #: Old module -> names that README, docs or templates imported from it, and where they are now.
 OLD = {
     "rows": dict.fromkeys(
-        "Dataset Extractor File Measure Metric Pairs Protocol Published Weights COUNT SEED PERCENT "
-        "FLAG PROPERTIES RowError".split(),
+        [
+            "Dataset",
+            "Extractor",
+            "File",
+            "Measure",
+            "Metric",
+            "Pairs",
+            "Protocol",
+            "Published",
+            "Weights",
+            "COUNT",
+            "SEED",
+            "PERCENT",
+            "FLAG",
+            "PROPERTIES",
+            "RowError",
+        ],
         "genbench.api",
     ),
     "arrays": dict.fromkeys(["Arrays", "NEEDS", "Sighting"], "genbench.api"),
