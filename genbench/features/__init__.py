@@ -11,7 +11,7 @@ Public names, by file:
         sums_of_rows, wide_at_once
     identity: Used, all_weights, needed, package_of, place_of_vocabulary
     numeric_precision: possible
-    reference: Found, MIRRORED, Real, Wanted, _features, _labels, features_of
+    reference: Found, MIRRORED, Real, Wanted, features_of, features_of_split, labels_of_split
     resize: resize
     versions: bare, earlier, earlier_seal_of, is_ours, of_hash, same, seal_of, version_of
 """

@@ -43,11 +43,11 @@ Wanted = dict[tuple[str, bool], tuple[Mapping[str, str], set[str]]]
 Found = dict[tuple[str, bool], dict[str, Any]]  # the same -> {output: float32 [m, d]}
 
 
-def _labels(dataset: Dataset, split: str) -> ndarray[Any, Any]:
+def labels_of_split(dataset: Dataset, split: str) -> ndarray[Any, Any]:
     return np.concatenate([labels.numpy() for _, labels in dataset.open(split)])
 
 
-def _features(
+def features_of_split(
     dataset: Dataset,
     split: str,
     fingerprint: str,
@@ -169,7 +169,7 @@ def features_of(
         file_sha256(Path(file)) if file else "none", version_of(row), package=package_of(row)
     ).identity()
     key = extractor, False
-    found, _ = _features(
+    found, _ = features_of_split(
         dataset,
         split,
         dataset.fingerprint(split),

@@ -78,10 +78,9 @@ def test_genbench_itself_uses_no_shim():
 
 
 def test_what_extensions_import_is_promised():
-    """genbench.api has every name that authors are promised, and dir() lists them."""
+    """genbench.api has every name that authors are promised."""
     promised = {"Dataset", "Extractor", "Weights", "File", "Metric", "Measure", "Pairs", "Protocol"}
     promised |= {"Published", "Section", "Engine", "Arrays", "NEEDS", "Sighting", "hookspecs"}
     promised |= {"COUNT", "SEED", "PERCENT", "FLAG", "torch", "np"}
-    assert promised <= set(genbench.api.__all__) == set(dir(genbench.api))
-    assert all(getattr(genbench.api, name) is not None for name in genbench.api.__all__)
+    assert promised <= set(genbench.api.__all__)
     assert callable(genbench.check_plugin)

@@ -36,9 +36,8 @@ import torch
 from coverage_lines import DEAR, Drawn, Found, Line, about, line_of, summary, table
 from coverage_populations import DIGITS_N, Cell, cells, draw
 
+from genbench.api import NEEDS, Arrays, Metric
 from genbench.api import _registry as registry
-from genbench.api.metric import Metric
-from genbench.api.metric_inputs import NEEDS, Arrays
 from genbench.statistics.confidence_intervals import Estimate, interval
 from genbench.statistics.jackknife import jackknife
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from coverage_populations import ABOUT, Cell
 
-from genbench.api.metric import Metric
-from genbench.api.metric_inputs import Sighting
+from genbench.api import Metric, Sighting
 from genbench.statistics.confidence_intervals import few_blocks, t_interval
 from genbench.statistics.rank_ranges import rank_ranges
 

@@ -18,9 +18,7 @@ from typing import Any
 
 import torch
 
-from genbench.api.extractor import Extractor, File, Weights
-from genbench.api.metric import Measure
-from genbench.api.protocol import Protocol
+from genbench.api import Extractor, File, Measure, Protocol, Weights
 from genbench.features.extractors.digits import load_digits, network, prepare
 
 EPOCHS = 4

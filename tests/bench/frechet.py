@@ -26,8 +26,8 @@ from cleanfid import fid as clean_fid
 from scipy import linalg
 from torch_fidelity import metric_fid
 
+from genbench.api import Arrays
 from genbench.api import _registry as registry
-from genbench.api.metric_inputs import Arrays
 from genbench.statistics import frechet_distance, matrix_sqrt
 
 # what nothing that sums their roots can go below

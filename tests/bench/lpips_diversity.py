@@ -26,8 +26,8 @@ import numpy as np
 import torch
 import torchvision
 
+from genbench.api import Arrays
 from genbench.api import _registry as registry
-from genbench.api.metric_inputs import Arrays
 from genbench.features import extraction
 from genbench.statistics import blocks as statistics_blocks
 

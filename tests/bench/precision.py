@@ -23,9 +23,8 @@ import torch
 
 import genbench.features.extractors.inception as inception
 from genbench._util import atomic_write
+from genbench.api import PRECISIONS, Arrays
 from genbench.api import _registry as registry
-from genbench.api.extractor import PRECISIONS
-from genbench.api.metric_inputs import Arrays
 from genbench.features.numeric_precision import ON_PROCESSORS
 from genbench.statistics import blocks as statistics_blocks
 from genbench.statistics import confidence_intervals

@@ -13,10 +13,7 @@ import torch
 import torch.nn.functional as F
 
 import genbench
-from genbench.api.dataset import Dataset
-from genbench.api.extractor import Extractor, File, Weights
-from genbench.api.metric import Measure
-from genbench.api.protocol import Protocol
+from genbench.api import Dataset, Extractor, File, Measure, Protocol, Weights
 
 DATA = Path(os.environ.get("GENBENCH_TEST_DATA", "."))
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -13,9 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import genbench
-from genbench.api.extractor import Extractor, File, Weights
-from genbench.api.metric import Measure
-from genbench.api.protocol import Protocol
+from genbench.api import Extractor, File, Measure, Protocol, Weights
 
 
 def load_lenet(device: Any, weights: Path) -> Any:

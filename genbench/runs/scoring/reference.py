@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from genbench._util.lazy_imports import np
 from genbench.api import _registry as registry
-from genbench.features.reference import MIRRORED, Found, Real, Wanted, _features, _labels
+from genbench.features.reference import (
+    MIRRORED,
+    Found,
+    Real,
+    Wanted,
+    features_of_split,
+    labels_of_split,
+)
 from genbench.io.reference_statistics import read_statistics
 
 if TYPE_CHECKING:
@@ -37,11 +44,11 @@ def real_features(
         split: one["splits"][split] for one in plan.protocols.values() for split in one["splits"]
     }
     seen = {
-        split: _features(dataset, split, prints[split], of, loaded, plan.device)
+        split: features_of_split(dataset, split, prints[split], of, loaded, plan.device)
         for split, of in wanted.items()
     }
     labels = {
-        split: _labels(dataset, split) if seen[split][1] is None else seen[split][1]
+        split: labels_of_split(dataset, split) if seen[split][1] is None else seen[split][1]
         for split in wanted
     }
     return {
