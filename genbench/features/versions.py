@@ -19,13 +19,13 @@ from genbench.api.validation import source_of
 # Code that strangers' extractors use of genbench's: how images are resized, networks built and
 # checkpoints read; that of other precisions than float32 and of texts beside it. These are version
 # 1; should one change what it computes, the hash of every stranger's extractor must change with it.
-PREPARATION = (
+PREPARATION_CODE_1 = (
     "ec72c7bbb58a5a9c5ea902940b93934f400119c017312ec7eceff7b94064a4d2",
     "4505992201f18b94b0aa494e9f45577c1e9a6d0bc178ebba593d590572c3be4e",
     "2a4f5cf6f3d6cc8986e69df2b332c7812bddf862da8f442a1621b954fd28616b",
 )
-ROUNDING = "9d6490cb8c177f7b01bae8018b32aaf8262668207c5332d89f5829d32bdcb7bc"
-READING = "b4d86db6bcb286d1eeffce8e515f0d6c5d9a185d8160e3f1afcc9065ea7c034d"
+PRECISION_CODE_1 = "9d6490cb8c177f7b01bae8018b32aaf8262668207c5332d89f5829d32bdcb7bc"
+TOKENIZER_CODE_1 = "b4d86db6bcb286d1eeffce8e515f0d6c5d9a185d8160e3f1afcc9065ea7c034d"
 
 
 def is_ours(function: Callable[..., Any]) -> bool:
@@ -41,9 +41,9 @@ def version_of(row: Extractor, precision: str = "float32") -> str:
     if is_ours(row.load):
         return named
     shared = [
-        *PREPARATION,
-        *([ROUNDING] if precision != "float32" else []),
-        *([READING] if row.vocabulary else []),
+        *PREPARATION_CODE_1,
+        *([PRECISION_CODE_1] if precision != "float32" else []),
+        *([TOKENIZER_CODE_1] if row.vocabulary else []),
     ]
     return f"{named}@{digest([code_of_files(source_of(row.load)), *shared])}"
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SIZE, STOP = 3_000_000, 15_000_000
 # bytes of pictures of a section before base64, over all runs
 SHARE = {"whole": 900_000, "half": 450_000, "third": 300_000}
-PAGE = Path(__file__).parent / "sections"  # page.html, page.css, page.js
+PAGE = Path(__file__).with_name("sections")  # page.html, page.css, page.js
 
 
 @dataclass(frozen=True)

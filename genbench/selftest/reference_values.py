@@ -184,7 +184,7 @@ _PRDC = "prdc 0.2 on RandomState(0)"
 _TFID = "torch-fidelity 0.4.0 on RandomState(0)"
 _FEW = {"subsets": 100, "size": 100, "shrink": 0}
 
-ARITHMETIC = (
+FORMULAS = (
     Anchor(
         "Fréchet, float64",
         "3.94189820",

@@ -52,7 +52,7 @@ class Check:
 
 def checks() -> Iterator[Check]:
     """Every check, measured one after another, the quick ones first."""
-    for anchor in (*reference_values.ARITHMETIC, *reference_values.pixels()):
+    for anchor in (*reference_values.FORMULAS, *reference_values.pixels()):
         yield measured(anchor)
     board = committed()
     if board is None:

@@ -33,7 +33,7 @@ GONE = Anchor("gone", "1.5", gone, "elsewhere")
 # The anchors themselves
 
 
-@pytest.mark.parametrize("anchor", reference_values.ARITHMETIC, ids=lambda anchor: anchor.name)
+@pytest.mark.parametrize("anchor", reference_values.FORMULAS, ids=lambda anchor: anchor.name)
 def test_arithmetic_is_that_of_the_published_codes(anchor):
     """Each metric gives the published code's answer on the seeded arrays,
     to the digits that were printed.
@@ -64,7 +64,7 @@ def test_the_seeded_data_are_the_ones_that_were_measured():
 def test_every_anchor_has_its_own_name_and_a_source():
     """No two checks share a name, and each says who printed its value."""
     every = [
-        *reference_values.ARITHMETIC,
+        *reference_values.FORMULAS,
         *reference_values.pixels(),
         *published_results.CIFAR10,
         *published_results.adm_suite(),
@@ -107,7 +107,7 @@ def few(monkeypatch, tmp_path):
     """Only a few checks: few(anchor, ...) sets them; no board, no data."""
 
     def only(*found):
-        monkeypatch.setattr(reference_values, "ARITHMETIC", found)
+        monkeypatch.setattr(reference_values, "FORMULAS", found)
         monkeypatch.setattr(reference_values, "pixels", lambda: iter(()))
         monkeypatch.setattr(selftest, "committed", lambda: None)
         monkeypatch.delenv("GENBENCH_DATA", raising=False)
