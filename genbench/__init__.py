@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 
 if TYPE_CHECKING:
     from genbench._util.errors import UserError as UserError
     from genbench.api.hookspecs import hookimpl as hookimpl
     from genbench.data.quantisation import to_uint8 as to_uint8
-    from genbench.data.resolve import open_images as open_images
+    from genbench.data.user_datasets import open_images as open_images
     from genbench.generators.conformance import check_plugin as check_plugin
     from genbench.generators.seeded_noise import noise as noise
     from genbench.generators.seeded_noise import uniform as uniform
@@ -35,7 +35,7 @@ _PUBLIC = {
     "load_checkpoint": "io.checkpoints",
     "load_network": "io.nvidia_pickles",
     "noise": "generators.seeded_noise",
-    "open_images": "data.resolve",
+    "open_images": "data.user_datasets",
     "to_uint8": "data.quantisation",
     "uniform": "generators.seeded_noise",
 }

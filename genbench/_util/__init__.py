@@ -12,7 +12,8 @@ Public names, by file:
     checksummed_files: Damaged, SEAL, read_arrays, read_json, write_arrays, write_json
     console: answer, aside, complain, progress, tell
     deprecation: forward
-    errors: NotComparable, PluginFailed, RunFailed, UserError, choices
+    did_you_mean: choices
+    errors: NotComparable, PluginFailed, RunFailed, UserError
     exit_codes: DONE, INTERRUPTED, NOT_COMPARABLE, REGRESSION, RUN_FAILED, USAGE
     formatting: cell_of_csv, clean, fields, listing, number, plus_minus, table
     hashing: code_sha256, content_sha256, digest, file_sha256, sha256, source_text
@@ -22,7 +23,7 @@ Public names, by file:
         sklearn_datasets, sklearn_linear, timm_vit, torch, torchvision_datasets, torchvision_models
     locks: locked, taken
     malloc: kept
+    package_version: VERSION
     source_files: code_of_files
     thread_pool: each
-    version: VERSION
 """

@@ -22,7 +22,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from genbench._util.console import aside
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench.api import dataset, extractor, metric, protocol
 from genbench.api.engine import Engine
@@ -49,7 +50,7 @@ FOLDERS = {
     "engines": "genbench.runs.engines",
 }
 COMMANDS = {
-    "plugin_conformance": "test-plugin"
+    "check_plugin": "test-plugin"
 }  # files whose name is not the command's: pytest would collect test_*.py
 # the catalogue of files that this process was told to read
 _with: list[tuple[str, ModuleType]] = []

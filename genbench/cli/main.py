@@ -19,9 +19,10 @@ import click
 
 from genbench._util import exit_codes
 from genbench._util.console import complain
-from genbench._util.errors import PluginFailed, UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import PluginFailed, UserError
 from genbench._util.formatting import clean
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.api import _registry as registry
 
 # the user named a path that cannot be

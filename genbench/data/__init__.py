@@ -16,6 +16,6 @@ Public names, by file:
     prompts: COLUMN, TEMPLATE, blocks, of_classes, places, read
     published_datasets: VARIABLE, data_root
     quantisation: to_uint8
-    resolve: dataset_of, files_dataset, npz_dataset, open_images
     subsets: BALANCED_TRAIN, HALVES, REFERENCES, described, heldout, train_counts, unhalved, whole
+    user_datasets: dataset_of, files_dataset, npz_dataset, open_images
 """

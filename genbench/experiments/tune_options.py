@@ -15,7 +15,8 @@ from typing import Any
 
 from genbench._util.checksummed_files import Damaged, read_json, write_json
 from genbench._util.console import complain, tell
-from genbench._util.errors import RunFailed, UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import RunFailed, UserError
 from genbench._util.formatting import clean
 from genbench._util.hashing import digest
 from genbench._util.lazy_imports import optuna

@@ -9,9 +9,9 @@ Public names, by file:
 
     extraction: AT_ONCE, ahead_of, ahead_of_rows, at_hand, calls, network, rows_of, sums_of,
         sums_of_rows, wide_at_once
-    identity: Used, all_weights, needed, package_of, place_of_vocabulary
+    extractor_identity: Used, all_weights, needed, package_of, place_of_vocabulary
+    extractor_versions: bare, earlier, earlier_seal_of, is_ours, of_hash, same, seal_of, version_of
     numeric_precision: possible
-    reference: Found, MIRRORED, Real, Wanted, features_of, features_of_split, labels_of_split
+    reference_cache: Found, MIRRORED, Real, Wanted, features_of, features_of_split, labels_of_split
     resize: resize
-    versions: bare, earlier, earlier_seal_of, is_ours, of_hash, same, seal_of, version_of
 """

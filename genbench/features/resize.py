@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.lazy_imports import F, np, torch
 
 if TYPE_CHECKING:

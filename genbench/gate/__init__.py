@@ -8,7 +8,7 @@ May import every package but cli, integrations, experiments, selftest, report, h
 Public names, by file:
 
     baselines: listed, save
-    check: again, checked, publish, self_tested
     false_alarm_rate: text
+    run_check: again, checked, publish, self_tested
     sample_size: of_run, stated, text
 """

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genbench._util.errors import NotComparable, UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import NotComparable, UserError
 from genbench._util.formatting import clean
 from genbench.api import _registry as registry
 from genbench.gate.config import LOOKS, CostRule, Gate, Rule

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genbench._util.lazy_imports import np
 from genbench.data.image_grid import grid_png
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 from genbench.runs.finished_run import gathered, real_rows
 from genbench.runs.records.record import Record, plan_of
 from genbench.runs.sampling import read_shards

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, get_type_hints
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench.api import hookspecs
 from genbench.generators import options
 

@@ -18,8 +18,8 @@ from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench._util.hashing import digest
 from genbench._util.lazy_imports import Image, np
-from genbench._util.version import VERSION
-from genbench.data.resolve import dataset_of
+from genbench._util.package_version import VERSION
+from genbench.data.user_datasets import dataset_of
 from genbench.human.rater_exclusion import RULES
 from genbench.human.store import create
 from genbench.human.study_kinds import REAL, Kind, Question

@@ -21,7 +21,7 @@ from genbench._util.atomic_write import write
 from genbench._util.errors import UserError
 from genbench._util.formatting import cell_of_csv, clean
 from genbench._util.hashing import digest
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.human.answers import Study, Summary
 from genbench.human.rater_exclusion import RULES, Answered
 from genbench.human.store import create

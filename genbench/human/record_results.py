@@ -13,7 +13,7 @@ from typing import Any
 from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench.human.study_kinds import REAL
-from genbench.leaderboards import board_files
+from genbench.leaderboards import write_board
 from genbench.runs.records import find, record
 from genbench.runs.records.record import RATERS, Record, Score
 
@@ -90,7 +90,7 @@ def enter(
         protocol = next(iter(run.plan["protocols"]))
         new = scores(found, model["name"], protocol)
         written = _written(run, new)
-        names = board_files.enter(written, leaderboards) if leaderboards else []
+        names = write_board.enter(written, leaderboards) if leaderboards else []
         told.append(
             (
                 f"{clean(model['name'])}: {', '.join(one.metric for one in new) or 'nothing'} "

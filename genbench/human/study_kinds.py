@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench.io import toml
 

@@ -11,9 +11,9 @@ Public names, by file:
     download: Unreached, pieces
     idx: IMAGES, LABELS, is_idx, labels_beside, read
     image_decoding: ENDINGS, LARGEST, POLICIES, VARIABLE, decoded, heeded, is_picture, skips
+    json_shape: tree, wrong
     npz: keys, member, rows, whole
     nvidia_pickles: load_network
-    plain_data: tree, wrong
     reference_statistics: FORMS, read_statistics, write_statistics
     remote_storage: Place, is_url, opened, runs, whereabouts
     toml: loads

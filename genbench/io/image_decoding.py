@@ -32,7 +32,8 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench._util.lazy_imports import Image, np
 

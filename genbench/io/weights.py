@@ -19,7 +19,8 @@ from typing import Any
 from genbench._util import atomic_write, checksummed_files, hashing
 from genbench._util import cache as util_cache
 from genbench._util.console import progress, tell
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench._util.locks import locked
 from genbench.api.extractor import File, Weights

@@ -8,7 +8,6 @@ _util.
 
 Public names, by file:
 
-    board_files: attach, enter
     comparison: Block, Row, Unit, blocks, blocks_of, differences, grouped, kept_apart, ranks, refuse
     comparison_tables: methods_plain, methods_text, picture, shown
     entries: Entry, boards, entries, entry_of, number, others_of
@@ -19,4 +18,5 @@ Public names, by file:
     tables: ARROW, rank_text, result, shown
     tradeoff_plots: LINES, picture
     versus_real: against_real
+    write_board: attach, enter
 """

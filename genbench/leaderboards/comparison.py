@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from genbench._util.errors import NotComparable, UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import NotComparable, UserError
 from genbench._util.formatting import clean
 from genbench._util.hashing import digest
 from genbench._util.lazy_imports import np, scipy_stats

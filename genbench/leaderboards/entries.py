@@ -17,7 +17,7 @@ from genbench._util.console import complain
 from genbench._util.errors import UserError
 from genbench._util.hashing import digest
 from genbench.api.protocol import Published
-from genbench.features.versions import earlier
+from genbench.features.extractor_versions import earlier
 from genbench.leaderboards import reported_values
 from genbench.runs.records import record
 from genbench.runs.records.comparability import one_ruler

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench.leaderboards.entries import Entry, number
 from genbench.runs.records.comparability import interval_of
 from genbench.runs.records.record import RATERS, Score

@@ -7,5 +7,5 @@ May import: features, data, io, statistics, api, _util.
 
 Public names, by file:
 
-    _large_runs: first_of, streams
+    _streaming: first_of, streams
 """

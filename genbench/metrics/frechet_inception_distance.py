@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from genbench._util.lazy_imports import np
 from genbench.api.metric import COUNT, FLAG, SEED, Measure, Metric
 from genbench.api.metric_inputs import Arrays, Side, Sighting
-from genbench.metrics import _large_runs as large_runs
+from genbench.metrics import _streaming as large_runs
 from genbench.statistics import blocks as statistics_blocks
 from genbench.statistics import confidence_intervals, frechet_distance, moments
 

@@ -8,8 +8,8 @@ May import: runs, generators, protocols, metrics, features, data, io, statistics
 Public names, by file:
 
     aggregates: WORST
-    cas_of_run: refuse, taught
-    from_run: heading, leave, refuse, table_of
+    classification_accuracy_of_run: refuse, taught
+    compute_from_run: heading, leave, refuse, table_of
     record_scores: with_classes
     render: as_rows, as_text
     table: ORDERS

@@ -17,10 +17,10 @@ from genbench.api import _registry as registry
 from genbench.api.dataset import Dataset
 from genbench.api.metric import Metric
 from genbench.api.metric_inputs import Arrays
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 from genbench.runs.finished_run import gathered, real_rows
 from genbench.runs.records.record import Plan, Record, Score, plan_of
-from genbench.runs.sampling import write_shards
+from genbench.runs.sampling import shards
 from genbench.statistics.confidence_intervals import t_interval
 from genbench.statistics.jackknife import jackknife
 
@@ -46,7 +46,7 @@ def with_classes(found: Record) -> Record:
     ):
         return found
     plan = plan_of(found)
-    labels = write_shards.labels_for(plan)
+    labels = shards.labels_for(plan)
     try:
         dataset = dataset_of(plan.dataset or plan.identity["dataset"])
         if labels is None or not 2 <= len(dataset.classes) <= MOST:
@@ -78,7 +78,7 @@ def _under(
     metric: Metric = registry.find("metrics", "kd")
     rows, blocks = (
         gathered(plan, Path(found.folder), measure["features"]).astype(np.float64),
-        write_shards.run_blocks(plan),
+        shards.run_blocks(plan),
     )
     if rows.size > LARGEST:
         tell(

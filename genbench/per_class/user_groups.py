@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench._util.lazy_imports import np, torch
 from genbench.api import _registry as registry
@@ -19,7 +20,7 @@ from genbench.features.extraction import at_hand, rows_of
 from genbench.per_class import class_shares, group_metrics
 from genbench.per_class.inputs import Sides
 from genbench.runs.records.record import Plan
-from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.sampling import read_shards, shards
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -160,7 +161,7 @@ def recognised(
     """
     theirs, pool = map(told.of, real)
     network, found = at_hand(told.extractor, plan.device), []
-    for shard in write_shards.shards_of(write_shards.run_blocks(plan)):
+    for shard in shards.shards_of(shards.run_blocks(plan)):
         images = torch.from_numpy(read_shards.images_at(plan, folder, shard.indices.tolist())).to(
             plan.device
         )

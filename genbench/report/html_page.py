@@ -17,7 +17,7 @@ from genbench._util.console import aside
 from genbench._util.errors import PluginFailed, RunFailed, UserError
 from genbench._util.formatting import clean, plus_minus
 from genbench._util.lazy_imports import jinja2, markupsafe, np
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.api import _registry as registry
 from genbench.api.report_section import Section
 from genbench.report import svg_plots

@@ -24,8 +24,8 @@ from genbench.api import _registry as registry
 from genbench.api.dataset import Dataset
 from genbench.api.metric import Metric
 from genbench.api.metric_inputs import NEEDS
-from genbench.data.resolve import dataset_of
-from genbench.features.reference import Real
+from genbench.data.user_datasets import dataset_of
+from genbench.features.reference_cache import Real
 from genbench.generators.generator import Generator, construct
 from genbench.generators.identity import code_of, code_of_file, seal_of
 from genbench.generators.load import checkpoint_of, device_of, locate, options_of
@@ -33,9 +33,9 @@ from genbench.generators.options import plain
 from genbench.leaderboards.entries import Entry, entry_of
 from genbench.report.svg_plots import colour, paint
 from genbench.runs import finished_run
-from genbench.runs.planning.outputs import probe_name, probes_of, reach
+from genbench.runs.planning.shard_outputs import probe_name, probes_of, reach
 from genbench.runs.records.record import Plan, Record, Score, plan_of
-from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.sampling import read_shards, shards
 from genbench.runs.sampling.read_shards import Drawn
 from genbench.runs.scoring.prepare_inputs import Given, given_of
 
@@ -141,11 +141,11 @@ class Run:
     @cached_property
     def labels(self) -> Array | None:
         """What its samples were asked for, int64 [n], or None."""
-        return write_shards.labels_for(self.plan)
+        return shards.labels_for(self.plan)
 
     @cached_property
     def blocks(self) -> Array:
-        return write_shards.run_blocks(self.plan)
+        return shards.run_blocks(self.plan)
 
     def images(self, places: Sequence[int]) -> Array:
         """Kept images uint8 [k, 3, h, w]; UserError where they were not kept or are gone."""

@@ -12,9 +12,9 @@ Public names, by file:
     extend: longer, take_over
     finished_run: gathered, measure_of, real_rows
     merge_shards: merged
-    planning.outputs: one_repeat, probe_name, probes_of, reach, width_of
     planning.plan: settle
     planning.request: Request
+    planning.shard_outputs: one_repeat, probe_name, probes_of, reach, width_of
     planning.suite: read
     records.comparability: BOUGHT, apart, interval_of, one_ruler, otherwise, pairing, short,
         treatment, treatment_digest
@@ -25,7 +25,7 @@ Public names, by file:
     sampling.cost: process_began
     sampling.read_shards: Drawn, gather, images_at
     sampling.setup: constructed, deterministic
-    sampling.write_shards: labels_for, run_blocks, shards_of
+    sampling.shards: labels_for, run_blocks, shards_of
     scoring.prepare_inputs: Given, given_of
     time_profile: text
 """

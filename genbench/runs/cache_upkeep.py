@@ -23,9 +23,9 @@ from genbench._util.locks import taken
 from genbench.api import _registry as registry
 from genbench.api.extractor import Extractor
 from genbench.data import published_datasets
-from genbench.features import identity as used
+from genbench.features import extractor_identity as used
 from genbench.features.extraction import AT_ONCE
-from genbench.features.versions import earlier_seal_of, seal_of, version_of
+from genbench.features.extractor_versions import earlier_seal_of, seal_of, version_of
 from genbench.io import weights
 
 # folder of the cache -> ending and reader of its sealed files

@@ -23,11 +23,11 @@ from genbench._util.formatting import clean
 from genbench._util.lazy_imports import Image, np, parquet, pyarrow
 from genbench.data.class_labels import LISTING
 from genbench.data.huggingface import MISSING
-from genbench.data.resolve import dataset_of, files_dataset
+from genbench.data.user_datasets import dataset_of, files_dataset
 from genbench.io.zip_stream import Pipe, zipped
 from genbench.runs.records.record import PROMPTS, Plan, Record, plan_of
 from genbench.runs.sampling.read_shards import images_at
-from genbench.runs.sampling.write_shards import labels_for
+from genbench.runs.sampling.shards import labels_for
 
 if TYPE_CHECKING:
     from numpy import ndarray

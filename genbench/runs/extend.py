@@ -18,11 +18,11 @@ from genbench.generators.description import Description
 from genbench.generators.identity import code_of_file
 from genbench.generators.load import locate
 from genbench.generators.seeded_noise import LARGEST_N
-from genbench.runs.planning.outputs import probes_of
 from genbench.runs.planning.plan import settle
 from genbench.runs.planning.request import Request
+from genbench.runs.planning.shard_outputs import probes_of
 from genbench.runs.records.record import Plan, Record, plan_of
-from genbench.runs.sampling.write_shards import path_of, read_probe, run_blocks, shards_of
+from genbench.runs.sampling.shards import path_of, read_probe, run_blocks, shards_of
 
 
 def longer(found: Record, n: int, words: Mapping[str, Any]) -> tuple[Plan, Description, Request]:

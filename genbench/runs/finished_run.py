@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench._util.lazy_imports import np
 from genbench.api import _registry as registry
 from genbench.api.dataset import Dataset
 from genbench.api.validation import source_of
-from genbench.features.reference import features_of
+from genbench.features.reference_cache import features_of
 from genbench.io import weights
-from genbench.runs.planning.outputs import probes_of
+from genbench.runs.planning.shard_outputs import probes_of
 from genbench.runs.records.record import Plan
 from genbench.runs.sampling import read_shards
 

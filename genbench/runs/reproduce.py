@@ -21,23 +21,23 @@ from genbench._util.errors import NotComparable, UserError
 from genbench._util.formatting import clean
 from genbench._util.hashing import sha256
 from genbench._util.lazy_imports import np, torch
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.api import _registry as registry
 from genbench.api.validation import source_of
 from genbench.data import prompts
 from genbench.data.image_checks import sketch
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 from genbench.features.extraction import rows_of
-from genbench.features.identity import place_of_vocabulary
+from genbench.features.extractor_identity import place_of_vocabulary
 from genbench.generators import options
 from genbench.generators.generator import Generator, construct
 from genbench.generators.identity import code_of, code_of_file, seal_of
 from genbench.generators.load import checkpoint_of, device_of, locate
 from genbench.io import weights
-from genbench.runs.planning.outputs import Probe, probes_of
+from genbench.runs.planning.shard_outputs import Probe, probes_of
 from genbench.runs.records.environment import environment
 from genbench.runs.records.record import PROMPTS, Plan, Record, plan_of
-from genbench.runs.sampling import write_shards
+from genbench.runs.sampling import shards, write_shards
 from genbench.runs.sampling.cost import Clock
 from genbench.runs.sampling.setup import deterministic, networks
 from genbench.runs.scoring import rescore
@@ -90,7 +90,7 @@ def reproduced(found: Record, wish: Wish, out: Path) -> dict[str, Any]:
     """
     with deterministic(), aside():
         scene = _scene(found, wish, out)
-        every = write_shards.shards_of(write_shards.run_blocks(scene.plan))
+        every = shards.shards_of(shards.run_blocks(scene.plan))
         chosen = sorted(
             random.Random(wish.seed).sample(every, min(wish.shards or len(every), len(every))),
             key=lambda one: one.name,
@@ -249,12 +249,12 @@ def _notes(found: Record, plan: Plan, description: Description) -> Iterator[str]
         )
 
 
-def _shard(scene: Scene, shard: write_shards.Shard) -> Check:
+def _shard(scene: Scene, shard: shards.Shard) -> Check:
     """One shard drawn again, against the stored images or features,
     else against what the record keeps of it.
     """
     plan = scene.plan
-    labels, places = write_shards.labels_for(plan), write_shards.prompt_places(plan)
+    labels, places = shards.labels_for(plan), shards.prompt_places(plan)
     own = None if labels is None else labels[shard.indices]
     texts = None if places is None else [plan.prompts[place] for place in places[shard.indices]]
     images = scene.generator.draw(
@@ -285,7 +285,7 @@ def _shard(scene: Scene, shard: write_shards.Shard) -> Check:
 
 
 def _stored(
-    scene: Scene, shard: write_shards.Shard, probe: str
+    scene: Scene, shard: shards.Shard, probe: str
 ) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
     """A file of the run's folder; None where it is missing or damaged."""
     try:
@@ -299,7 +299,7 @@ def _stored(
 
 
 def _features(
-    scene: Scene, shard: write_shards.Shard
+    scene: Scene, shard: shards.Shard
 ) -> dict[str, tuple[dict[str, ndarray[Any, Any]], dict[str, str]]]:
     """The stored rows of features of a shard by probe."""
     plain = [
@@ -326,7 +326,7 @@ def _compared(what: str, stored: ndarray[Any, Any], drawn: ndarray[Any, Any]) ->
 
 
 def _by_features(
-    scene: Scene, shard: write_shards.Shard, images: torch.Tensor, probes: Sequence[Probe]
+    scene: Scene, shard: shards.Shard, images: torch.Tensor, probes: Sequence[Probe]
 ) -> Check:
     """Against the stored features: the images were not kept."""
     loaded, worst = networks(scene.plan), 0.0

@@ -18,14 +18,15 @@ from genbench._util import malloc
 from genbench._util.atomic_write import sweep
 from genbench._util.checksummed_files import Damaged, write_json
 from genbench._util.console import aside, complain, tell
-from genbench._util.errors import RunFailed, UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import RunFailed, UserError
 from genbench._util.lazy_imports import np
 from genbench._util.locks import locked
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.api.engine import take_gpu
-from genbench.data.resolve import dataset_of
 from genbench.data.subsets import described
-from genbench.features.versions import same
+from genbench.data.user_datasets import dataset_of
+from genbench.features.extractor_versions import same
 from genbench.generators.description import Description, describe, in_memory, name_of
 from genbench.generators.generator import Generator
 from genbench.generators.load import checkpoint_of, locate
@@ -35,7 +36,7 @@ from genbench.runs.planning.plan import settle
 from genbench.runs.planning.request import Request
 from genbench.runs.records import environment, record
 from genbench.runs.records.record import PROMPTS, Plan, Record, Score
-from genbench.runs.sampling import cost, read_shards, workers, write_shards
+from genbench.runs.sampling import cost, missing_shards, read_shards, shards, workers, write_shards
 from genbench.runs.sampling.batch_size import fitted
 from genbench.runs.sampling.setup import (
     constructed,
@@ -46,7 +47,7 @@ from genbench.runs.sampling.setup import (
     shared,
 )
 from genbench.runs.scoring import reconstructions
-from genbench.runs.scoring.reference import real_features
+from genbench.runs.scoring.reference_features import real_features
 from genbench.runs.scoring.score import score
 
 
@@ -160,7 +161,7 @@ def execute(
         if (
             earlier
             and _answers(earlier, plan)
-            and not (place.root and write_shards.lacking(plan, folder))
+            and not (place.root and missing_shards.lacking(plan, folder))
         ):
             place.push()  # what was lost there
             tell(f"{remote_storage.whereabouts(out, folder)} is finished; --fresh does it again")
@@ -173,7 +174,7 @@ def _begin(plan: Plan, place: remote_storage.Place) -> None:
     write_json(place.folder / "plan.json", plan.written())
     place.put("plan.json")
     if plan.prompts:
-        write_json(place.folder / PROMPTS, write_shards.prompted(plan))
+        write_json(place.folder / PROMPTS, shards.prompted(plan))
         place.put(PROMPTS)
 
 
@@ -209,7 +210,7 @@ def _carried_out(
     then = clock.add("gather", then)
     scores, closest = score(plan, read_shards.drawn(plan, folder), real)
     then = clock.add("scoring", then)
-    sizes = np.unique(write_shards.run_blocks(plan), return_counts=True)[1].tolist()
+    sizes = np.unique(shards.run_blocks(plan), return_counts=True)[1].tolist()
     quantised = next((one["quantised"] for one in told.values()), "")
     done = _as_drawn(
         replace(plan, block_sizes=tuple(sizes)), quantised, stored="holds" in description.attributes
@@ -403,7 +404,7 @@ def _cost(
     # of any prompt: the first
     drawn = (
         plan.identity["first_seed"],
-        write_shards.labels_for(plan),
+        shards.labels_for(plan),
         plan.quantise,
         plan.prompts or None,
     )

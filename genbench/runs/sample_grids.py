@@ -11,7 +11,7 @@ from genbench._util.atomic_write import write
 from genbench._util.lazy_imports import np
 from genbench.api.dataset import Dataset
 from genbench.data.image_grid import grid_png
-from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.sampling import read_shards, shards
 from genbench.runs.scoring.score import Closest
 from genbench.statistics.blocks import rank_in_class
 
@@ -34,7 +34,7 @@ def samples_png(plan: Plan, folder: Path) -> bytes:
     """The grid of samples: row = class, column = seed, the first ten of each;
     an unconditional run in reading order.
     """
-    labels = write_shards.labels_for(plan)
+    labels = shards.labels_for(plan)
     if labels is None:
         return grid_png(
             read_shards.images_at(plan, folder, list(range(min(plan.n, COLUMNS**2)))), COLUMNS

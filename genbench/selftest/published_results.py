@@ -18,8 +18,8 @@ from genbench.api import _registry as registry
 from genbench.api.dataset import Batch, Dataset
 from genbench.api.metric_inputs import Arrays
 from genbench.api.validation import source_of
-from genbench.data.resolve import npz_dataset
-from genbench.features.reference import features_of
+from genbench.data.user_datasets import npz_dataset
+from genbench.features.reference_cache import features_of
 from genbench.generators.load import device_of
 from genbench.io import weights
 from genbench.io.reference_statistics import read_statistics

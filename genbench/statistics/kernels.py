@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from genbench._util.lazy_imports import np
-from genbench.statistics.moments import CHUNK
+from genbench.statistics import moments
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _rows_at_once(m: int) -> int:
-    return max(1, CHUNK // max(m, 1))
+    return max(1, moments.CHUNK // max(m, 1))
 
 
 def polynomial(x: Array, y: Array) -> Array:

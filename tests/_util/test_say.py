@@ -9,12 +9,12 @@ import math
 
 import pytest
 
-from genbench._util import console, errors, formatting
+from genbench._util import console, did_you_mean, errors, formatting
 
 
 def test_the_examples_in_the_docstrings_hold():
-    """Every >>> of errors.py and formatting.py prints what stands below it."""
-    found = [doctest.testmod(module) for module in (errors, formatting)]
+    """Every >>> of did_you_mean.py and formatting.py prints what stands below it."""
+    found = [doctest.testmod(module) for module in (did_you_mean, formatting)]
     assert sum(one.failed for one in found) == 0
     assert sum(one.attempted for one in found) >= 3
 
@@ -120,7 +120,7 @@ def test_names_from_strangers_are_harmless(bad):
 )
 def test_near_misses_come_first(word, known, tail):
     """An unknown word is answered by what is near to it, then by all there is, sorted."""
-    assert errors.choices(word, known) == tail
+    assert did_you_mean.choices(word, known) == tail
 
 
 def test_quiet_silences_remarks_and_not_errors(capsys, monkeypatch):

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from genbench._util.atomic_write import write
-from genbench.api import module_of
+from genbench.api._registry import module_of
 from genbench.data import long_tail
 from genbench.features.extraction import at_hand, rows_of
 from genbench.per_class import class_shares, pairwise, table

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from genbench.api import Arrays, source_of
+from genbench.api import Arrays
 from genbench.api import _registry as registry
+from genbench.api.validation import source_of
 from genbench.features.extraction import ahead_of_rows, sums_of_rows
 from genbench.generators import generator, load, seeded_noise
 from genbench.io import weights

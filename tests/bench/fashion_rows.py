@@ -72,7 +72,7 @@ def main() -> None:
     import train_extractor
     from safetensors.torch import save_file
 
-    from genbench.data.resolve import dataset_of
+    from genbench.data.user_datasets import dataset_of
 
     torch.manual_seed(0)
     train_extractor.EPOCHS, train_extractor.BATCH = EPOCHS, 128

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from genbench.data import parallel_loading
-from genbench.data.resolve import open_images
+from genbench.data.user_datasets import open_images
 
 HERE = Path(__file__)
 ROUNDS = 3
@@ -75,7 +75,7 @@ def peak(folder: Path) -> tuple[float, float]:
     reads it once.
     """
     code = (
-        "import resource, sys, time; from genbench.data.resolve import dataset_of; "
+        "import resource, sys, time; from genbench.data.user_datasets import dataset_of; "
         "began = time.perf_counter(); row = dataset_of(sys.argv[1]);sum(len(b) for b, "
         "_ in row.open('train')); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "

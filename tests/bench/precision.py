@@ -23,8 +23,9 @@ import torch
 
 import genbench.features.extractors.inception as inception
 from genbench._util import atomic_write
-from genbench.api import PRECISIONS, Arrays
+from genbench.api import Arrays
 from genbench.api import _registry as registry
+from genbench.api.extractor import PRECISIONS
 from genbench.features.numeric_precision import ON_PROCESSORS
 from genbench.statistics import blocks as statistics_blocks
 from genbench.statistics import confidence_intervals

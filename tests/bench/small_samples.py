@@ -18,7 +18,8 @@ import matplotlib as mpl
 import numpy as np
 
 from genbench._util.atomic_write import write
-from genbench.api import Arrays, find
+from genbench.api import Arrays
+from genbench.api._registry import find
 from genbench.statistics import frechet_distance
 
 SIZES = (5, 10, 20, 50, 100, 200, 500, 1000)

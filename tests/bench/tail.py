@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image
 from scipy.stats import spearmanr
 
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 
 GROUPS = ("many", "medium", "few")
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571}  # of t, two-sided, by degrees of freedom

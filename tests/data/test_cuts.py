@@ -15,8 +15,8 @@ from genbench._util.errors import UserError
 from genbench.api import _registry as registry
 from genbench.api.dataset import Dataset
 from genbench.data.long_tail import Cut, chosen
-from genbench.data.resolve import dataset_of
 from genbench.data.subsets import described, long_tailed, train_counts, train_labels
+from genbench.data.user_datasets import dataset_of
 from genbench.generators.seeded_noise import labels_of
 
 DIGITS = registry.find("datasets", "digits")

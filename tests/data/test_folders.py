@@ -19,9 +19,9 @@ from PIL import Image
 import genbench
 from genbench._util.errors import RunFailed, UserError
 from genbench._util.hashing import content_sha256, file_sha256
-from genbench.data import fingerprint, image_folder, resolve
+from genbench.data import fingerprint, image_folder, user_datasets
 from genbench.data.image_folder import Pictures
-from genbench.data.resolve import dataset_of, open_images
+from genbench.data.user_datasets import dataset_of, open_images
 from genbench.generators.generator import construct
 from genbench.generators.load import checkpoint_of, locate
 from genbench.io import image_decoding
@@ -67,7 +67,7 @@ def test_a_folder_is_a_data_set_in_the_order_of_its_names(tmp_path):
         "",
     )
     assert row.name == f"my-r-ntgen-2-{row.fingerprint('train')[:8]}"
-    assert row.fingerprint("train") == super(resolve.Stored, row).fingerprint("train")
+    assert row.fingerprint("train") == super(user_datasets.Stored, row).fingerprint("train")
 
 
 def test_order_and_pixels_are_the_peers(tmp_path):

@@ -21,7 +21,7 @@ from genbench._util.errors import UserError
 from genbench.api import _registry as registry
 from genbench.data import fingerprint, published_datasets
 from genbench.data.published_datasets import Preparation
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 
 RNG = np.random.default_rng(14)
 NAMES = (  # noqa: SIM905

@@ -17,7 +17,7 @@ from PIL import Image
 
 from genbench._util.errors import UserError
 from genbench.data import huggingface, image_array, parallel_loading
-from genbench.data.resolve import dataset_of, open_images
+from genbench.data.user_datasets import dataset_of, open_images
 
 RNG = np.random.default_rng(12)
 PIXELS = RNG.integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)

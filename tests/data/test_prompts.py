@@ -14,12 +14,12 @@ from pyarrow import parquet
 import genbench
 from genbench._util.errors import UserError
 from genbench.data import prompts
-from genbench.data.resolve import files_dataset
+from genbench.data.user_datasets import files_dataset
 from genbench.generators.load import locate
 from genbench.runs.export_samples import export
 from genbench.runs.planning.plan import settle
 from genbench.runs.planning.request import Request
-from genbench.runs.sampling.write_shards import prompt_places, run_blocks
+from genbench.runs.sampling.shards import prompt_places, run_blocks
 
 PLUGIN = """
 import torch, genbench

@@ -13,8 +13,8 @@ import pytest
 from genbench._util.errors import UserError
 from genbench.api import _registry as registry
 from genbench.cli.main import main
-from genbench.data.resolve import dataset_of
 from genbench.data.subsets import HALVES
+from genbench.data.user_datasets import dataset_of
 from genbench.experiments import tune_options
 from genbench.generators.load import locate
 from genbench.leaderboards import entries

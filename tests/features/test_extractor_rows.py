@@ -9,6 +9,7 @@ import re
 import pytest
 
 from genbench._util.errors import UserError
+from genbench._util.hashing import file_sha256
 from genbench.api import _registry as registry
 from genbench.api.validation import source_of
 from genbench.io import weights
@@ -67,7 +68,7 @@ def test_weights_are_named(name):
             assert (
                 weights.wanted(file)
                 == file.sha256
-                == weights.files.file_sha256(source_of(row.load).parent / file.file)
+                == file_sha256(source_of(row.load).parent / file.file)
             )
         assert re.fullmatch(r"([0-9a-f]{64})?", file.sha256)
         said = re.search(r"-([0-9a-f]{8})\.\w+$", file.file)  # torch.hub's names

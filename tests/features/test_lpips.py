@@ -20,7 +20,7 @@ from genbench.api import _registry as registry
 from genbench.api.metric_inputs import Arrays
 from genbench.api.validation import source_of
 from genbench.io import weights
-from genbench.per_class import from_run
+from genbench.per_class import compute_from_run
 
 NETS = ("alex", "vgg", "squeeze")
 SIZES = {"alex": 64, "vgg": 24, "squeeze": 48}
@@ -277,7 +277,7 @@ def test_the_class_table_has_real_images_lpips(trunks, tmp_path, monkeypatch):
         "out": tmp_path / "runs",
     }
     record = genbench.evaluate(tmp_path / "spots.py", **words)
-    row = from_run.table_of(record).rows[4]
+    row = compute_from_run.table_of(record).rows[4]
     assert row["diversity_low"] < row["diversity"] < row["diversity_high"]
     assert row["diversity_real"] is None
     assert any("weights of lpips-alex are not where" in note for note in row["notes"])
@@ -289,7 +289,7 @@ def test_the_class_table_has_real_images_lpips(trunks, tmp_path, monkeypatch):
     monkeypatch.setattr(
         weights, "find", lambda of, *rest: known if of.name == "lpips-alex" else find(of, *rest)
     )
-    row = from_run.table_of(record).rows[4]
+    row = compute_from_run.table_of(record).rows[4]
     dataset = registry.find("datasets", "digits")
     splits = next(iter(record.plan["protocols"].values()))["real"]
     fours = torch.cat(

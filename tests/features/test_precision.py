@@ -18,8 +18,8 @@ from genbench._util.errors import UserError
 from genbench.api import _registry as registry
 from genbench.api.extractor import PRECISIONS, Extractor
 from genbench.api.validation import RowError
-from genbench.features import identity as used_by
-from genbench.features import numeric_precision, versions
+from genbench.features import extractor_identity as used_by
+from genbench.features import extractor_versions, numeric_precision
 from genbench.features.extractors._inception_files import WEIGHTS
 
 OWN = """
@@ -86,7 +86,9 @@ def test_a_precision_is_part_of_what_the_numbers_are(cli, here, own):
     assert values[0] == values[2] != values[1] == pytest.approx(values[0], rel=0.01)
     assert (identity(rough)["precision"], "precision" in identity(exact)) == ("bfloat16", False)
     assert identity(rough)["code"] != identity(exact)["code"]
-    assert versions.seal_of(identity(rough)) != versions.seal_of(identity(exact))
+    assert extractor_versions.seal_of(identity(rough)) != extractor_versions.seal_of(
+        identity(exact)
+    )
 
 
 def test_another_precision_is_a_ruler_only(cli, here, own):
@@ -215,16 +217,16 @@ def test_an_extractor_of_nobodys_package_is_identified_by_weights_and_version():
     """
     row = registry.find("extractors", "digits")
     used = used_by.Used(
-        "weights", versions.version_of(row), package=used_by.package_of(row)
+        "weights", extractor_versions.version_of(row), package=used_by.package_of(row)
     ).identity()
     committed = json.loads(next(ROOT.glob("leaderboards/digits/entries/*.json")).read_text())
     assert used == {"weights": "weights", "code": "digits/1"}
     then = committed["plan"]["protocols"]["digits"]["extractors"]["digits"]["code"]
-    assert (versions.seal_of(used), versions.earlier_seal_of(used)) == (
+    assert (extractor_versions.seal_of(used), extractor_versions.earlier_seal_of(used)) == (
         "v1",
         then[:16],
     )
-    assert versions.of_hash("digits", then) == "digits/1"
+    assert extractor_versions.of_hash("digits", then) == "digits/1"
 
 
 def test_every_network_of_a_package_says_so():

@@ -35,7 +35,7 @@ from genbench._util import checksummed_files, hashing
 from genbench._util.checksummed_files import Damaged
 from genbench._util.errors import UserError
 from genbench.data import image_folder, prompts
-from genbench.data.resolve import open_images
+from genbench.data.user_datasets import open_images
 from genbench.gate import config
 from genbench.human import csv_formats, study_kinds
 from genbench.io import image_decoding

@@ -13,7 +13,7 @@ import pytest
 from helpers.places import ROOT
 
 from genbench._util.errors import NotComparable
-from genbench.gate import formats
+from genbench.gate import output_formats
 from genbench.gate.config import Acceptance, CostRule, Gate, Rule
 from genbench.gate.judge import check
 from genbench.runs.records import record
@@ -67,14 +67,14 @@ def test_the_first_number_decides(base, by, verdict, status):
         status,
         verdict,
     )
-    assert formats.first_line(found).startswith(f"{verdict} fd_digits digits: ")
+    assert output_formats.first_line(found).startswith(f"{verdict} fd_digits digits: ")
 
 
 def test_others_warn_and_do_not_decide(base):
     """Recall that halves is a warned failure: the whole passes, and the table says so."""
     found = check(moved(base, "recall_digits", 0.5), {"previous": base}, Gate(), TODAY)
     assert (found.verdict, verdict_of(found, "recall_digits")) == ("PASS", "FAIL")
-    assert "FAIL (warns)  recall_digits digits" in formats.text(found)
+    assert "FAIL (warns)  recall_digits digits" in output_formats.text(found)
     ruled = check(
         moved(base, "recall_digits", 0.5),
         {"previous": base},
@@ -89,7 +89,7 @@ def test_the_anchor_must_pass_too(base):
     previous = moved(base, by=1.04**2)
     found = check(moved(base, by=1.04**3), {"previous": previous, "anchor": base}, Gate(), TODAY)
     assert [one.verdict for one in found.findings if one.metric == "fd_digits"] == ["PASS", "FAIL"]
-    assert "against the anchor" in formats.first_line(found)
+    assert "against the anchor" in output_formats.first_line(found)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_other_seeds_are_compared_when_asked(base):
     found = check(other, {"previous": base}, Gate(), TODAY, unpaired=True)
     assert (found.verdict, found.status) == ("INCONCLUSIVE", 4)
     assert any("unpaired" in one for one in found.remarks)
-    assert "would settle it" in formats.first_line(found)
+    assert "would settle it" in output_formats.first_line(found)
     assert (
         check(other, {"previous": base}, Gate(inconclusive="warn"), TODAY, unpaired=True).status
         == 0
@@ -194,7 +194,7 @@ def test_few_samples_are_judged_by_the_kernel_distance(base):
         "FAIL",
         1,
     )
-    assert "judged from 640" in formats.text(found)
+    assert "judged from 640" in output_formats.text(found)
     without = [
         dataclasses.replace(one, scores=tuple(s for s in one.scores if s.metric == "fd_digits"))
         for one in (ours, small(base))
@@ -252,7 +252,7 @@ def test_costs_are_judged_between_equal_devices(base):
     )
     found = check(away, {"previous": base}, rules, TODAY)
     assert [one.verdict for one in found.costs] == ["SHOWN", "FAIL"]
-    assert formats.first_line(found).startswith("FAIL checkpoint_bytes")
+    assert output_formats.first_line(found).startswith("FAIL checkpoint_bytes")
 
 
 def test_looks_are_counted(base):
@@ -310,17 +310,17 @@ def test_hostile_names_are_harmless(hostile):
     workflow lines are one command each.
     """
     text, page, lines = (
-        formats.text(hostile),
-        formats.markdown(hostile),
-        formats.workflow_lines(hostile),
+        output_formats.text(hostile),
+        output_formats.markdown(hostile),
+        output_formats.workflow_lines(hostile),
     )
-    for said in (text, page, *lines, formats.junit(hostile)):
+    for said in (text, page, *lines, output_formats.junit(hostile)):
         assert not any(sign in said for sign in ("\x1b", "\r"))
     assert "<img" not in page
     assert "</script>" not in page
     assert "://x" not in page  # a link by itself
     assert "##[" not in text
-    assert formats.written(hostile).isascii()
+    assert output_formats.written(hostile).isascii()
     assert all(
         line.count(" | ") == 7
         for line in page.splitlines()
@@ -334,11 +334,11 @@ def test_hostile_names_are_harmless(hostile):
     # our own
     names = [
         case.get("name")
-        for case in Tree.fromstring(formats.junit(hostile)).iter("testcase")  # noqa: S314
+        for case in Tree.fromstring(output_formats.junit(hostile)).iter("testcase")  # noqa: S314
     ]
     assert len(names) == len(set(names)) == len(hostile.findings)
     # a string of JSON, which nothing runs
-    assert json.loads(formats.written(hostile))["candidate"]["label"] == HOSTILE
+    assert json.loads(output_formats.written(hostile))["candidate"]["label"] == HOSTILE
 
 
 def test_the_answer_of_programs_is_complete(base):
@@ -346,7 +346,7 @@ def test_the_answer_of_programs_is_complete(base):
     as numbers that JSON has.
     """
     found = json.loads(
-        formats.written(
+        output_formats.written(
             check(moved(base, by=1.5), {"previous": base}, Gate(), TODAY), "genbench check -b main"
         )
     )
@@ -376,8 +376,8 @@ def test_a_page_too_long_leaves_sections_out(base, monkeypatch):
     """Beyond GitHub's limit whole sections are left out, and named;
     the first line always stands.
     """
-    monkeypatch.setattr(formats, "SUMMARY", 600)
-    page = formats.markdown(check(moved(base, by=1.5), {"previous": base}, Gate(), TODAY))
+    monkeypatch.setattr(output_formats, "SUMMARY", 600)
+    page = output_formats.markdown(check(moved(base, by=1.5), {"previous": base}, Gate(), TODAY))
     assert len(page.encode()) < 900
     assert "Left out for want of room: numbers" in page
 
@@ -385,7 +385,7 @@ def test_a_page_too_long_leaves_sections_out(base, monkeypatch):
 def test_ten_annotations_at_most(base):
     """GitHub drops more than ten in silence: the tenth says how many there are besides."""
     rules = tuple(Rule(f"m{i}") for i in range(14))
-    lines = formats.workflow_lines(check(base, {"previous": base}, Gate(rules=rules), TODAY))
+    lines = output_formats.workflow_lines(check(base, {"previous": base}, Gate(rules=rules), TODAY))
     assert len(lines) == 10
     assert lines[-1].endswith("(+4 more in check.json)")
 

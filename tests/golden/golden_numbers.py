@@ -24,7 +24,7 @@ from genbench.api import _registry as registry
 from genbench.api.metric import Measure
 from genbench.features import resize
 from genbench.generators import latent_paths
-from genbench.runs.records import versions
+from genbench.runs.records import metric_versions
 from genbench.runs.scoring import real_vs_real
 from genbench.statistics import blocks, confidence_intervals
 
@@ -231,7 +231,7 @@ def compute_real_vs_real(name, kept=()):
             {
                 **plain,
                 "constants": {},
-                **versions.of_measure(registry.find("metrics", metric), "balanced"),
+                **metric_versions.of_measure(registry.find("metrics", metric), "balanced"),
             }
         )
     found = {}
@@ -390,24 +390,24 @@ KINDS = {
         ),
         Kind(
             "blocks",
-            lambda: dict(versions.BLOCKS),
+            lambda: dict(metric_versions.BLOCKS),
             compute_blocks,
             lambda name: 1e-9,
-            lambda name: f"BLOCKS[{name!r}] in {_file_of(versions.of_measure)}",
+            lambda name: f"BLOCKS[{name!r}] in {_file_of(metric_versions.of_measure)}",
         ),
         Kind(
             "real_vs_real",
-            lambda: _split(versions.REAL_VS_REAL),
+            lambda: _split(metric_versions.REAL_VS_REAL),
             compute_real_vs_real,
             lambda name: 1e-9,
-            lambda name: f"REAL_VS_REAL in {_file_of(versions.of_measure)}",
+            lambda name: f"REAL_VS_REAL in {_file_of(metric_versions.of_measure)}",
         ),
         Kind(
             "latent_pairs",
-            lambda: _split(versions.PAIRS),
+            lambda: _split(metric_versions.PAIRS),
             compute_pairs,
             lambda name: 1e-5,
-            lambda name: f"PAIRS in {_file_of(versions.of_measure)}",
+            lambda name: f"PAIRS in {_file_of(metric_versions.of_measure)}",
         ),
         Kind(
             "intervals",

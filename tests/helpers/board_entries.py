@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genbench.leaderboards import board_files
+from genbench.leaderboards import write_board
 from genbench.runs.records import record
 from genbench.runs.records.record import Record, Score
 
@@ -97,4 +97,4 @@ def contents(folder):
 def _enter(number, root, ready):
     ready.wait()
     # few to rank: the table is not what is tried here
-    board_files.enter(made(f"generator-{number}", fd=1.0 + number, competitor=number < 5), root)
+    write_board.enter(made(f"generator-{number}", fd=1.0 + number, competitor=number < 5), root)

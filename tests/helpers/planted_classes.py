@@ -13,7 +13,7 @@ import numpy as np
 import genbench
 from genbench.api._registry import find
 from genbench.data.long_tail import groups
-from genbench.features.reference import features_of
+from genbench.features.reference_cache import features_of
 from genbench.per_class.inputs import Sides
 from genbench.per_class.label_classifier import recogniser
 

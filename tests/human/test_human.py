@@ -255,7 +255,7 @@ def test_pairs_are_of_one_class(runs, tmp_path):
     """Where run and data set have labels, the two pictures of a pair are of one class,
     and no picture is in two pairs of a stratum.
     """
-    from genbench.data.resolve import dataset_of
+    from genbench.data.user_datasets import dataset_of
 
     store = Store(study(tmp_path, runs[:1], kind="which-is-real", trials=20))
     pairs = store.rows(
@@ -459,9 +459,9 @@ def test_a_missing_extra_is_one_line(runs, tmp_path, cli, monkeypatch):
     import sys
 
     path = study(tmp_path, runs, kind="which-is-better", trials=10)
-    import genbench
+    import genbench.human
 
-    monkeypatch.delattr(genbench, "human_serve", raising=False)
+    monkeypatch.delattr(genbench.human, "server", raising=False)
     monkeypatch.setitem(sys.modules, "genbench.human.server", None)
     assert 'pip install "genbench[human]"' in cli("human", "serve", path)[2]
     monkeypatch.setitem(sys.modules, "evalica", None)

@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 
 from genbench._util import checksummed_files, errors, formatting
 from genbench.data import prompts
-from genbench.data.resolve import open_images
-from genbench.gate import config, formats
+from genbench.data.user_datasets import open_images
+from genbench.gate import config, output_formats
 from genbench.human import csv_formats
 from genbench.human.answers import Study, Summary
 from genbench.io import npz, zip_stream
@@ -464,10 +464,10 @@ def test_cells_of_csv(words):
     ] == [formatting.clean(word) for word in words]
 
 
-@pytest.mark.parametrize("escape", [formats._escaped, tables.escaped])
+@pytest.mark.parametrize("escape", [output_formats._escaped, tables.escaped])
 def test_words_in_markdown(escape):
     """Escaped words are one line without an open sign, and mean what they were."""
-    signs = r"\\`*_|~\[\]#@" if escape is formats._escaped else r"\\`*|\[\]"
+    signs = r"\\`*_|~\[\]#@" if escape is output_formats._escaped else r"\\`*|\[\]"
 
     @drawn(200)
     @given(HOSTILE)

@@ -17,7 +17,7 @@ from PIL import Image
 from genbench._util.errors import UserError
 from genbench.api import _registry as registry
 from genbench.api.validation import source_of
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 from genbench.io.reference_statistics import FORMS, read_statistics, write_statistics
 from genbench.statistics import moments
 

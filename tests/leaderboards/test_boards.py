@@ -16,8 +16,8 @@ from helpers.board_entries import PROTOCOL, _enter, contents, made
 from helpers.places import ROOT
 
 from genbench.api import _registry as registry
-from genbench.leaderboards import board_files, entries, tables
-from genbench.runs.records import record, versions
+from genbench.leaderboards import entries, tables, write_board
+from genbench.runs.records import metric_versions, record
 from genbench.runs.run import evaluate
 
 
@@ -41,7 +41,7 @@ def test_fifty_processes_enter_at_once_and_none_is_lost(tmp_path):
             "tabulate",
             "scipy.stats",
             "filelock",
-            "genbench.leaderboards.board_files",
+            "genbench.leaderboards.write_board",
         ]
     )
     ready = context.Barrier(50)
@@ -68,9 +68,9 @@ def test_an_entry_that_agrees_is_left_untouched(tmp_path):
     """A run whose numbers agree to a thousandth of their value or error, made later elsewhere,
     changes no byte and no time of the board's files.
     """
-    board_files.enter(made("ddpm", fd=2.0), tmp_path)
+    write_board.enter(made("ddpm", fd=2.0), tmp_path)
     before = contents(tmp_path)
-    board_files.enter(made("ddpm", fd=2.0015, created="2027-01-01T00:00:00+00:00"), tmp_path)
+    write_board.enter(made("ddpm", fd=2.0015, created="2027-01-01T00:00:00+00:00"), tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -79,7 +79,7 @@ def test_an_entry_that_says_something_else_is_written_again(tmp_path, change, ca
     """A number that differs, one that is no more there, or a damaged file make the entry new,
     and the table with it.
     """
-    board_files.enter(made("ddpm", fd=2.0), tmp_path)
+    write_board.enter(made("ddpm", fd=2.0), tmp_path)
     ours = made("ddpm", fd=2.0 if change != "a number" else 2.01)
     if change == "a number gone":
         ours = replace(
@@ -88,7 +88,7 @@ def test_an_entry_that_says_something_else_is_written_again(tmp_path, change, ca
     path = next((tmp_path / "digits" / "entries").glob("*.json"))
     if change == "damage":
         path.write_bytes(path.read_bytes()[:-9])
-    board_files.enter(ours, tmp_path)
+    write_board.enter(ours, tmp_path)
     assert record.read(path).scores == ours.scores
     assert ("damaged entry" in capsys.readouterr().err) == (change == "damage")
     assert float(rows_of(tmp_path)["ddpm"]["fd_digits"]) == ours.scores[0].value
@@ -99,7 +99,7 @@ def test_a_board_shows_the_newest_of_each_label(tmp_path, here, cli):
     --all shows both.
     """
     for created, seed in (("2026-05-01T00:00:00+00:00", 1), ("2026-01-01T00:00:00+00:00", 0)):
-        board_files.enter(
+        write_board.enter(
             made("ddpm", fd=1.0 + seed, seed=seed * 2**20, created=created), here / "leaderboards"
         )
     (shown,) = json.loads(cli("leaderboard", "digits", "--json")[1])
@@ -119,7 +119,7 @@ def test_a_board_shows_the_newest_of_each_label(tmp_path, here, cli):
 
 def test_a_run_stands_on_a_board_per_protocol(tmp_path):
     """A record under two protocols enters two boards, each entry with the numbers of its own."""
-    assert board_files.enter(made("ddpm", protocols=("digits", "other")), tmp_path) == [
+    assert write_board.enter(made("ddpm", protocols=("digits", "other")), tmp_path) == [
         "digits",
         "digits-other",
     ]
@@ -142,7 +142,7 @@ def test_only_competitors_that_fit_are_ranked(tmp_path):
         made("short", 0.5, fits=False),
         made("worst", 9.0),
     ):
-        board_files.enter(one, tmp_path)
+        write_board.enter(one, tmp_path)
     found = entries.entries(tmp_path / "digits")
     frame = tables.people(found, "fd_digits")
     assert frame["generator"].tolist() == [
@@ -159,7 +159,7 @@ def test_equal_generators_share_a_range_of_ranks(tmp_path):
     by either direction.
     """
     for one in (made("a", 1.0, 0.90), made("b", 1.001, 0.90, turn=-1), made("c", 9.0, 0.1)):
-        board_files.enter(one, tmp_path)
+        write_board.enter(one, tmp_path)
     found = entries.entries(tmp_path / "digits")
     for metric in ("fd_digits", "recall_digits"):
         assert tables.people(found, metric).set_index("generator")["rank"].to_dict() == {
@@ -187,7 +187,7 @@ NASTY = [
 @pytest.fixture
 def nasty(tmp_path):
     for place, label in enumerate(NASTY):
-        board_files.enter(made(label, 1.0 + place), tmp_path)
+        write_board.enter(made(label, 1.0 + place), tmp_path)
     return entries.entries(tmp_path / "digits")
 
 
@@ -225,7 +225,7 @@ def test_the_page_of_a_board_obeys_no_label(nasty, tmp_path):
         found = made(label, 0.01)
         (tmp_path / "grids").mkdir(exist_ok=True)
         (tmp_path / "grids" / "samples.png").write_bytes(b"png")
-        board_files.enter(replace(found, folder=str(tmp_path / "grids")), tmp_path)
+        write_board.enter(replace(found, folder=str(tmp_path / "grids")), tmp_path)
     page = (tmp_path / "digits" / "README.md").read_text()
     assert not re.search(r"<\w", page)
     assert "![i](" not in page
@@ -239,7 +239,7 @@ def test_programs_get_every_digit(tmp_path):
     and null or nothing for one that is missing.
     """
     ours = made("a", 1.23456789012345e-11)
-    board_files.enter(
+    write_board.enter(
         replace(ours, scores=(replace(ours.scores[0], se=None), ours.scores[1])), tmp_path
     )
     (row,) = json.loads(tables.shown(entries.entries(tmp_path / "digits"), "fd_digits", "json"))
@@ -256,7 +256,7 @@ def test_programs_get_every_digit(tmp_path):
 def test_a_damaged_entry_is_named_and_the_others_stand(tmp_path, capsys):
     """One entry cut short is left out with a line; the rest of the board is shown."""
     for label in ("a", "b"):
-        board_files.enter(made(label), tmp_path)
+        write_board.enter(made(label), tmp_path)
     path = min((tmp_path / "digits" / "entries").glob("*.json"))
     path.write_bytes(path.read_bytes()[:100])
     assert len(entries.entries(tmp_path / "digits")) == 1
@@ -268,7 +268,7 @@ def test_a_number_that_one_entry_lacks_is_a_gap(tmp_path):
     and the others keep theirs.
     """
     ours = made("a", 1.0)
-    board_files.enter(
+    write_board.enter(
         replace(
             ours,
             scores=(
@@ -278,7 +278,7 @@ def test_a_number_that_one_entry_lacks_is_a_gap(tmp_path):
         ),
         tmp_path,
     )
-    board_files.enter(made("b", 2.0), tmp_path)
+    write_board.enter(made("b", 2.0), tmp_path)
     found = entries.entries(tmp_path / "digits")
     assert tables.people(found, "fd_digits")["fd_digits ↓"].tolist() == ["2.00 ± 0.10", "–"]
     assert (rows_of(tmp_path)["a"]["fd_digits"], rows_of(tmp_path)["b"]["fd_digits"]) == ("", "2")
@@ -299,7 +299,7 @@ def test_a_wrong_board_is_a_line(here, cli, words, line):
     """A board that is not there and a number that it has not are refused in one line with
     exit 2.
     """
-    board_files.enter(made("a"), here / "full")
+    write_board.enter(made("a"), here / "full")
     status, out, err = cli(*words)
     assert (status, out) == (2, "")
     assert err.startswith(f"genbench: {line}")
@@ -309,9 +309,9 @@ def test_what_was_found_stands_on_the_boards_page(tmp_path):
     """finding*.md in a board's folder is part of README.md, a level down,
     and stays when an entry comes in.
     """
-    board_files.enter(made("a"), tmp_path)
+    write_board.enter(made("a"), tmp_path)
     (tmp_path / "digits" / "finding_a.md").write_text("# Collapse\n\nOf nines.\n\n## How\n")
-    board_files.enter(made("b"), tmp_path)
+    write_board.enter(made("b"), tmp_path)
     assert (
         "\n\n## Collapse\n\nOf nines.\n\n### How\n"
         in (tmp_path / "digits" / "README.md").read_text()
@@ -334,10 +334,10 @@ def test_numbers_of_two_formulas_are_not_ranked_together(tmp_path):
     """The newest entry's formula decides: an entry of another stands unranked;
     one that does not say its formula is ranked as ever.
     """
-    board_files.enter(by_formula("older", "a", 1.0), tmp_path)
-    board_files.enter(by_formula("unsaid", None, 2.0), tmp_path)
-    board_files.enter(by_formula("newer", "b", 3.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
-    board_files.enter(by_formula("other", "b", 4.0, created="2026-02-02T00:00:00+00:00"), tmp_path)
+    write_board.enter(by_formula("older", "a", 1.0), tmp_path)
+    write_board.enter(by_formula("unsaid", None, 2.0), tmp_path)
+    write_board.enter(by_formula("newer", "b", 3.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
+    write_board.enter(by_formula("other", "b", 4.0, created="2026-02-02T00:00:00+00:00"), tmp_path)
     ranks = (
         tables.people(entries.entries(tmp_path / "digits"), "fd_digits")
         .set_index("generator")["rank"]
@@ -350,12 +350,12 @@ def test_a_run_taken_again_by_the_new_formula_is_ranked(tmp_path):
     """The same numbers by another formula are another entry's text:
     it is written again and stands with the newest; by the same formula it is left.
     """
-    board_files.enter(by_formula("a", "a", 1.0), tmp_path)
-    board_files.enter(by_formula("b", "b", 2.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
-    board_files.enter(by_formula("a", "b", 1.0), tmp_path)
+    write_board.enter(by_formula("a", "a", 1.0), tmp_path)
+    write_board.enter(by_formula("b", "b", 2.0, created="2026-02-01T00:00:00+00:00"), tmp_path)
+    write_board.enter(by_formula("a", "b", 1.0), tmp_path)
     assert [entry.ranked for entry in entries.entries(tmp_path / "digits")] == [True, True]
     before = contents(tmp_path)
-    board_files.enter(by_formula("a", "b", 1.0, created="2027-01-01T00:00:00+00:00"), tmp_path)
+    write_board.enter(by_formula("a", "b", 1.0, created="2027-01-01T00:00:00+00:00"), tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -388,6 +388,6 @@ def test_the_committed_boards_were_measured_by_the_versions_that_are_here():
     stale = {
         (entry, m["name"])
         for entry, m in taken
-        if m["formula"] != versions.formula_of(registry.find("metrics", m["metric"]))
+        if m["formula"] != metric_versions.formula_of(registry.find("metrics", m["metric"]))
     }
     assert not stale

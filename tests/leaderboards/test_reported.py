@@ -14,7 +14,7 @@ import pytest
 from helpers.board_entries import contents, made
 
 from genbench.api import _registry as registry
-from genbench.leaderboards import board_files, entries, reported_values
+from genbench.leaderboards import entries, reported_values, write_board
 
 OWN = """generator,metric,value,source
 DDPM,fd_digits,0.5,"Ho et al., table 1"
@@ -27,9 +27,9 @@ DDPM,fid,3.17,another table
 @pytest.fixture
 def board(here):
     """Two generators, and a user's reported.csv with better numbers than either."""
-    board_files.enter(made("ours", 1.0), here / "leaderboards")
+    write_board.enter(made("ours", 1.0), here / "leaderboards")
     (here / "leaderboards/digits/reported.csv").write_text(OWN)
-    board_files.enter(made("theirs", 9.0), here / "leaderboards")
+    write_board.enter(made("theirs", 9.0), here / "leaderboards")
     return here / "leaderboards/digits"
 
 
@@ -113,7 +113,7 @@ def test_a_papers_table_has_two_blocks_and_obeys_no_source(board, how, cli):
 
 def test_a_board_without_them_is_as_it_was(here, cli):
     """No block, and no columns for it."""
-    board_files.enter(made("ours", 1.0), here / "leaderboards")
+    write_board.enter(made("ours", 1.0), here / "leaderboards")
     _, out, _ = cli("leaderboard", "digits", "--json")
     assert "reported" not in json.loads(out)[0]
     assert (
@@ -132,7 +132,7 @@ def test_a_protocols_published_numbers_stand_there_by_themselves(tmp_path):
         name: {**one, "dataset": "cifar10"} for name, one in found.plan["protocols"].items()
     }
     found = replace(found, plan={**found.plan, "protocols": protocols})
-    (name,) = board_files.enter(found, tmp_path)
+    (name,) = write_board.enter(found, tmp_path)
     row = registry.find("protocols", "ttur")
     wanted = [one for one in row.published if one.dataset == "cifar10"]
     assert wanted
@@ -141,7 +141,7 @@ def test_a_protocols_published_numbers_stand_there_by_themselves(tmp_path):
     assert "| reported | DDPM" in page
     assert "Ho et al. 2020, table 1" in page
     before = contents(tmp_path)
-    board_files.enter(found, tmp_path)
+    write_board.enter(found, tmp_path)
     assert contents(tmp_path) == before
 
 
@@ -166,7 +166,7 @@ WRONG = {
 @pytest.mark.parametrize(("text", "line"), WRONG.items(), ids=range(len(WRONG)))
 def test_what_is_wrong_in_the_file_is_named_and_left_out(text, line, here, cli):
     """The board is shown without it, with a line that says where."""
-    board_files.enter(made("ours", 1.0), here / "leaderboards")
+    write_board.enter(made("ours", 1.0), here / "leaderboards")
     (here / "leaderboards/digits/reported.csv").write_bytes(text.encode("latin-1"))
     status, out, err = cli("leaderboard", "digits")
     assert (status, "ours" in out, reported_values.WORDS in out, len(err.splitlines())) == (

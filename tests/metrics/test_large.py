@@ -13,7 +13,7 @@ from helpers.places import DOCS
 import genbench
 from genbench.api import _registry as registry
 from genbench.api.metric_inputs import Arrays
-from genbench.metrics import _large_runs as large_runs
+from genbench.metrics import _streaming as large_runs
 from genbench.statistics import moments
 
 ROWS = """

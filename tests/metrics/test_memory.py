@@ -16,7 +16,7 @@ from scipy.stats import mannwhitneyu
 import genbench
 from genbench.api import _registry as registry
 from genbench.api.metric_inputs import Arrays
-from genbench.leaderboards import board_files
+from genbench.leaderboards import write_board
 
 NAMES = ("authpct", "nearest_train", "duplicates", "ct", "fls", "fls_overfit")
 
@@ -200,7 +200,7 @@ def test_a_run_shows_its_closest_pairs(tmp_path):
         np.testing.assert_array_equal(sample, image)
         shown |= {place for place in range(7, 400, 50) if (train[place] == image).all()}
     assert shown == set(range(7, 400, 50))
-    board_files.enter(found, tmp_path / "boards")
+    write_board.enter(found, tmp_path / "boards")
     page = (tmp_path / "boards" / "digits" / "README.md").read_text()
     (entry,) = (tmp_path / "boards" / "digits" / "entries").glob("*-nearest.png")
     assert f"](entries/{entry.name})" in page

@@ -204,7 +204,7 @@ def test_again_nothing_is_reconstructed_and_more_numbers_go_on(tmp_path, monkeyp
     assert set(first) == {"psnr", "fd_digits"}
     count = []
     monkeypatch.setattr(
-        "genbench.generators.reconstruct.reconstruct",
+        "genbench.runs.scoring.reconstructions.reconstruct",
         lambda *args: count.append(1) or reconstruct(*args),
     )
     assert measured(path, tmp_path / "runs", metrics=("psnr",))["psnr"] == first["psnr"]

@@ -19,9 +19,9 @@ from genbench.per_class import (
     aggregates,
     class_intervals,
     class_shares,
+    compute_from_run,
     diversity,
     frechet_contributions,
-    from_run,
     group_metrics,
     label_classifier,
     pairwise,
@@ -719,9 +719,9 @@ def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
     confusion[3, 8] = 20
     read = replace(whole, reader=replace(whole.reader, confusion=confusion))
     counts = (50, *[10] * 9)
-    assert from_run._expected(read, (), "uniform", None) == (None, None)
-    assert from_run._expected(read, counts, "reference", None) == (None, None)
-    found, errors = from_run._expected(read, counts, "training", None)
+    assert compute_from_run._expected(read, (), "uniform", None) == (None, None)
+    assert compute_from_run._expected(read, counts, "reference", None) == (None, None)
+    found, errors = compute_from_run._expected(read, counts, "training", None)
     # an image more to a row, spread over ten cells
     rows = (confusion + 0.1) / (confusion + 0.1).sum(1, keepdims=True)
     assert found == pytest.approx(np.array([50, *[10] * 9]) / 140 @ rows)
@@ -731,7 +731,7 @@ def test_expected_shares_of_unlabelled_samples_go_through_the_confusion():
     )
     assert errors[8] == pytest.approx(np.sqrt(variances.sum()), rel=1e-9)
     with pytest.raises(UserError, match="did you mean uniform"):
-        from_run._expected(read, counts, "unifrom", None)
+        compute_from_run._expected(read, counts, "unifrom", None)
 
 
 def test_diversity_is_what_the_run_measured_class_by_class():

@@ -21,7 +21,7 @@ from genbench.api.metric_inputs import Arrays
 from genbench.data import long_tail
 from genbench.features.extraction import at_hand, rows_of
 from genbench.generators.seeded_noise import labels_of
-from genbench.per_class import class_shares, from_run, pairwise
+from genbench.per_class import class_shares, compute_from_run, pairwise
 from genbench.per_class.inputs import Sides
 from genbench.per_class.label_classifier import fitted
 from genbench.per_class.table import table
@@ -272,7 +272,7 @@ def test_shares_through_a_recogniser_cover_what_it_sees():
     # these digits are all there are: the confusion is the truth, and what the table expects lies
     # within its error of it
     expected = shares @ confusion
-    foretold, errors = from_run._expected(whole, TEN.astype(int).tolist(), "training", None)
+    foretold, errors = compute_from_run._expected(whole, TEN.astype(int).tolist(), "training", None)
     assert (np.abs(foretold - expected) < errors / 2).all()
 
     def read(shares):
@@ -515,7 +515,7 @@ def test_the_batch_size_changes_no_row(tmp_path):
         )
         for size in (50, 7)
     ]
-    one, other = (from_run.table_of(run) for run in runs)
+    one, other = (compute_from_run.table_of(run) for run in runs)
     assert runs[0].plan["batch_size"] != runs[1].plan["batch_size"]
     for row, same in zip(one.rows, other.rows, strict=True):
         assert {key: same[key] for key in VALUES} == pytest.approx(
@@ -654,6 +654,6 @@ def test_groups_need_the_images(inverted):
     run, folder, _ = inverted
     found = record_of(run.id, folder)
     with pytest.raises(genbench.UserError, match="--save-samples"):
-        from_run.table_of(
+        compute_from_run.table_of(
             replace(found, plan={**found.plan, "keep_images": False}), groups="digits"
         )

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from genbench._util.errors import UserError
-from genbench.data.resolve import dataset_of, open_images
+from genbench.data.user_datasets import dataset_of, open_images
 from genbench.generators.generator import construct
 from genbench.generators.load import locate
 from genbench.runs import export_samples

@@ -17,9 +17,9 @@ from genbench._util.atomic_write import write
 from genbench._util.checksummed_files import read_arrays
 from genbench.human import answers as human_read
 from genbench.human import results, store
-from genbench.leaderboards import board_files, entries
+from genbench.leaderboards import entries, write_board
 from genbench.runs.records import record
-from genbench.runs.sampling.write_shards import Shard
+from genbench.runs.sampling.shards import Shard
 
 EXAMPLES = TESTS / "data" / "records"
 #: Record -> its first number (value, low, high), and what came into records with it.
@@ -87,7 +87,7 @@ def test_records_of_all_times_stand_on_one_board_and_are_shown(tmp_path, cli):
     with it, under the same entry id, and leaves it as it is); `genbench show` prints the oldest.
     """
     for name in RECORDS:
-        board_files.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
+        write_board.enter(record.read(EXAMPLES / f"{name}.json"), tmp_path)
     found = entries.entries(tmp_path / "digits")
     assert [(one.label, one.record.created[:10]) for one in found] == [("vae", "2026-11-28")]
     status, out, _ = cli("show", EXAMPLES / "schema-1-2026-11-21-first.json")

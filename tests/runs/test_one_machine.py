@@ -401,14 +401,14 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
     time, whatever the batches in which a set hands them out.
     """
     from genbench.api import _registry as registry
-    from genbench.data.resolve import dataset_of
-    from genbench.features import reference as features_reference
+    from genbench.data.user_datasets import dataset_of
+    from genbench.features import reference_cache as features_reference
     from genbench.features.extraction import rows_of
     from genbench.generators.load import locate
     from genbench.runs.planning.plan import settle
     from genbench.runs.planning.request import Request
     from genbench.runs.sampling import setup
-    from genbench.runs.scoring import reference
+    from genbench.runs.scoring import reference_features
 
     monkeypatch.setenv("GENBENCH_QUIET", "1")
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
@@ -424,7 +424,7 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
             yield from zip(images.split(37), labels.split(37), strict=True)
 
     loaded = setup.networks(plan)
-    found = reference.real_features(plan, replace(digits, open=pieces), loaded)
+    found = reference_features.real_features(plan, replace(digits, open=pieces), loaded)
     assert sorted(opened) == sorted(digits.splits)
     images, labels = (torch.cat(parts) for parts in zip(*digits.open("train"), strict=True))
     wanted = [
@@ -442,7 +442,9 @@ def test_protocols_and_extractors_share_one_pass(tmp_path, monkeypatch):
     )
     assert set(found["two"]["heldout"].features) == {"edges.right", "digits.logits"}
     assert torch.equal(torch.from_numpy(found["one"]["train"].labels), labels)
-    again = reference.real_features(plan, replace(digits, open=pieces), loaded)  # from the cache
+    again = reference_features.real_features(
+        plan, replace(digits, open=pieces), loaded
+    )  # from the cache
     assert len(opened) == len(digits.splits)
     assert all(
         (

@@ -16,7 +16,7 @@ from genbench.api import _registry as registry
 from genbench.api.metric_inputs import Arrays
 from genbench.api.validation import source_of
 from genbench.features.extraction import AT_ONCE, network, rows_of, sums_of, sums_of_rows
-from genbench.features.reference import Real
+from genbench.features.reference_cache import Real
 from genbench.generators import generator, load, seeded_noise
 from genbench.io.weights import find
 from genbench.runs.scoring import prepare_inputs

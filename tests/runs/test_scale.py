@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from helpers.places import DOCS
 
-from genbench.runs.sampling.write_shards import shards_of
+from genbench.runs.sampling.shards import shards_of
 
 PAGE = (DOCS / "scale.md").read_text()
 SMALL = "--n 200 -o steps=2 --metrics fd --leaderboards none"

@@ -21,11 +21,11 @@ from helpers.places import ROOT
 from genbench._util.checksummed_files import read_arrays, write_arrays
 from genbench._util.hashing import code_sha256, file_sha256
 from genbench.api import _registry as registry
-from genbench.features import reference
-from genbench.features import versions as feature_versions
+from genbench.features import extractor_versions as feature_versions
+from genbench.features import reference_cache
 from genbench.generators import generator
 from genbench.leaderboards import entries
-from genbench.runs.records import record, versions
+from genbench.runs.records import metric_versions, record
 from genbench.statistics import confidence_intervals, jackknife
 
 BOARD = ROOT / "leaderboards" / "digits"
@@ -206,14 +206,14 @@ def test_strangers_rows_keep_the_hash_that_they_had(here, monkeypatch):
     registry.add_file(here / "own.py")
     metric, extractor = registry.find("metrics", "spread"), registry.find("extractors", "means")
     now = (
-        versions.formula_of(metric),
+        metric_versions.formula_of(metric),
         feature_versions.version_of(extractor),
         feature_versions.version_of(extractor, "bfloat16"),
     )
     assert tuple(one.partition("@")[2] for one in now) == OWN_THEN
     assert [one.partition("@")[0] for one in now] == ["spread/1", "means/1", "means/1"]
     assert all(feature_versions.same(then, one) for then, one in zip(OWN_THEN, now, strict=True))
-    raised = versions.formula_of(replace(metric, version=2))
+    raised = metric_versions.formula_of(replace(metric, version=2))
     assert not feature_versions.same(OWN_THEN[0], raised)
 
 
@@ -229,11 +229,11 @@ def test_a_strangers_imports_are_part_of_its_formula(here):
     (here / "own.py").write_text("from helper import SCALE\n" + OWN)
     registry.add_file(here / "own.py")
     row = registry.find("metrics", "spread")
-    before = versions.formula_of(row)
+    before = metric_versions.formula_of(row)
     (here / "other.py").write_text("X = 2\n")
-    assert versions.formula_of(row) == before
+    assert metric_versions.formula_of(row) == before
     (here / "mine" / "deep.py").write_text("SCALE = 2\n")
-    assert versions.formula_of(row) != before
+    assert metric_versions.formula_of(row) != before
 
 
 def test_leave_outs_of_two_rules_are_not_paired():
@@ -304,7 +304,7 @@ def of_then(folder):
         arrays, meta = read_arrays(path)
         assert meta.get("code", "digits/1") == "digits/1"
         then = {"code": feature_versions.VERSION_1["digits"][0]} if "code" in meta else {}
-        then |= {"paths": versions.PAIRS_1} if "paths" in meta else {}
+        then |= {"paths": metric_versions.PAIRS_1} if "paths" in meta else {}
         write_arrays(path, arrays, {**meta, **then})
     (folder / "run.json").unlink()
 
@@ -333,7 +333,7 @@ def test_a_run_and_a_cache_of_then_go_on(here, cli, monkeypatch):
 
     monkeypatch.setattr(generator.Generator, "draw", never)
     monkeypatch.setattr(generator.Generator, "pair", never)
-    monkeypatch.setattr(reference, "_computed", never)
+    monkeypatch.setattr(reference_cache, "_computed", never)
     status, out, err = cli(*words)
     assert status == 0, err
     assert json.loads(out)["scores"] == first["scores"]

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from genbench._util.errors import UserError
-from genbench.data.resolve import dataset_of, open_images
+from genbench.data.user_datasets import dataset_of, open_images
 from genbench.io.image_decoding import decoded, heeded, is_picture
 
 DEEP = "more than 8 bits|has 16 bits to a channel"

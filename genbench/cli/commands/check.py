@@ -98,7 +98,7 @@ def command(
     from genbench._util.console import answer
     from genbench._util.errors import UserError
     from genbench.api import _registry as registry
-    from genbench.gate import check, false_alarm_rate
+    from genbench.gate import false_alarm_rate, run_check
 
     for file in with_files:
         registry.add_file(file)
@@ -110,7 +110,7 @@ def command(
     if self_test:
         if candidate is not None:
             raise UserError("--self-test looks at the baseline alone: leave the candidate out")
-        found = check.self_tested(
+        found = run_check.self_tested(
             words["baseline"], words["gate"], words["out"], words["baselines"]
         )
         answer(
@@ -119,7 +119,9 @@ def command(
             else false_alarm_rate.text(found)
         )
         return
-    checked = check.checked(candidate, **words)
-    said = check.publish(checked, None if to == "none" else Path(to), check.again(candidate, words))
+    checked = run_check.checked(candidate, **words)
+    said = run_check.publish(
+        checked, None if to == "none" else Path(to), run_check.again(candidate, words)
+    )
     answer(said["json"] if as_json else said["text"])
     ctx.exit(checked.status)

@@ -107,9 +107,10 @@ def command(
     from dataclasses import replace
 
     from genbench._util.console import answer, tell
-    from genbench._util.errors import UserError, choices
+    from genbench._util.did_you_mean import choices
+    from genbench._util.errors import UserError
     from genbench.api import _registry as registry
-    from genbench.per_class import cas_of_run, from_run, render
+    from genbench.per_class import classification_accuracy_of_run, compute_from_run, render
     from genbench.per_class.aggregates import WORST
     from genbench.per_class.table import ORDERS
     from genbench.runs.records.find import find
@@ -119,20 +120,23 @@ def command(
     for file in with_files:
         registry.add_file(file)
     found = [find(word, out) for word in runs] or [find(None, out)]
-    from_run.refuse(found, protocol)
+    compute_from_run.refuse(found, protocol)
     for one in found if cas else ():
-        cas_of_run.refuse(one)
+        classification_accuracy_of_run.refuse(one)
     tables = [
-        from_run.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups)
+        compute_from_run.table_of(one, protocol=protocol, rule=rule, shares=shares, groups=groups)
         for one in found
     ]
     if cas:
         tables = [
-            replace(made, over={**made.over, "cas": cas_of_run.taught(one, cas, rule)})
+            replace(
+                made,
+                over={**made.over, "cas": classification_accuracy_of_run.taught(one, cas, rule)},
+            )
             for one, made in zip(found, tables, strict=True)
         ]
     for one, made in zip(found, tables, strict=True):
-        tell("wrote " + ", ".join(map(str, from_run.leave(one, made, by, worst or WORST))))
+        tell("wrote " + ", ".join(map(str, compute_from_run.leave(one, made, by, worst or WORST))))
     if as_json:
         plain = [
             {"run": one.id, **row}
@@ -145,5 +149,7 @@ def command(
         }
         answer(json.dumps({"classes": plain, "over": over}, indent=1, ensure_ascii=False))
         return
-    named = [(from_run.heading(one, made), made) for one, made in zip(found, tables, strict=True)]
+    named = [
+        (compute_from_run.heading(one, made), made) for one, made in zip(found, tables, strict=True)
+    ]
     answer(render.as_text(named, by, worst))

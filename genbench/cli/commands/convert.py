@@ -70,7 +70,7 @@ def convert(
     from genbench._util.formatting import clean
     from genbench._util.hashing import content_sha256, file_sha256
     from genbench._util.lazy_imports import safetensors_torch
-    from genbench._util.version import VERSION
+    from genbench._util.package_version import VERSION
 
     if out.suffix != ".safetensors":
         raise UserError(

@@ -65,7 +65,7 @@ def command(name: str | None, picture: Path | None, rule: str, as_json: bool) ->
             raise UserError("--picture shows one data set: give its name")
         show_shelf("datasets", None, as_json)
         return
-    from genbench.data.resolve import dataset_of
+    from genbench.data.user_datasets import dataset_of
 
     row = dataset_of(name)
     page = (

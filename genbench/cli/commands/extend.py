@@ -78,7 +78,7 @@ def command(
     import json
 
     from genbench._util.console import answer
-    from genbench.leaderboards import board_files, tables
+    from genbench.leaderboards import tables, write_board
     from genbench.runs import extend
     from genbench.runs.records.find import find
     from genbench.runs.records.record import plan_of
@@ -98,7 +98,7 @@ def command(
     done = execute(plan, description, request, out)
     root = None if leaderboards == "none" else Path(leaderboards)
     if root is not None and all(score.status != "failed" for score in done.scores):
-        board_files.enter(done, root)
+        write_board.enter(done, root)
     answer(
         json.dumps(done.to_json(), indent=1, ensure_ascii=False)
         if as_json

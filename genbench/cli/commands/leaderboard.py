@@ -54,7 +54,8 @@ def command(
     (generator,metric,value,source).
     """
     from genbench._util.console import answer
-    from genbench._util.errors import UserError, choices
+    from genbench._util.did_you_mean import choices
+    from genbench._util.errors import UserError
     from genbench.leaderboards import comparison, comparison_tables, entries, ranking, tables
 
     names = entries.boards(leaderboards)

@@ -83,11 +83,12 @@ def command(
     """
     from genbench._util.atomic_write import folder_to_write
     from genbench._util.console import answer, tell
-    from genbench._util.errors import UserError, choices
+    from genbench._util.did_you_mean import choices
+    from genbench._util.errors import UserError
     from genbench._util.hashing import file_sha256
     from genbench.api import _registry as registry
-    from genbench.data.resolve import dataset_of
-    from genbench.features.reference import features_of
+    from genbench.data.user_datasets import dataset_of
+    from genbench.features.reference_cache import features_of
     from genbench.generators.load import device_of
     from genbench.io.reference_statistics import write_statistics
     from genbench.statistics import moments as stats
@@ -129,7 +130,8 @@ def _outputs(word: str, form: str) -> tuple[str, list[str]]:
     """The extractor and what is taken of it: pool unless another is named, or its first;
     for adm pool and spatial.
     """
-    from genbench._util.errors import UserError, choices
+    from genbench._util.did_you_mean import choices
+    from genbench._util.errors import UserError
     from genbench._util.formatting import clean
     from genbench.api import _registry as registry
 

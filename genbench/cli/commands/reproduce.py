@@ -117,7 +117,7 @@ def command(
     from genbench._util.console import answer, tell
     from genbench._util.errors import NotComparable, UserError
     from genbench.api import _registry as registry
-    from genbench.leaderboards import board_files
+    from genbench.leaderboards import write_board
     from genbench.runs import reproduce
     from genbench.runs.records.find import find
 
@@ -129,7 +129,7 @@ def command(
         raise NotComparable(str(error)) from None
     verdict = reproduce.reproduced(found, reproduce.Wish(**words), out)
     if attach:
-        at = board_files.attach(found, verdict, leaderboards)
+        at = write_board.attach(found, verdict, leaderboards)
         if not at:
             raise UserError(
                 f"--attach: no board in {leaderboards} has an entry that says what the run "

@@ -357,7 +357,7 @@ def go(
     from genbench._util.console import answer, tell
     from genbench._util.errors import RunFailed
     from genbench.io.remote_storage import whereabouts
-    from genbench.leaderboards import board_files, comparison_tables, tables
+    from genbench.leaderboards import comparison_tables, tables, write_board
     from genbench.runs import time_profile
     from genbench.runs.run import execute, failed
     from genbench.runs.sampling import cost
@@ -371,7 +371,7 @@ def go(
             since, found = None, execute(plan, description, request, out, fresh=fresh, since=since)
             done.append(found)
             whole = all(score.status != "failed" for score in found.scores)
-            entered = board_files.enter(found, root) if root is not None and whole else []
+            entered = write_board.enter(found, root) if root is not None and whole else []
             tell(
                 f"run {found.id}: {whereabouts(out, found.folder)}"
                 + "".join(f" · board {root}/{name}" for name in entered)

@@ -178,7 +178,7 @@ def run_all(
     from genbench._util.atomic_write import folder_to_write
     from genbench._util.console import tell
     from genbench._util.errors import RunFailed
-    from genbench.leaderboards import board_files
+    from genbench.leaderboards import write_board
     from genbench.runs.run import execute, failed
 
     folder_to_write(root, "--leaderboards")
@@ -192,7 +192,7 @@ def run_all(
         except RunFailed as error:
             wrong.append(f"{plan.label}: {error}")
             continue
-        entered |= dict.fromkeys(board_files.enter(found, root))
+        entered |= dict.fromkeys(write_board.enter(found, root))
     runs = {plan.id for plan, _ in points}
     show([root / name for name in entered], runs, swept, as_json)
     if wrong:
@@ -208,14 +208,14 @@ def search(
     from genbench._util.atomic_write import folder_to_write
     from genbench._util.console import answer, tell
     from genbench.experiments import tune_options
-    from genbench.leaderboards import board_files, tables
+    from genbench.leaderboards import tables, write_board
     from genbench.runs.run import failed
 
     wanted = tune_options.search_of(request, description, metric, trials)
     notes = tune_options.notes_of(wanted, folder_to_write(root, "--leaderboards"))
     found = tune_options.tuned(wanted, request.metrics, out, notes)
     entered = (
-        board_files.enter(found, root)
+        write_board.enter(found, root)
         if all(score.status != "failed" for score in found.scores)
         else []
     )

@@ -118,7 +118,7 @@ def command(
     from genbench.api import _registry as registry
     from genbench.experiments import track_checkpoints
     from genbench.generators.load import locate
-    from genbench.leaderboards import board_files
+    from genbench.leaderboards import write_board
     from genbench.runs.planning.request import Request
 
     if quiet:
@@ -145,7 +145,7 @@ def command(
     write_json(place / "track.json", said)
     write(place / "track.png", track_checkpoints.picture(said, track.description.name))
     entered = (
-        board_files.enter(chosen, to)
+        write_board.enter(chosen, to)
         if chosen is not None and all(score.status != "failed" for score in chosen.scores)
         else []
     )

@@ -14,10 +14,11 @@ from typing import Any
 import click
 
 from genbench._util.console import answer, tell
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import fields, table
 from genbench.api import extractor
-from genbench.features import identity
+from genbench.features import extractor_identity
 from genbench.io import weights
 
 
@@ -45,7 +46,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    found = [_plain(*one) for one in identity.all_weights().values()]
+    found = [_plain(*one) for one in extractor_identity.all_weights().values()]
     if as_json:
         answer(
             json.dumps(
@@ -142,7 +143,7 @@ def _hashes(one: dict[str, str]) -> str:
 
 def _chosen(names: tuple[str, ...]) -> list[tuple[extractor.Weights, Path, list[str]]]:
     """Those of these names; all of them where none is named."""
-    there = identity.all_weights()
+    there = extractor_identity.all_weights()
     for name in names:
         if name not in there:
             raise UserError(f"unknown weights {name!r}: {choices(name, there)}")

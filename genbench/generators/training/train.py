@@ -17,9 +17,9 @@ from genbench._util.errors import PluginFailed, UserError
 from genbench._util.formatting import clean
 from genbench._util.hashing import file_sha256
 from genbench._util.lazy_imports import safetensors_torch, torch
-from genbench._util.version import VERSION
-from genbench.data.resolve import dataset_of
+from genbench._util.package_version import VERSION
 from genbench.data.subsets import BALANCED_TRAIN
+from genbench.data.user_datasets import dataset_of
 from genbench.generators import options
 from genbench.generators.description import Description
 from genbench.generators.generator import Generator, construct, seed_everything

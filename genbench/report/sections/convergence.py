@@ -15,7 +15,7 @@ from genbench._util.lazy_imports import np
 from genbench.api.report_section import Section
 from genbench.report.run_data import reasons
 from genbench.report.svg_plots import FAINT, INK, marker
-from genbench.runs.planning.outputs import one_repeat, width_of
+from genbench.runs.planning.shard_outputs import one_repeat, width_of
 from genbench.statistics import confidence_intervals, jackknife
 
 if TYPE_CHECKING:

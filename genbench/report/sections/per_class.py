@@ -11,7 +11,7 @@ from genbench._util.errors import UserError
 from genbench._util.formatting import plus_minus
 from genbench._util.lazy_imports import np
 from genbench.api.report_section import Section
-from genbench.per_class import from_run
+from genbench.per_class import compute_from_run
 from genbench.report.run_data import reasons
 from genbench.report.svg_plots import FAINT, INK, marker
 
@@ -116,7 +116,7 @@ def _table(run: Any) -> dict[str, Any]:
             f"{run.record.id[:8]}, then the report again"
         )
     run.has_shards()
-    made = from_run.table_of(run.record)
+    made = compute_from_run.table_of(run.record)
     return {"classes": list(made.rows), "over": dict(made.over), "tests": made.tests}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.api.report_section import Section
 
 TEMPLATE = """

@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench.api import _registry as registry
 from genbench.api.dataset import Dataset
 from genbench.api.extractor import Extractor
@@ -18,12 +19,12 @@ from genbench.api.metric import Measure, Metric, Pairs
 from genbench.api.metric_inputs import NEEDS, RECONSTRUCTED
 from genbench.api.protocol import Protocol
 from genbench.api.validation import source_of
-from genbench.features.identity import Used
+from genbench.features.extractor_identity import Used
 from genbench.io import weights
-from genbench.metrics._large_runs import first_of
-from genbench.runs.planning.extractors import FOREIGN, Asked, used
-from genbench.runs.planning.outputs import one_repeat, width_of
-from genbench.runs.records.versions import of_measure
+from genbench.metrics._streaming import first_of
+from genbench.runs.planning.resolve_extractors import FOREIGN, Asked, used
+from genbench.runs.planning.shard_outputs import one_repeat, width_of
+from genbench.runs.records.metric_versions import of_measure
 
 # a distance outside Inception's space, beside every fid whose board can have one
 OUTSIDE = ("fd_dinov2", "fd_clip")

@@ -19,9 +19,9 @@ from genbench._util.hashing import content_sha256
 from genbench.api import _registry as registry
 from genbench.api.dataset import Dataset
 from genbench.api.protocol import Protocol
-from genbench.data.resolve import dataset_of
 from genbench.data.subsets import REFERENCES, whole
-from genbench.features.identity import needed
+from genbench.data.user_datasets import dataset_of
+from genbench.features.extractor_identity import needed
 from genbench.features.numeric_precision import possible
 from genbench.generators import options
 from genbench.generators.conditions import Wish, conditions
@@ -31,9 +31,9 @@ from genbench.generators.load import checkpoint_of, device_of, options_of, usual
 from genbench.generators.seeded_noise import LARGEST_N, LARGEST_SEED, first_seed
 from genbench.io.reference_statistics import read_statistics
 from genbench.io.weights import known, words
-from genbench.runs.planning.extractors import Asked
 from genbench.runs.planning.measures import taken, unplaced, wanted_n
 from genbench.runs.planning.request import Request, _positive
+from genbench.runs.planning.resolve_extractors import Asked
 from genbench.runs.records.record import Plan
 
 KEPT = 1 << 30  # a run's images are kept by default while they stay under 1 GB

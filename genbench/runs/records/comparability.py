@@ -11,7 +11,7 @@ from typing import Any
 from genbench._util.errors import NotComparable
 from genbench._util.formatting import clean
 from genbench._util.hashing import digest
-from genbench.features.versions import same
+from genbench.features.extractor_versions import same
 from genbench.runs.records.record import Record, Score
 
 # of a protocol: what decides its numbers

@@ -17,7 +17,7 @@ from genbench._util.errors import RunFailed, UserError
 from genbench._util.formatting import clean
 from genbench._util.hashing import digest
 from genbench._util.lazy_imports import pd
-from genbench.io.plain_data import tree, wrong
+from genbench.io.json_shape import tree, wrong
 from genbench.runs.records.upgrade import UPGRADES
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from genbench.runs.records.versions import of_earlier_extractor, of_earlier_measure
+from genbench.runs.records.metric_versions import of_earlier_extractor, of_earlier_measure
 
 
 def _named_by_version(content: dict[str, Any]) -> dict[str, Any]:

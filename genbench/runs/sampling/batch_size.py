@@ -10,11 +10,11 @@ from dataclasses import replace
 from genbench._util.console import complain, tell
 from genbench._util.lazy_imports import np
 from genbench.generators.generator import PER_CALL, Generator
-from genbench.runs.planning.outputs import PAIRS_AT_ONCE, probes_of
 from genbench.runs.planning.plan import AUTO
 from genbench.runs.planning.request import Request
+from genbench.runs.planning.shard_outputs import PAIRS_AT_ONCE, probes_of
 from genbench.runs.records.record import Plan
-from genbench.runs.sampling import write_shards
+from genbench.runs.sampling import shards, write_shards
 from genbench.runs.sampling.memory import OutOfMemory, allowed, in_use, largest, most_used, noticed
 
 
@@ -25,11 +25,11 @@ def fitted(plan: Plan, generator: Generator, request: Request) -> Plan:
     if plan.batch_size != AUTO:
         return plan
     # of a shard; no call is for more
-    most = len(write_shards.shards_of(np.zeros(plan.n, dtype=np.int64))[0].indices)
+    most = len(shards.shards_of(np.zeros(plan.n, dtype=np.int64))[0].indices)
     if plan.seeding == "per call":
         return replace(plan, batch_size=PER_CALL)
     cap = int(request.memory_cap * 1e9) if request.memory_cap else allowed(plan.device)
-    labels, places = write_shards.labels_for(plan), write_shards.prompt_places(plan)
+    labels, places = shards.labels_for(plan), shards.prompt_places(plan)
 
     def peak(batch: int) -> int:
         indices = np.arange(batch)
@@ -54,7 +54,7 @@ def halved(work: write_shards.Work, error: OutOfMemory) -> write_shards.Work:
     the same again.
     """
     plan = work.plan
-    parts = write_shards.shards_of(write_shards.run_blocks(plan))
+    parts = shards.shards_of(shards.run_blocks(plan))
     smaller = min(plan.batch_size, max(len(shard.indices) for shard in parts)) // 2
     if smaller < 1 or plan.seeding == "per call":
         raise error
@@ -62,7 +62,7 @@ def halved(work: write_shards.Work, error: OutOfMemory) -> write_shards.Work:
     for shard in parts:
         for probe in probes_of(plan).values():
             together = min(PAIRS_AT_ONCE, plan.batch_size) if probe.pairs else plan.batch_size
-            path = write_shards.path_of(work.folder, shard, probe.name)
+            path = shards.path_of(work.folder, shard, probe.name)
             if min(len(shard.indices), together) > smaller and path.exists():
                 path.unlink()
                 gone += 1

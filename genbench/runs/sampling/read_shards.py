@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genbench._util.console import progress
 from genbench._util.errors import RunFailed
 from genbench._util.lazy_imports import np
-from genbench.runs.planning.outputs import (
+from genbench.runs.planning.shard_outputs import (
     Probe,
     held_rows,
     kept_images,
@@ -20,7 +20,7 @@ from genbench.runs.planning.outputs import (
     probes_of,
     rounded,
 )
-from genbench.runs.sampling.write_shards import (
+from genbench.runs.sampling.shards import (
     Shard,
     labels_for,
     parts,

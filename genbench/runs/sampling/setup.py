@@ -16,16 +16,16 @@ from genbench._util.console import complain
 from genbench._util.errors import UserError
 from genbench._util.lazy_imports import torch
 from genbench._util.locks import taken
-from genbench.data.resolve import dataset_of
+from genbench.data.user_datasets import dataset_of
 from genbench.features.extraction import network
-from genbench.features.identity import place_of_vocabulary
+from genbench.features.extractor_identity import place_of_vocabulary
 from genbench.generators.description import Description
 from genbench.generators.generator import Generator, construct
 from genbench.generators.load import checkpoint_of, options_of
 from genbench.runs.planning.plan import AUTO, with_settled
 from genbench.runs.planning.request import Request, divided
 from genbench.runs.records.record import Plan
-from genbench.runs.sampling import write_shards
+from genbench.runs.sampling import shards
 
 if TYPE_CHECKING:
     from genbench.runs.records.record import Plan
@@ -128,7 +128,7 @@ def share_of(plan: Plan, word: str) -> list[str]:
     if not word:
         return []
     place, of = divided(word)
-    names = [shard.name for shard in write_shards.shards_of(write_shards.run_blocks(plan))]
+    names = [shard.name for shard in shards.shards_of(shards.run_blocks(plan))]
     if of > len(names):
         raise UserError(f"--shard {word}: the run has {len(names)} shards to share out")
     return names[place - 1 :: of]

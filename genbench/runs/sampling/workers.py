@@ -33,7 +33,7 @@ from genbench.io import remote_storage
 from genbench.runs.planning.plan import settle
 from genbench.runs.planning.request import Request
 from genbench.runs.records.record import Plan
-from genbench.runs.sampling import write_shards
+from genbench.runs.sampling import missing_shards, write_shards
 from genbench.runs.sampling.batch_size import halved
 from genbench.runs.sampling.cost import Clock
 from genbench.runs.sampling.memory import OutOfMemory
@@ -138,7 +138,7 @@ def _by_engine(
     )
     sizes = {
         shard.name: len(shard.indices)
-        for shard, _ in write_shards.lacking(work.plan, work.folder, only)
+        for shard, _ in missing_shards.lacking(work.plan, work.folder, only)
     }
     if not sizes:
         return 1
@@ -220,7 +220,7 @@ def _missing(
         place.pull()
         if not (
             missing := {
-                shard.name for shard, _ in write_shards.lacking(work.plan, work.folder, names)
+                shard.name for shard, _ in missing_shards.lacking(work.plan, work.folder, names)
             }
         ):
             break
@@ -361,7 +361,7 @@ def drawn(job: Job, names: tuple[str, ...]) -> Drew:
         with deterministic(), aside(), malloc.kept():
             work, place = _ready(job)
             before, images = dict(work.clock.seconds), work.clock.images
-            for shard, lacks in write_shards.lacking(work.plan, work.folder, names):
+            for shard, lacks in missing_shards.lacking(work.plan, work.folder, names):
                 with _watched(work.folder, shard.name, job.request.shard_timeout):
                     write_shards.compute(work, shard, lacks)
                 place.push([shard.name])

@@ -1,4 +1,4 @@
-"""Samples to probes to one atomic file per shard and probe; which are missing.
+"""Samples to probes to one atomic file per shard and probe.
 
 A shard, the unit of resuming, is the next 50 members of one block (500 from n = 10,000). A probe is
 what is computed from its images: themselves, features or sums of them, distances of latent pairs.
@@ -9,127 +9,42 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench._util.background_thread import Behind, fetched
-from genbench._util.checksummed_files import Damaged, read_arrays, write_arrays
+from genbench._util.checksummed_files import write_arrays
 from genbench._util.console import complain, progress
-from genbench._util.errors import RunFailed
 from genbench._util.hashing import sha256
 from genbench._util.lazy_imports import np, torch
 from genbench.api import _registry as registry
-from genbench.data import prompts
 from genbench.data.image_checks import sketch
 from genbench.features.extraction import ahead_of, rows_of, sums_of, wide_at_once
-from genbench.generators.seeded_noise import labels_of
-from genbench.runs.planning.outputs import PAIRS_AT_ONCE, Probe, kept_images, probes_of
-from genbench.runs.records.versions import agrees
+from genbench.runs.planning.shard_outputs import PAIRS_AT_ONCE, Probe, kept_images, probes_of
 from genbench.runs.sampling import cost
 from genbench.runs.sampling.cost import Clock
 from genbench.runs.sampling.memory import noticed
-from genbench.statistics.blocks import BLOCKS, blocks_of
+from genbench.runs.sampling.missing_shards import lacking
+from genbench.runs.sampling.shards import (
+    Shard,
+    array_of,
+    labels_for,
+    parts,
+    path_of,
+    prompt_places,
+    read_probe,
+    run_blocks,
+    shards_of,
+    whole_run,
+)
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
     from genbench.generators.generator import Generator
     from genbench.runs.records.record import Plan
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Members `first`, first + 1, ... of a block; `indices` int64 are their places in the run."""
-
-    block: int
-    first: int
-    indices: ndarray[Any, Any]
-
-    @property
-    def name(self) -> str:
-        return f"b{self.block:02d}-{self.first:05d}-{len(self.indices):03d}"
-
-
-def labels_for(plan: Plan) -> ndarray[Any, Any] | None:
-    """The labels of the run's samples int64 [n], or None for an unconditional generator."""
-    conditions = plan.identity["conditions"]
-    if "labels" not in conditions:
-        return None
-    seeds = plan.identity["first_seed"] + np.arange(plan.n, dtype=np.int64)
-    return labels_of(
-        conditions["labels"], plan.n, conditions["classes"], seeds, conditions.get("frequencies")
-    )
-
-
-def prompt_places(plan: Plan) -> ndarray[Any, Any] | None:
-    """The place of each sample's prompt in the run's list, int64 [n], or None without prompts:
-    of class names the label, of a file one after the other.
-    """
-    said = plan.identity["conditions"].get("prompts")
-    if said is None:
-        return None
-    return labels_for(plan) if "template" in said else prompts.places(plan.n, said["count"])
-
-
-def prompted(plan: Plan) -> dict[str, Any]:
-    """The prompts of a run, as its folder keeps them."""
-    places = prompt_places(plan)
-    assert places is not None, "called of a run with prompts"
-    return {"prompts": list(plan.prompts), "samples": places.tolist()}
-
-
-def run_blocks(plan: Plan) -> ndarray[Any, Any]:
-    """The block of each sample int64 [n]; an unconditional run is one class,
-    and without labels a prompt is as a class.
-    """
-    labels = labels_for(plan)
-    if labels is None and "prompts" in plan.identity["conditions"]:
-        return prompts.blocks(plan.n, plan.identity["conditions"]["prompts"]["count"], BLOCKS)
-    return blocks_of(np.zeros(plan.n, dtype=np.int64) if labels is None else labels)
-
-
-def shards_of(blocks: ndarray[Any, Any]) -> list[Shard]:
-    """Every shard of a run, block by block."""
-    size = 50 if len(blocks) < 10_000 else 500
-    members = [np.flatnonzero(blocks == block) for block in range(BLOCKS)]
-    return [
-        Shard(block, at, inside[at : at + size])
-        for block, inside in enumerate(members)
-        for at in range(0, len(inside), size)
-    ]
-
-
-def _all(plan: Plan) -> Shard:
-    """The whole run as a shard beyond all blocks."""
-    return Shard(BLOCKS, 0, np.arange(plan.n))
-
-
-def path_of(folder: Path, shard: Shard, probe: str) -> Path:
-    return folder / "shards" / f"{shard.name}.{probe}.safetensors"
-
-
-def read_probe(
-    folder: Path, shard: Shard, probe: Probe
-) -> tuple[dict[str, ndarray[Any, Any]], dict[str, str]] | None:
-    """A probe's arrays and what its file says of itself (`images`: their SHA-256);
-    None where it is missing, damaged (named) or of another time.
-    """
-    try:
-        arrays, meta = read_arrays(path_of(folder, shard, probe.name))
-    except FileNotFoundError:
-        return None
-    except Damaged as error:
-        complain(f"damaged shard: {error}; doing it again")
-        return None
-    same = agrees(meta, {**probe.says, "shard": shard.name}, probe.extractor)
-    return (
-        (arrays, meta)
-        if same
-        and len(arrays[array_of(probe)]) >= (0 if probe.sums else probe.wanted(shard.indices))
-        else None
-    )
 
 
 @dataclass(frozen=True)
@@ -172,19 +87,6 @@ class Work:
             if self.prompts is None
             else [self.plan.prompts[place] for place in self.prompts[shard.indices]]
         )
-
-
-def lacking(
-    plan: Plan, folder: Path, only: Collection[str] = ()
-) -> list[tuple[Shard, list[Probe]]]:
-    """The shards that are not there and whole, each with the probes to compute;
-    of some names, or all.
-    """
-    probes, asked = (
-        probes_of(plan),
-        [shard for shard in shards_of(run_blocks(plan)) if not only or shard.name in only],
-    )
-    return [(shard, lacks) for shard in asked if (lacks := _missing(folder, shard, probes))]
 
 
 def draw(
@@ -238,30 +140,6 @@ def _written(seconds: dict[str, float], *steps: Callable[[], None]) -> None:
     for step in steps:
         step()
     cost.add(seconds, "write", then)
-
-
-def _missing(folder: Path, shard: Shard, probes: Mapping[str, Probe]) -> list[Probe]:
-    """The probes of a shard to compute; all of its images' when two present ones were made from
-    different images.
-    """
-    there = {
-        name: read_probe(folder, shard, probe)
-        for name, probe in probes.items()
-        if not probe.ahead and probe.wanted(shard.indices)
-    }
-    origins = {
-        found[1]["images"] for name, found in there.items() if found and probes[name].of_images
-    }
-    if len(origins) > 1:
-        complain(
-            f"shard {shard.name}: its probes were made from different images; "
-            "doing all of them again"
-        )
-    return [
-        probes[name]
-        for name, found in there.items()
-        if found is None or (len(origins) > 1 and probes[name].of_images)
-    ]
 
 
 def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], None]:
@@ -329,11 +207,6 @@ def _of_images(work: Work, shard: Shard, missing: list[Probe]) -> Callable[[], N
             )
 
     return write
-
-
-def array_of(probe: Probe) -> str:
-    """The name of a probe's array in its files."""
-    return probe.output or "images"
 
 
 def _seen(
@@ -406,7 +279,7 @@ def _of_classes(work: Work, probe: Probe) -> None:
     plan, then = work.plan, time.monotonic()
     kept = list(parts(plan, work.folder, kept_images(plan)))
     origin = sha256("".join(meta["images"] for *_, meta in kept).encode())
-    found = read_probe(work.folder, _all(plan), probe)
+    found = read_probe(work.folder, whole_run(plan), probe)
     if found and found[1]["images"] == origin:
         return
     order = np.argsort(np.concatenate([shard.indices for shard, *_ in kept]))
@@ -424,8 +297,8 @@ def _of_classes(work: Work, probe: Probe) -> None:
             )
 
         ahead = ahead_of(labels, features, wide_at_once(images))
-    said = {**probe.says, "shard": _all(plan).name, "images": origin}
-    write_arrays(path_of(work.folder, _all(plan), probe.name), {array_of(probe): ahead}, said)
+    said = {**probe.says, "shard": whole_run(plan).name, "images": origin}
+    write_arrays(path_of(work.folder, whole_run(plan), probe.name), {array_of(probe): ahead}, said)
     work.clock.add("features", then)
 
 
@@ -433,21 +306,3 @@ def _wait_for(device: str) -> None:
     """Until a GPU has done what it was asked, so that the clock counts each stage's own time."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
-
-
-def parts(
-    plan: Plan, folder: Path, probe: Probe, asked: Callable[[Shard], bool] = lambda shard: True
-) -> Iterator[tuple[Shard, ndarray[Any, Any], dict[str, str]]]:
-    """A probe's array of each shard that has any, and what its file says of itself;
-    RunFailed when one went missing since it was drawn.
-    """
-    for shard in [_all(plan)] if probe.ahead else shards_of(run_blocks(plan)):
-        if not (probe.wanted(shard.indices) and asked(shard)):
-            continue
-        found = read_probe(folder, shard, probe)
-        if found is None:
-            raise RunFailed(
-                f"{path_of(folder, shard, probe.name)} went missing while it was needed; "
-                "genbench run with the same words draws it again"
-            )
-        yield shard, found[0][array_of(probe)], found[1]

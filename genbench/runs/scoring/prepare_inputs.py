@@ -13,8 +13,8 @@ from genbench._util.lazy_imports import np
 from genbench.api.metric import Metric
 from genbench.api.metric_inputs import NEEDS, Arrays, Side
 from genbench.features.extraction import ahead_of_rows, sums_of_rows
-from genbench.features.reference import MIRRORED
-from genbench.runs.planning.outputs import (
+from genbench.features.reference_cache import MIRRORED
+from genbench.runs.planning.shard_outputs import (
     one_repeat,
     probe_name,
     reconstructs,
@@ -29,7 +29,7 @@ from genbench.statistics.blocks import blocks_of, rank_in_class
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.features.reference import Real
+    from genbench.features.reference_cache import Real
 
 # what decides a measure's arrays
 PREPARED = (

@@ -17,9 +17,9 @@ from genbench.api import _registry as registry
 from genbench.api.metric import Metric
 from genbench.api.metric_inputs import NEEDS, Arrays
 from genbench.features.extraction import ahead_of_rows, sums_of_rows
-from genbench.features.versions import earlier
-from genbench.runs.planning.outputs import rounded
-from genbench.runs.records.versions import earlier_measure
+from genbench.features.extractor_versions import earlier
+from genbench.runs.planning.shard_outputs import rounded
+from genbench.runs.records.metric_versions import earlier_measure
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -19,14 +19,14 @@ from genbench.api import _registry as registry
 from genbench.api.metric import Metric
 from genbench.features.extraction import AT_ONCE, calls, rows_of, wide_at_once
 from genbench.generators.reconstruct import reconstruct
-from genbench.runs.planning.outputs import reconstructs
-from genbench.runs.records.versions import agrees, between_of
+from genbench.runs.planning.shard_outputs import reconstructs
+from genbench.runs.records.metric_versions import agrees, between_of
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
     from genbench.api.dataset import Batch, Dataset
-    from genbench.features.reference import Real
+    from genbench.features.reference_cache import Real
     from genbench.generators.generator import Generator
     from genbench.runs.records.record import Plan
 

@@ -17,7 +17,7 @@ from genbench.runs.records.record import RATERS, Plan, Record, Score
 from genbench.runs.sampling import read_shards
 from genbench.runs.sampling.setup import networks
 from genbench.runs.scoring import reconstructions
-from genbench.runs.scoring.reference import real_features
+from genbench.runs.scoring.reference_features import real_features
 from genbench.runs.scoring.score import score
 from genbench.statistics import confidence_intervals
 

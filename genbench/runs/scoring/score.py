@@ -16,7 +16,7 @@ from genbench._util.lazy_imports import np
 from genbench.api import _registry as registry
 from genbench.api.metric import Metric
 from genbench.api.metric_inputs import NEEDS, Arrays, Side, Sighting
-from genbench.runs.planning.outputs import one_repeat, probe_name, reconstructs, width_of
+from genbench.runs.planning.shard_outputs import one_repeat, probe_name, reconstructs, width_of
 from genbench.runs.records.record import Score
 from genbench.runs.sampling.read_shards import Drawn, NotFinite
 from genbench.runs.scoring.prepare_inputs import PREPARED, Given, given_of
@@ -27,7 +27,7 @@ from genbench.statistics import confidence_intervals, jackknife
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from genbench.features.reference import Real
+    from genbench.features.reference_cache import Real
     from genbench.runs.records.record import Plan
 
 SLACK = 1e-9  # beyond a metric's range, for rounding

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genbench._util.lazy_imports import np
 from genbench.api import _registry as registry
-from genbench.features.reference import (
+from genbench.features.reference_cache import (
     MIRRORED,
     Found,
     Real,

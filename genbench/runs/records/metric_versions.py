@@ -17,7 +17,7 @@ from genbench._util.hashing import digest
 from genbench._util.source_files import code_of_files
 from genbench.api.metric import Metric
 from genbench.api.validation import source_of
-from genbench.features.versions import bare, is_ours, of_hash
+from genbench.features.extractor_versions import bare, is_ours, of_hash
 
 # label policy -> version of the rule which sample lies in which block
 BLOCKS = {"balanced": 1, "iid": 1, "training": 1}

@@ -12,8 +12,8 @@ from genbench.api.dataset import Dataset
 from genbench.api.extractor import Extractor, Weights
 from genbench.api.validation import source_of
 from genbench.data.subsets import unhalved
-from genbench.features.identity import Used, needed, package_of
-from genbench.features.versions import version_of
+from genbench.features.extractor_identity import Used, needed, package_of
+from genbench.features.extractor_versions import version_of
 from genbench.io import weights
 
 FOREIGN = "weights are not the published ones"

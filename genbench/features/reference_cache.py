@@ -15,8 +15,8 @@ from genbench._util.hashing import file_sha256
 from genbench._util.lazy_imports import np, torch
 from genbench.api import _registry as registry
 from genbench.features.extraction import AT_ONCE, network, rows_of
-from genbench.features.identity import Used, package_of
-from genbench.features.versions import earlier_seal_of, seal_of, version_of
+from genbench.features.extractor_identity import Used, package_of
+from genbench.features.extractor_versions import earlier_seal_of, seal_of, version_of
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from genbench._util.errors import UserError
 from genbench._util.lazy_imports import np
 from genbench.api.dataset import Dataset
-from genbench.data.resolve import dataset_of
 from genbench.data.subsets import BALANCED_TRAIN, described, heldout
+from genbench.data.user_datasets import dataset_of
 from genbench.per_class import classification_accuracy_score
 from genbench.runs.records.record import Record, plan_of
-from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.sampling import read_shards, shards
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -29,7 +29,7 @@ def refuse(found: Record) -> None:
     plan = plan_of(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
     lacks = {
-        f"the run {found.id} has no labels of its own": write_shards.labels_for(plan) is None,
+        f"the run {found.id} has no labels of its own": shards.labels_for(plan) is None,
         (
             f"the run {found.id} has kept no images: genbench run --save-samples with "
             "the same words"
@@ -55,7 +55,7 @@ def taught(found: Record, seeds: int, rule: str = "shots") -> dict[str, Any]:
     """
     plan = plan_of(found)
     dataset = dataset_of(plan.dataset or plan.identity["dataset"])
-    labels, test = write_shards.labels_for(plan), heldout(dataset)
+    labels, test = shards.labels_for(plan), heldout(dataset)
     assert labels is not None
     samples = read_shards.images_at(plan, Path(found.folder), list(range(plan.n)))
     size = tuple(samples.shape[-2:])

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from genbench._util.formatting import clean, number, table
-from genbench._util.version import VERSION
+from genbench._util.package_version import VERSION
 from genbench.gate.results import ORDER, Checked, CostFinding, Finding
 from genbench.runs.records.comparability import treatment_digest
 from genbench.runs.records.record import Record

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from genbench._util.atomic_write import write
 from genbench._util.checksummed_files import write_json
-from genbench._util.errors import UserError, choices
+from genbench._util.did_you_mean import choices
+from genbench._util.errors import UserError
 from genbench._util.formatting import clean
 from genbench._util.lazy_imports import np
 from genbench.api.dataset import Dataset
-from genbench.data.resolve import dataset_of
 from genbench.data.subsets import described
+from genbench.data.user_datasets import dataset_of
 from genbench.per_class import aggregates, class_shares, render, user_groups
 from genbench.per_class import diversity as classes_diversity
 from genbench.per_class import table as classes
@@ -25,9 +26,9 @@ from genbench.per_class.label_classifier import LEAST, Reader, believed, fitted,
 from genbench.per_class.plots import page, picture
 from genbench.per_class.table import Table, table
 from genbench.runs.finished_run import gathered, measure_of, real_rows
-from genbench.runs.planning.outputs import probes_of
+from genbench.runs.planning.shard_outputs import probes_of
 from genbench.runs.records.record import Plan, Record, plan_of
-from genbench.runs.sampling import read_shards, write_shards
+from genbench.runs.sampling import read_shards, shards
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -114,7 +115,7 @@ def _sides(found: Record, protocol: str, rule: str, shares: str) -> Sides:
         if under["train"] in dataset.splits and under["train"] != reference
         else None
     )
-    asked = write_shards.labels_for(plan)
+    asked = shards.labels_for(plan)
     reader, notes = _reader(
         plan, folder, dataset, (samples, reference, held, labels), must=asked is None
     )

@@ -14,8 +14,8 @@ from genbench.api import _registry as registry
 from genbench.api.metric import Metric, Pairs
 from genbench.api.metric_inputs import RECONSTRUCTED
 from genbench.features.extraction import AT_ONCE
-from genbench.metrics._large_runs import streams
-from genbench.runs.records.versions import PAIRS
+from genbench.metrics._streaming import streams
+from genbench.runs.records.metric_versions import PAIRS
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -16,7 +16,7 @@ from genbench._util.atomic_write import folder_to_write, write
 from genbench._util.console import complain, tell
 from genbench._util.errors import NotComparable, UserError
 from genbench._util.formatting import clean
-from genbench.gate import false_alarm_rate, formats
+from genbench.gate import false_alarm_rate, output_formats
 from genbench.gate.baselines import baseline as baseline_of
 from genbench.gate.config import Gate, read
 from genbench.gate.judge import check
@@ -92,9 +92,9 @@ def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]
     workflow runs; {"text", "json"} for standard output.
     """
     said = {
-        "json": formats.written(found, command),
-        "md": formats.markdown(found, command),
-        "xml": formats.junit(found),
+        "json": output_formats.written(found, command),
+        "md": output_formats.markdown(found, command),
+        "xml": output_formats.junit(found),
     }
     if folder is not None:
         place = folder_to_write(folder, "--to")
@@ -104,9 +104,9 @@ def publish(found: Checked, folder: Path | None, command: str) -> dict[str, str]
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(summary), said["md"])
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in formats.workflow_lines(found):
+        for line in output_formats.workflow_lines(found):
             complain(line)
-    return {**said, "text": formats.text(found)}
+    return {**said, "text": output_formats.text(found)}
 
 
 def _pairs(found: Checked, place: Path) -> str:
