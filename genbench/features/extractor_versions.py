@@ -78,6 +78,8 @@ def earlier(identity: Mapping[str, str]) -> dict[str, str]:
     """The identity of an extractor as an earlier genbench wrote it:
     with the hash that means its version 1, where there is one.
     """
+    if "code" not in identity:
+        return dict(identity)
     name, _, number = identity["code"].partition("/")
     known = VERSION_1.get(name, ()) if number == "1" else ()
     code = (

@@ -184,7 +184,10 @@ KINDS = {  # of what a record has, if it has it; for what it must have see `lack
         "id created genbench plan.label plan.identity.generator plan.protocols.*.dataset "
         "plan.protocols.*.measures.*.name shards.*.* plan.protocols.*.measures.*.metric "
         "scores.*.protocol scores.*.metric scores.*.part scores.*.method scores.*.reason "
-        "scores.*.status scores.*.better scores.*.flags.*"
+        "scores.*.status scores.*.better scores.*.flags.* "
+        "plan.protocols.*.measures.*.formula plan.protocols.*.measures.*.interval "
+        "plan.protocols.*.measures.*.leave_outs plan.protocols.*.measures.*.real_vs_real "
+        "plan.protocols.*.extractors.*.code plan.read_files.*"
     ),
     "a whole number": (
         "plan.looks plan.block_sizes.* plan.identity.n plan.identity.first_seed "
@@ -200,7 +203,7 @@ KINDS = {  # of what a record has, if it has it; for what it must have see `lack
         "plan plan.identity plan.identity.options plan.identity.conditions plan.protocols "
         "plan.protocols.* plan.protocols.*.splits plan.protocols.*.extractors "
         "plan.protocols.*.extractors.* plan.protocols.*.measures.* plan.training plan.tuned "
-        "plan.memory scores.* environment cost dataset shards"
+        "plan.memory plan.read_files scores.* environment cost dataset shards"
     ),
     "a table?": "environment.versions",
     "a list": (
