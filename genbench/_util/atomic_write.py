@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -101,6 +100,8 @@ def folder_to_write(path: Path, what: str) -> Path:
 
     Asked before all else.
     """
+    import tempfile  # here alone, so that listings stay fast
+
     if URL.match(str(path)):
         raise UserError(f"{what} {clean(str(path))} is a URL; name a folder here")
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import html
 import itertools
 import re
 import unicodedata
@@ -107,6 +106,8 @@ def words(text: str) -> Iterator[str]:
     OpenAI's code lets the package ftfy mend wrong decoding first; here, as in Hugging Face's
     without that package, a text is composed (NFC) and left as it is.
     """
+    import html  # its table of entities; listings read this file and no text
+
     text = (
         re.sub(r"\s+", " ", html.unescape(html.unescape(unicodedata.normalize("NFC", text))))
         .strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +76,8 @@ def _mkl() -> bool:
     """Whether torch's MKL is the library to take: eigenvalues at d = 2,048 took half of OpenBLAS's
     time on one processor of Intel's, 1.3 times on AMD's.
     """
+    import platform  # here alone, so that listings stay fast
+
     known = Path("/proc/cpuinfo")
     return torch.backends.mkl.is_available() and "GenuineIntel" in (
         known.read_text() if known.exists() else platform.processor()
