@@ -103,7 +103,7 @@ def measured(found: dict[str, Competitor], images: torch.Tensor, runs: int) -> l
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    options = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     options.add_argument("--batch", type=int, default=32)
     options.add_argument("--runs", type=int, default=5)
     options.add_argument(

@@ -90,7 +90,7 @@ def pools(path: Path, images: list[torch.Tensor], device: str, precision: str) -
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    options = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     options.add_argument("--n", type=int, default=400)
     options.add_argument(
         "--classes", type=int, nargs=2, default=(3, 5), help="of CIFAR-10: 3 is cat, 5 is dog"

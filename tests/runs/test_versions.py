@@ -24,6 +24,8 @@ from genbench.api import _registry as registry
 from genbench.features import extractor_versions as feature_versions
 from genbench.features import reference_cache
 from genbench.generators import generator
+from genbench.generators.identity import code_of, code_of_file
+from genbench.generators.load import locate
 from genbench.leaderboards import entries
 from genbench.runs.records import metric_versions, record
 from genbench.statistics import confidence_intervals, jackknife
@@ -263,9 +265,6 @@ def test_the_generators_of_the_board_have_the_code_that_their_entries_say():
     """A shipped generator's code is part of the ids of its entries:
     files in plugins/ change only together with their entries, drawn again.
     """
-    from genbench.generators.identity import code_of
-    from genbench.generators.load import locate
-
     plans = [record.read(path).plan for path in BOARD.glob("entries/*.json")]
     assert {plan["identity"]["generator"]: plan["identity"]["code"] for plan in plans} == {
         plan["identity"]["generator"]: code_of(locate(plan["identity"]["generator"]))
@@ -339,3 +338,36 @@ def test_a_run_and_a_cache_of_then_go_on(here, cli, monkeypatch):
     assert json.loads(out)["scores"] == first["scores"]
     assert {path: file_sha256(path) for path in folder.glob("shards/*")} == before
     assert all("-v1-" in path.name for path in (here / "home" / "features").glob("*.safetensors"))
+
+
+HOOKS = """class Mine:
+    def sample(self, n):
+        return n
+
+    @staticmethod
+    def {companions}(checkpoint):
+        return []
+
+    @staticmethod
+    def {conditions}(checkpoint):
+        return ("labels",)
+"""
+
+
+def test_a_renamed_hook_attribute_leaves_a_generators_code(here):
+    """The earlier and the present spelling of a hook attribute give one hash, and the list of
+    companion files is left out of it; what draws images is not.
+    """
+    path, codes = here / "mine.py", []
+    for companions in ("beside", "companion_files"):
+        for conditions in ("asks", "conditions_of_checkpoint"):
+            path.write_text(HOOKS.format(companions=companions, conditions=conditions))
+            codes.append(code_of_file(path))
+    assert len(set(codes)) == 1
+    other = HOOKS.replace("return []", "return [checkpoint]")
+    path.write_text(other.format(companions="companion_files", conditions="asks"))
+    assert code_of_file(path) == codes[0]
+    path.write_text(
+        other.replace("return n", "return -n").format(companions="b", conditions="asks")
+    )
+    assert code_of_file(path) != codes[0]
