@@ -1,8 +1,7 @@
-"""Files one may trust: whole or absent, checked on reading, locked where two may write;
-and the cache folder.
+"""Write files and folders whole or not at all.
 
-A file that carries its own checksum is *sealed*. Damage found on reading raises Damaged, and
-whoever owns the file makes it again and says so.
+A temporary name in the same folder, flush, fsync, replace, fsync of the folder. Nothing of genbench
+writes a file except through here; the few exceptions stand in tests/architecture/test_habits.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The image contract: what a generator may return, quantisation to 8 bits, grids."""
+"""Check what a generator returned: type, shape, layout and range of its images."""
 
 from __future__ import annotations
 

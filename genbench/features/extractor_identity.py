@@ -1,6 +1,4 @@
-"""What a run asks of its measures, and an extractor as the run uses it:
-the files that were found, and what identifies its features.
-"""
+"""An extractor as a run uses it: the files that were found, and what identifies its features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One generator: found, constructed on its device, and called with every answer checked."""
+"""One generator, constructed on its device and called with every answer checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn, and where it lies: seeds, counter-based noise, labels by policy, blocks.
+"""Seeds, counter-based noise, and labels by policy.
 
 Everything here depends on a sample's own seed or place alone: never on the batch, the order of the
 work or n, so that a longer run begins with a shorter one.

@@ -1,8 +1,7 @@
-"""The entries of a board, their ranks, and the table in each format.
+"""The entries of a board: a finished run's record cut to one protocol, read from entries/<id>.json.
 
-A board is a data set and a protocol; an entry is a run's record cut to that protocol. Ranks are
-simultaneous 95 % ranges over the competitors that fit the protocol; lines of reference, runs off
-the protocol and entries measured with another ruler stand unranked.
+An entry is ranked where it fits the protocol and was measured with the reference, the extractors
+and the formulas of the board's newest entry. Reference lines are never ranked.
 """
 
 from __future__ import annotations

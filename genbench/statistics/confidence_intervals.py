@@ -1,7 +1,6 @@
-"""How sure a number is: delete-group jackknife, Wilson's interval for shares, comparisons of pairs,
-simultaneous rank ranges.
+"""How sure a number is: t and Wilson intervals, estimates, and comparisons of pairs.
 
-Pure functions.
+The standard error is jackknife.py's, simultaneous rank ranges are rank_ranges.py's. Pure functions.
 
 NaN means "there is no such error": fewer than two groups, or a leave-out that is undefined. It goes
 through every function here: an interval of it is (NaN, NaN), and a comparison with it shows nothing

@@ -1,4 +1,4 @@
-"""Arithmetic that metrics share: moments of blocks, traces of matrix roots, kernel sums.
+"""Compute mean and scatter of rows, merge them, and leave blocks out.
 
 Pure functions of float64 arrays.
 
